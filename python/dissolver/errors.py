@@ -1,0 +1,211 @@
+"""Every failure that dissolver can explain.
+
+An error carries what happened, where, and what to try as fields; the CLI
+renders it once. Nothing in here prints, and nothing ends the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dissolver._core import CoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a text file: a range of lines, and the bad part of the first.
+
+    Lines count from 1. ``column`` counts characters from 0 and ``length`` is in
+    characters; both are ``None`` when the whole line is meant. ``source`` holds
+    the text of the lines ``line`` to ``end_line``, without line ends.
+    """
+
+    file: str
+    line: int
+    end_line: int
+    source: tuple[str, ...] = ()
+    column: int | None = None
+    length: int | None = None
+
+
+class DissolverError(Exception):
+    """A failure with its facts: what (``message``), ``where``, and a ``hint``.
+
+    ``message`` is one sentence in lower case without a full stop, with names in
+    backticks. ``exit_code`` is what the CLI ends with when nothing else is said.
+    ``detail`` holds further lines, such as the last output of a failed step.
+    """
+
+    exit_code: int = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        where: Where | None = None,
+        detail: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+        self.detail = detail
+
+
+class CoreFailure(DissolverError):
+    """A failure that the Rust core reported; ``kind`` is its stable name."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        path: bytes | None = None,
+        errno: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.path = path
+        self.errno = errno
+
+
+def from_core(error: CoreError) -> CoreFailure:
+    """Turn the core's exception into the one that the rest of the package raises."""
+    return CoreFailure(
+        error.message, kind=error.kind, path=error.path, errno=error.errno, hint=error.hint
+    )
+
+
+# What an image is ------------------------------------------------------------
+
+
+class BadReference(DissolverError):
+    """A text that is not a valid image reference, name or tag."""
+
+
+class BadDigest(DissolverError):
+    """A text that is not a valid digest."""
+
+
+class BadImageConfig(DissolverError):
+    """An image configuration that does not say what it must."""
+
+
+# Dockerfiles and plans -------------------------------------------------------
+
+
+class DockerfileError(DissolverError):
+    """A mistake in a Dockerfile; ``where`` says which lines."""
+
+
+class UnknownStage(DockerfileError):
+    """A stage name that no FROM defined."""
+
+
+class NotSupportedYet(DockerfileError):
+    """A part of the language that this version does not build."""
+
+
+# The store -------------------------------------------------------------------
+
+
+class StoreError(DissolverError):
+    """The store could not do what was asked; it stays consistent."""
+
+
+class UnknownStoreFormat(StoreError):
+    """A store written by a newer version."""
+
+
+class ImageNotFound(DissolverError):
+    """No local image answers to the name, digest or ID prefix."""
+
+
+class ContainerNotFound(DissolverError):
+    """No container answers to the name or ID prefix."""
+
+
+class AmbiguousIdentifier(DissolverError):
+    """An ID prefix that fits more than one object."""
+
+
+class InUse(DissolverError):
+    """Something else still needs what was to be removed."""
+
+
+class NameInUse(DissolverError):
+    """Another container has the name already."""
+
+
+# Builds ----------------------------------------------------------------------
+
+
+class BuildError(DissolverError):
+    """A build that could not finish."""
+
+
+class ContextError(BuildError):
+    """The build context could not be read, or lacks what a step copies."""
+
+
+class StepFailed(BuildError):
+    """A RUN step whose process ended with a code other than 0."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        hint: str | None = None,
+        where: Where | None = None,
+        detail: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, where=where, detail=detail)
+        self.status = status
+
+
+class Cancelled(DissolverError):
+    """The work was interrupted."""
+
+    exit_code = 130
+
+
+# Containers ------------------------------------------------------------------
+
+
+class RunError(DissolverError):
+    """A container that could not be started; exit code 125 in ``run`` and ``exec``."""
+
+    exit_code = 125
+
+
+class NotExecutable(RunError):
+    """The program exists but cannot be executed."""
+
+    exit_code = 126
+
+
+class ProgramNotFound(RunError):
+    """The program does not exist in the container."""
+
+    exit_code = 127
+
+
+class NotATerminal(DissolverError):
+    """A terminal was asked for where standard input is none."""
+
+
+class NetworkError(RunError):
+    """The network that was asked for could not be set up."""
+
+
+class ContainerNotRunning(DissolverError):
+    """The container must run for this."""
+
+
+class ConfigError(DissolverError):
+    """A mistake in ``config.toml`` or an environment variable."""

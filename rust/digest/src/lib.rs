@@ -1,0 +1,2 @@
+//! The `digest` crate of dissolver.
+#![forbid(unsafe_code)]

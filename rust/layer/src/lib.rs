@@ -1,0 +1,2 @@
+//! The `layer` crate of dissolver.
+#![forbid(unsafe_code)]

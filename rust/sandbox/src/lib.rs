@@ -1,0 +1,2 @@
+//! The `sandbox` crate of dissolver.
+#![forbid(unsafe_code)]

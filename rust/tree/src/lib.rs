@@ -1,0 +1,2 @@
+//! The `tree` crate of dissolver.
+#![forbid(unsafe_code)]
