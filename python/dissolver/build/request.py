@@ -1,0 +1,64 @@
+"""What a build is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dissolver.image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """One build: a context, a Dockerfile, and how to build it.
+
+    ``context`` and ``dockerfile`` are paths, relative ones to the current
+    directory. Without ``dockerfile`` the context's ``Dockerfile`` or
+    ``dockerfile`` is read; ``dockerfile_text`` takes its place where the text is
+    at hand. ``network`` is what RUN steps use that name none (``default``,
+    ``none`` or ``host``). ``no_cache`` runs every RUN and COPY again and still
+    records the results.
+    """
+
+    context: str
+    dockerfile: str | None = None
+    dockerfile_text: str | None = None
+    tags: tuple[str, ...] = ()
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    host_certificates: bool = False
+    network: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What became of one step: where its layer came from, and why.
+
+    ``name`` is as displayed (``[2/5] WORKDIR /app``); ``stage`` is the name of
+    its stage, or ``stage-0`` and so on. ``reason`` says in words why a step was
+    not cached, and is ``None`` for a cached one. ``diff_id`` is ``None`` for FROM.
+    """
+
+    name: str
+    stage: str
+    cached: bool
+    reason: str | None
+    diff_id: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """An image, and how each step of the build came about, in display order."""
+
+    image: Image
+    steps: tuple[StepOutcome, ...]
+    seconds: float
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether every step was answered by an earlier result."""
+        return all(step.cached for step in self.steps)

@@ -1,0 +1,408 @@
+"""The Python API: one object that builds images and runs containers.
+
+``Engine`` is the whole of it, and the command line is words and rendering
+around it. Every method either does what it says and answers a value, or raises
+a ``DissolverError`` that says what, where and what to try.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import threading
+
+    from dissolver.build.events import OnEvent
+    from dissolver.build.request import BuildResult
+    from dissolver.config import Settings
+    from dissolver.engine.proxy import Proxy
+    from dissolver.engine.results import (
+        HistoryRow,
+        Info,
+        Pruned,
+        RemovedImage,
+        RunResult,
+        Usage,
+    )
+    from dissolver.engine.session import Session
+    from dissolver.image import Image
+    from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
+    from dissolver.store.images import ListedImage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+OnOutput = Callable[[int, bytes], None]
+
+
+class Engine:
+    """Images, containers and builds of one store.
+
+    Safe to use from several threads, and several engines and processes may share
+    a store. Nothing is opened before the first call. An unprivileged user's
+    engine works through a child process in a user namespace of its own, so the
+    calling program keeps its identity; ``close`` ends that process.
+
+    ``root`` is the store's directory, by default what the environment and
+    ``config.toml`` say; ``settings`` takes the place of reading those.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, settings: Settings | None = None
+    ) -> None:
+        from dissolver.engine.session import open_backend
+
+        self._backend: Session | Proxy = open_backend(root, settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in effect."""
+        return self._backend.settings
+
+    def close(self) -> None:
+        """Let go of the store; calling it again changes nothing."""
+        self._backend.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(
+        self,
+        operation: Callable[Concatenate[Session, P], R],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> R:
+        return self._backend.call(operation, *arguments, **named)
+
+    # Builds ------------------------------------------------------------------
+
+    def build(
+        self,
+        context: str | os.PathLike[str] = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        tags: Sequence[str] = (),
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        host_certificates: bool | None = None,
+        network: str = "default",
+        on_event: OnEvent | None = None,
+        cancel: threading.Event | None = None,
+    ) -> BuildResult:
+        """Build an image from a Dockerfile and the directory ``context``.
+
+        ``dockerfile`` is a path relative to the current directory; by default the
+        context's own ``Dockerfile`` is read. ``host_certificates`` lends the
+        machine's trust store to RUN steps (by default as the settings say).
+        ``on_event`` is called with each event of ``build.events``, from several
+        threads but never twice at once. Setting ``cancel`` ends the build soon.
+
+        Raises:
+            DockerfileError: a mistake in the Dockerfile, with its place.
+            StepFailed: a RUN step ended with another code than 0.
+            BuildError: anything else that a build depends on.
+            Cancelled: ``cancel`` was set, or Ctrl-C pressed.
+        """
+        from dissolver.build.request import BuildRequest
+        from dissolver.engine import builds
+
+        certificates = self.settings.host_certificates
+        request = BuildRequest(
+            context=os.fspath(context),
+            dockerfile=None if dockerfile is None else os.fspath(dockerfile),
+            dockerfile_text=dockerfile_text,
+            tags=tuple(tags),
+            target=target,
+            build_args=dict(build_args or {}),
+            no_cache=no_cache,
+            host_certificates=certificates if host_certificates is None else host_certificates,
+            network=network,
+        )
+        return self._do(builds.build, request, on_event, cancel)
+
+    # Containers --------------------------------------------------------------
+
+    def run(
+        self,
+        image: str,
+        command: Sequence[str] = (),
+        options: RunOptions | None = None,
+        *,
+        stdin: bytes = b"",
+        on_output: OnOutput | None = None,
+    ) -> RunResult:
+        """Run a container to its end and answer everything it wrote.
+
+        ``stdin`` is what the process reads when ``options.interactive`` is set.
+        ``on_output(stream, data)`` is told output as it comes (1 standard output,
+        2 standard error). With ``options.detach`` it returns once the process
+        runs, with exit code 0 and no output. ``options.remove`` removes the
+        container afterwards.
+
+        Raises:
+            ImageNotFound: no local image answers to ``image``.
+            RunError: it could not be started; ``exit_code`` is 125, 126 or 127.
+        """
+        from dissolver.engine import containers
+
+        return self._do(containers.run, image, tuple(command), options, stdin, on_output)
+
+    def create(
+        self, image: str, command: Sequence[str] = (), options: RunOptions | None = None
+    ) -> str:
+        """Create a container without starting it and answer its full ID.
+
+        Raises:
+            ImageNotFound: no local image answers to ``image``.
+            NameInUse: another container is called ``options.name``.
+        """
+        from dissolver.engine import containers
+
+        return self._do(containers.create, image, tuple(command), options)
+
+    def start(self, container: str, *, waits_for_attach: bool = False) -> None:
+        """Start a created or exited container.
+
+        With ``waits_for_attach`` the process begins when ``attach`` connects, so
+        that no output is missed; otherwise it runs when this returns.
+        """
+        from dissolver.engine import containers
+
+        self._do(containers.start, container, waits_for_attach)
+
+    def attach(
+        self,
+        container: str,
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> int:
+        """Connect file descriptors to a container until it ends; answer its exit code.
+
+        ``None`` leaves a stream unconnected. When the container has a terminal and
+        ``stdin`` is one, that is made raw meanwhile and its size followed.
+        """
+        from dissolver.engine import containers
+
+        return self._do(
+            containers.attach, container, containers.Streams(stdin, stdout, stderr)
+        )
+
+    def exec(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        environment: Sequence[str] = (),
+        working_directory: str | None = None,
+        user: str | None = None,
+        interactive: bool = False,
+        terminal: bool = False,
+        detach: bool = False,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> RunResult:
+        """Run a program in a running container until it ends.
+
+        Output goes to the file descriptors that are given; without ``stdout`` and
+        ``stderr`` it is answered. ``environment`` holds ``NAME=value`` texts.
+
+        Raises:
+            ContainerNotRunning: the container has to run for this.
+            RunError: the program could not be started (126, 127).
+        """
+        from dissolver.engine import containers
+
+        options = containers.ExecOptions(
+            environment=tuple(environment),
+            working_directory=working_directory,
+            user=user,
+            interactive=interactive,
+            terminal=terminal,
+            detach=detach,
+        )
+        streams = containers.Streams(stdin, stdout, stderr)
+        return self._do(containers.execute, container, tuple(command), options, streams)
+
+    def containers(self, *, all_: bool = False) -> list[ContainerSummary]:
+        """List the running containers, or all of them, the newest first."""
+        from dissolver.engine import containers
+
+        return self._do(containers.list_all, all_)
+
+    def container(self, container: str) -> ContainerSummary:
+        """Tell about one container by its name, ID or unique ID prefix."""
+        from dissolver.engine import containers
+
+        return self._do(containers.summary, container)
+
+    def stop(self, container: str, *, timeout: float | None = None) -> None:
+        """Ask a container to stop; kill it after ``timeout`` seconds (by default 10)."""
+        from dissolver.engine import containers
+
+        self._do(containers.stop, container, timeout)
+
+    def kill(self, container: str, signal: str = "KILL") -> None:
+        """Send a signal, by name or number, to a running container."""
+        from dissolver.engine import containers
+
+        self._do(containers.kill, container, signal)
+
+    def remove_container(self, container: str, *, force: bool = False) -> None:
+        """Remove a container that does not run; with ``force`` kill it first."""
+        from dissolver.engine import containers
+
+        self._do(containers.remove, container, force)
+
+    def logs(self, container: str, *, follow: bool = False) -> Iterator[LogLine]:
+        """Yield what a container wrote, oldest first; ``follow`` goes on until it ends."""
+        from dissolver.engine import containers
+
+        return self._do(containers.logs, container, follow)
+
+    def wait(self, container: str) -> int:
+        """Wait until a container ends and answer its exit code."""
+        from dissolver.engine import containers
+
+        return self._do(containers.wait, container)
+
+    def inspect_container(self, container: str) -> dict[str, Any]:
+        """Tell everything about a container, in the shape of ``docker inspect``."""
+        from dissolver.engine import inspect
+
+        return self._do(inspect.container, container)
+
+    # Images ------------------------------------------------------------------
+
+    def images(self) -> list[ListedImage]:
+        """List the images with their references, the newest first."""
+        from dissolver.engine import images
+
+        return self._do(images.list_all)
+
+    def image(self, image: str) -> Image:
+        """Find one image by name, ``name:tag``, digest or unique ID prefix."""
+        from dissolver.engine import images
+
+        return self._do(images.find, image)
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image one more name; the name leaves the image that had it."""
+        from dissolver.engine import images
+
+        self._do(images.tag, image, reference)
+
+    def remove_image(self, image: str, *, force: bool = False) -> RemovedImage:
+        """Take a name from an image, and remove the image with its last name.
+
+        Raises:
+            InUse: a container was made from it (with ``force``: one that runs).
+        """
+        from dissolver.engine import images
+
+        return self._do(images.remove, image, force)
+
+    def history(self, image: str) -> list[HistoryRow]:
+        """List the instructions an image was made by, the newest first."""
+        from dissolver.engine import images
+
+        return self._do(images.history, image)
+
+    def inspect_image(self, image: str) -> dict[str, Any]:
+        """Tell everything about an image, in the shape of ``docker image inspect``."""
+        from dissolver.engine import inspect
+
+        return self._do(inspect.image, image)
+
+    def bootstrap(
+        self,
+        suite: str,
+        *,
+        tags: Sequence[str] = (),
+        include: Sequence[str] = (),
+        on_output: OnOutput | None = None,
+    ) -> Image:
+        """Make a base image of a Debian or Ubuntu suite from the machine's apt sources."""
+        from dissolver.engine import images
+
+        return self._do(images.bootstrap, suite, tuple(tags), tuple(include), on_output)
+
+    def import_image(
+        self,
+        source: str | os.PathLike[str] | int,
+        *,
+        tags: Sequence[str] = (),
+        changes: Sequence[str] = (),
+    ) -> Image:
+        """Make an image of a root file system in a tar: a path, a URL, or an open file.
+
+        ``changes`` are Dockerfile instructions that shape its configuration, such as
+        ``CMD ["sh"]``.
+        """
+        from dissolver.engine import images
+
+        at = images.Source(descriptor=source) if isinstance(source, int) else images.Source(
+            location=os.fspath(source)
+        )
+        return self._do(images.import_tar, at, tuple(tags), tuple(changes))
+
+    def layer_cat(self, layer: str, descriptor: int) -> int:
+        """Write a layer's tar to an open file and answer its size in bytes.
+
+        ``layer`` is a diff ID or a unique prefix of one.
+        """
+        from dissolver.engine import images
+
+        return self._do(images.layer_cat, layer, images.Source(descriptor=descriptor))
+
+    # Tidying up ----------------------------------------------------------------
+
+    def prune_images(self, *, all_: bool = False) -> Pruned:
+        """Remove images without a name, or with ``all_`` all that no container uses."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.prune_images, all_)
+
+    def prune_containers(self) -> Pruned:
+        """Remove every container that does not run."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.prune_containers)
+
+    def prune_builder(self) -> Pruned:
+        """Forget the build cache; the next build runs every step again."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.prune_builder)
+
+    def prune_system(self, *, all_: bool = False) -> Pruned:
+        """Remove stopped containers, images as ``prune_images``, and the build cache."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.prune_system, all_)
+
+    def disk_usage(self) -> list[Usage]:
+        """Tell what images, containers and the build cache take on disk."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.disk_usage)
+
+    def check(self) -> list[str]:
+        """Verify everything in the store and answer what is wrong, one sentence each."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.check)
+
+    def info(self) -> Info:
+        """Tell about the engine, its store and what the kernel offers."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.info)

@@ -1,0 +1,89 @@
+"""What the engine's methods answer, where no lower part has the type already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A container or program that ended, with everything it wrote.
+
+    ``exit_code`` is the program's own, or 128 + n when signal n ended it.
+    ``stdout`` holds both streams where a terminal joined them.
+    """
+
+    container: str
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One line of an image's history, the newest first.
+
+    ``image`` is the ID of the image for its newest line and of a local image
+    that ends there, else ``None``. ``size`` is bytes of content that the line
+    added, 0 for metadata. ``created_ns`` is ``None`` where the image does not say.
+    """
+
+    image: str | None
+    created_ns: int | None
+    created_by: str
+    size: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedImage:
+    """What removing an image took away: names first, then IDs."""
+
+    untagged: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune took away, and how many bytes of disk that gave back."""
+
+    containers: tuple[str, ...] = ()
+    untagged: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    records: int = 0
+    reclaimed_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One row of the disk usage: a kind of object, and what it takes.
+
+    ``active`` counts those in use; ``reclaimable_bytes`` is what pruning the
+    others would give back.
+    """
+
+    kind: str
+    total: int
+    active: int
+    size_bytes: int
+    reclaimable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The engine and the machine: where things lie and what the kernel offers.
+
+    ``features`` maps a kernel feature to an empty text, or to the reason why it
+    cannot be used here.
+    """
+
+    version: str
+    root: str
+    run: str
+    is_rootless: bool
+    kernel: str
+    architecture: str
+    images: int
+    containers: int
+    containers_running: int
+    features: dict[str, str]
