@@ -1,0 +1,38 @@
+# One task runner: every target is what a newcomer, a developer and CI type.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
+
+.PHONY: setup demo test lint format bench fuzz clean help
+
+help: ## Say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make .venv, build the release core, install the package and what it needs
+
+$(STAMP): $(CORE_SOURCES)
+	@scripts/setup
+	@touch $(STAMP)
+
+demo: setup ## Build the Node example, rebuild it from cache, run it, print the table
+	@$(PY) examples/demo.py
+
+test: setup ## Rust and Python tests, root and rootless
+	@scripts/cargo test --workspace --quiet
+	@$(PY) -m pytest
+
+lint: setup ## Formatters, linters, type checkers, stubs and import ranks
+	@scripts/lint
+
+format: setup ## Rewrite the sources in the one format
+	@scripts/cargo fmt --all
+	@$(VENV)/bin/ruff format python tests benches examples
+	@$(VENV)/bin/ruff check --fix --quiet python tests benches examples
+
+bench: setup ## Benchmarks with ratios against a floor and peers
+	@$(PY) -m pytest benches --benchmark-only
+
+clean: ## Remove what was built (the image store is not touched)
+	rm -rf $(VENV) target python/dissolver/_core.abi3.so
