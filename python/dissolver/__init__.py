@@ -1,0 +1,111 @@
+"""Build container images from Dockerfiles and run containers, without a daemon.
+
+``Engine`` is the entry; the other names are what it takes, answers and raises.
+Each is imported when it is first used, so ``import dissolver`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dissolver._core import version as __version__
+    from dissolver.build.events import Event, Vertex, VertexLog, VertexStatus, Warning_
+    from dissolver.build.request import BuildRequest, BuildResult, StepOutcome
+    from dissolver.engine import Engine
+    from dissolver.engine.results import (
+        HistoryRow,
+        Info,
+        Pruned,
+        RemovedImage,
+        RunResult,
+        Usage,
+    )
+    from dissolver.errors import (
+        BuildError,
+        Cancelled,
+        DissolverError,
+        DockerfileError,
+        ImageNotFound,
+        StepFailed,
+        Where,
+    )
+    from dissolver.image import Image
+    from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
+
+_HOMES = {
+    "BuildError": "errors",
+    "BuildRequest": "build.request",
+    "BuildResult": "build.request",
+    "Cancelled": "errors",
+    "ContainerSummary": "runtime.container",
+    "DissolverError": "errors",
+    "DockerfileError": "errors",
+    "Engine": "engine",
+    "Event": "build.events",
+    "HistoryRow": "engine.results",
+    "Image": "image",
+    "ImageNotFound": "errors",
+    "Info": "engine.results",
+    "LogLine": "runtime.container",
+    "Pruned": "engine.results",
+    "RemovedImage": "engine.results",
+    "RunOptions": "runtime.container",
+    "RunResult": "engine.results",
+    "StepFailed": "errors",
+    "StepOutcome": "build.request",
+    "Usage": "engine.results",
+    "Vertex": "build.events",
+    "VertexLog": "build.events",
+    "VertexStatus": "build.events",
+    "Warning_": "build.events",
+    "Where": "errors",
+}
+
+__all__ = [
+    "BuildError",
+    "BuildRequest",
+    "BuildResult",
+    "Cancelled",
+    "ContainerSummary",
+    "DissolverError",
+    "DockerfileError",
+    "Engine",
+    "Event",
+    "HistoryRow",
+    "Image",
+    "ImageNotFound",
+    "Info",
+    "LogLine",
+    "Pruned",
+    "RemovedImage",
+    "RunOptions",
+    "RunResult",
+    "StepFailed",
+    "StepOutcome",
+    "Usage",
+    "Vertex",
+    "VertexLog",
+    "VertexStatus",
+    "Warning_",
+    "Where",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from dissolver import _core
+
+        return _core.version
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `dissolver` has no attribute `{name}`")
+    value = getattr(import_module(f"dissolver.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
