@@ -91,6 +91,10 @@ class BadDigest(DissolverError):
     """A text that is not a valid digest."""
 
 
+class BadPlatform(DissolverError):
+    """A text that names no platform."""
+
+
 class BadImageConfig(DissolverError):
     """An image configuration that does not say what it must."""
 
