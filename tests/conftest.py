@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from scene import Account, Cli
 
 ROOT = Path(__file__).parents[1]

@@ -1,0 +1,230 @@
+"""Builds the Node example in both orders, rebuilds it from cache, and runs it.
+
+Everything is real: a Debian base system from the machine's own mirror, a real
+`npm install`, real namespaces. The images stay in the store afterwards, to be
+looked at with `dissolver images`. Run it with `make demo`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parent
+BASE = "debian:bookworm-slim"
+CONTAINER = "dissolver-demo"
+PORT = 3000
+
+# Where Debian and Fedora keep authorities that somebody added to the machine.
+OWN_AUTHORITIES = (
+    Path("/usr/local/share/ca-certificates"),
+    Path("/etc/pki/ca-trust/source/anchors"),
+)
+
+ORDERS = {
+    "COPY . /app before RUN npm install": "Dockerfile.copy-first",
+    "COPY package.json first": "Dockerfile",
+}
+
+
+class DemoFailed(Exception):
+    """A step of the demo that did not do what it must; the message says which."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build: how long the whole command took, and which steps were CACHED."""
+
+    seconds: float
+    image: str
+    cached: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def dissolver(*words: str, show: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command; show its progress; a failure ends the demo with what it said."""
+    command = [sys.executable, "-m", "dissolver", *words]
+    print(f"\n$ dissolver {' '.join(words)}", flush=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    told: list[str] = []
+    for line in process.stderr:
+        told.append(line)
+        if show:
+            print(f"  {line}", end="", flush=True)
+    out = process.stdout.read()
+    status = process.wait()
+    if out and show:
+        print("".join(f"  {line}\n" for line in out.splitlines()), end="", flush=True)
+    if status != 0:
+        last = "" if show else "".join(told[-15:]) + out
+        raise DemoFailed(f"`dissolver {' '.join(words)}` ended with exit code {status}\n{last}")
+    return subprocess.CompletedProcess(command, status, out, "".join(told))
+
+
+def has_own_authorities() -> bool:
+    """Tell whether somebody added certificate authorities to this machine."""
+    return any(place.is_dir() and any(place.iterdir()) for place in OWN_AUTHORITIES)
+
+
+def has_image(name: str) -> bool:
+    """Tell whether the store has an image of this name."""
+    probe = subprocess.run(
+        [sys.executable, "-m", "dissolver", "image", "inspect", name],
+        capture_output=True,
+        check=False,
+    )
+    return probe.returncode == 0
+
+
+def build(app: Path, dockerfile: str, *flags: str) -> Build:
+    """Build the app with one of its Dockerfiles and read what the progress said."""
+    start = time.monotonic()
+    done = dissolver(
+        "build", "--progress=plain", "-f", str(app / dockerfile), "-t", "node-app", *flags, str(app)
+    )
+    seconds = time.monotonic() - start
+    names: dict[str, str] = {}
+    cached: list[str] = []
+    for line in done.stderr.splitlines():
+        if match := re.match(r"#(\d+) (\[(?:\S+ )?\d+/\d+\] .*)$", line):
+            names[match[1]] = match[2]
+        if (match := re.match(r"#(\d+) CACHED$", line)) and match[1] in names:
+            cached.append(names[match[1]])
+    image = re.findall(r"writing image (sha256:[0-9a-f]{64})", done.stderr)
+    if not image or not names:
+        raise DemoFailed("the progress of the build names no steps or no image")
+    return Build(seconds, image[-1], tuple(cached), tuple(names.values()))
+
+
+def short(steps: tuple[str, ...]) -> str:
+    """List steps without their counters, as the table shows them."""
+    texts = [re.sub(r"^\[.*?\] ", "", step) for step in steps]
+    return ", ".join(text for text in texts if not text.startswith("FROM")) or "-"
+
+
+def expect(claim: bool, sentence: str) -> None:
+    """End the demo with ``sentence`` when the claim does not hold."""
+    if not claim:
+        raise DemoFailed(sentence)
+
+
+def three_builds(app: Path, dockerfile: str, flags: list[str]) -> list[Build]:
+    """Build cold, again unchanged, and again with `server.js` changed."""
+    cold = build(app, dockerfile, "--no-cache", *flags)
+    again = build(app, dockerfile, *flags)
+    ran = [step for step in again.steps if "FROM" not in step]
+    missing = [step for step in ran if step not in again.cached]
+    expect(not missing, f"these steps should have been CACHED the second time: {missing}")
+    expect(again.image == cold.image, "the second build gave another image ID")
+    server = app / "server.js"
+    source = server.read_text(encoding="utf-8")
+    changed_text = source.replace("Hello from dissolver!", f"Hello again, from {dockerfile}!")
+    expect(changed_text != source, "`server.js` has no greeting to change")
+    server.write_text(changed_text, encoding="utf-8")
+    try:
+        changed = build(app, dockerfile, *flags)
+    finally:
+        server.write_text(source, encoding="utf-8")
+    expect(changed.image != cold.image, "a changed `server.js` gave the same image")
+    return [cold, again, changed]
+
+
+def serve_and_fetch() -> str:
+    """Run a container, fetch its page through the published port, remove the container."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+            raise DemoFailed(f"port {PORT} of this machine is in use; stop what listens there")
+    subprocess.run(
+        [sys.executable, "-m", "dissolver", "rm", "-f", CONTAINER], capture_output=True, check=False
+    )
+    dissolver("run", "-d", "--name", CONTAINER, "-p", f"{PORT}:80", "node-app")
+    try:
+        url = f"http://127.0.0.1:{PORT}/"
+        end = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    page: str = answer.read().decode()
+                    break
+            except OSError as error:
+                if time.monotonic() > end:
+                    logs = dissolver("logs", CONTAINER)
+                    raise DemoFailed(
+                        f"nothing answered on {url}: {error}\n{logs.stdout}{logs.stderr}"
+                    ) from error
+                time.sleep(0.1)
+        print(f"\n$ curl {url}\n{page}")
+        expect("Hello again, from Dockerfile!" in page, "the page is not the changed one")
+        dissolver("ps")
+        dissolver("stop", CONTAINER)
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "dissolver", "rm", "-f", CONTAINER],
+            capture_output=True,
+            check=False,
+        )
+    return page
+
+
+def print_table(results: dict[str, list[Build]]) -> None:
+    """Print order by {cold, cached, source changed}: seconds, and what was CACHED."""
+    print(
+        f"{'order':<36}{'cold':>10}{'cached':>10}{'source changed':>17}   CACHED after the change"
+    )
+    for order, (cold, again, changed) in results.items():
+        print(
+            f"{order:<36}{cold.seconds:>8.2f} s{again.seconds:>8.2f} s{changed.seconds:>15.2f} s"
+            f"   {short(changed.cached)}"
+        )
+
+
+def main() -> int:
+    """Tell the story; return the exit code."""
+    flags = ["--host-certificates"] if has_own_authorities() else []
+    try:
+        if not has_image("node"):
+            if not has_image(BASE):
+                dissolver("image", "bootstrap", "bookworm", "-t", BASE)
+            dissolver("build", "--progress=plain", "-t", "node:latest", str(EXAMPLES / "node"))
+        with tempfile.TemporaryDirectory(prefix="dissolver-demo-") as scratch:
+            app = Path(scratch) / "node-app"
+            shutil.copytree(EXAMPLES / "node-app", app)
+            results = {
+                order: three_builds(app, dockerfile, flags) for order, dockerfile in ORDERS.items()
+            }
+        naive, good = (builds[2] for builds in results.values())
+        expect(
+            not any("npm install" in step for step in naive.cached),
+            "npm install was CACHED although what it stands on changed",
+        )
+        expect(
+            any("npm install" in step for step in good.cached),
+            "npm install ran again although package.json did not change",
+        )
+        serve_and_fetch()
+        dissolver("images")
+        print()
+        print_table(results)
+    except DemoFailed as failure:
+        print(f"\ndemo: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
