@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from scene import Account, Cli, free_port
 
 # What is wrong, the Dockerfile (None: there is none), and what the error must say.

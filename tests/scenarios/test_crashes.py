@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from scene import Cli, kill_group, wait_until
 
 MARK = "dissolver-crash-test"
