@@ -30,8 +30,7 @@ _ARCHITECTURES: dict[str, tuple[str, str]] = {
 
 _KNOWN = frozenset(
     ("386", "amd64", "arm", "arm64", "loong64", "mips64", "mips64le", "ppc64", "ppc64le")
-    + ("riscv64", "s390x", "wasm")
-)
+) | {"riscv64", "s390x", "wasm"}
 _SYSTEMS = frozenset(("linux", "windows", "darwin", "freebsd", "wasip1"))
 
 

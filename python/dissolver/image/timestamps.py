@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from dissolver.errors import BadImageConfig
 
@@ -12,7 +12,8 @@ SECOND = 1_000_000_000
 
 _EPOCH = datetime(1970, 1, 1)
 _FORM = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    re.ASCII,
 )
 
 
@@ -41,6 +42,6 @@ def parse_time(text: str) -> int:
 def format_time(nanoseconds: int) -> str:
     """Write nanoseconds since the epoch as RFC 3339 in UTC, without needless zeros."""
     seconds, fraction = divmod(nanoseconds, SECOND)
-    moment = _EPOCH.replace(tzinfo=timezone.utc) + timedelta(seconds=seconds)
+    moment = _EPOCH.replace(tzinfo=UTC) + timedelta(seconds=seconds)
     digits = f".{fraction:09d}".rstrip("0").rstrip(".") if fraction else ""
     return moment.strftime(f"{moment.year:04d}-%m-%dT%H:%M:%S") + digits + "Z"
