@@ -207,6 +207,14 @@ class NetworkError(RunError):
     """The network that was asked for could not be set up."""
 
 
+class BadPort(RunError):
+    """A text that does not say which port to publish."""
+
+
+class BadVolume(RunError):
+    """A text that does not say what to mount where."""
+
+
 class ContainerNotRunning(DissolverError):
     """The container must run for this."""
 
