@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -182,11 +183,8 @@ def test_published_ports_answer_on_every_address(box: Cli) -> None:
 def test_networks_none_and_host(box: Cli) -> None:
     links = box.out("run", "--rm", "--network", "none", "box", "ls", "/sys/class/net")
     assert links.split() == ["lo"]
-    own = sorted(
-        line.split(":")[0].strip()
-        for line in open("/proc/net/dev", encoding="utf-8")
-        if ":" in line
-    )
+    devices = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
+    own = sorted(line.split(":")[0].strip() for line in devices if ":" in line)
     inside = box.out("run", "--rm", "--network", "host", "box", "cat", "/proc/net/dev")
     assert sorted(line.split(":")[0].strip() for line in inside.splitlines() if ":" in line) == own
 
