@@ -90,6 +90,9 @@ class Docker:
     def __init__(self, place: Path) -> None:
         if shutil.which("dockerd") is None:
             raise Missing("Docker's daemon is not installed (Debian: docker.io)")
+        # A client of another version may want a plugin for BuildKit; the daemon's own does not.
+        beside = Path("/usr/bin/docker")
+        self.client = str(beside) if beside.exists() else "docker"
         self.place = place / "docker"
         self.socket = self.place / "docker.sock"
         self.place.mkdir(parents=True, exist_ok=True)
@@ -110,7 +113,7 @@ class Docker:
             time.sleep(0.2)
 
     def _words(self, *words: str | Path) -> list[str]:
-        return ["docker", "--host", f"unix://{self.socket}", *map(str, words)]
+        return [self.client, "--host", f"unix://{self.socket}", *map(str, words)]
 
     def forget(self) -> None:
         run(*self._words("system", "prune", "--all", "--force", "--volumes"))
