@@ -1,0 +1,201 @@
+"""The store: everything on disk, and the guarantees around it.
+
+docs/store.md draws what lies where. Opening a store costs a few milliseconds; the
+database, the layers and the image types are loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.store.blobs import BlobStore
+from dissolver.store.database import Database
+from dissolver.store.layout import FORMAT, Layout, open_layout
+from dissolver.store.lock import StoreLock
+
+if TYPE_CHECKING:
+    from dissolver._core.layer import Layers
+    from dissolver.store.containers import ContainerRecords
+    from dissolver.store.fsck import Finding
+    from dissolver.store.gc import PruneReport
+    from dissolver.store.images import ImageStore
+    from dissolver.store.records import StepRecords
+    from dissolver.store.usage import Usage
+
+OnWait = Callable[[], None]
+"""Told once, when a lock is held by someone else and has to be waited for."""
+
+
+class Store:
+    """Images, layers, containers and step records under one directory.
+
+    Safe to use from many threads and processes at once. Any of them may be killed
+    at any instruction: the next one finds a consistent store, and ``sweep`` or a
+    prune removes what was left half done.
+
+    ``userxattr`` tells that overlay mounts happen in a user namespace; ``fsync``
+    makes what is stored survive a loss of power, not only of a process.
+
+    Raises:
+        UnknownStoreFormat: a newer version wrote the store.
+        StoreError: the directory cannot be read, or created.
+    """
+
+    def __init__(
+        self, root: Path, run: Path, *, userxattr: bool = False, fsync: bool = False
+    ) -> None:
+        self.layout: Layout = open_layout(root, run)
+        self.database = Database(self.layout.database)
+        self.blobs = BlobStore(self.layout.blobs, self.layout.tmp, fsync=fsync)
+        self._userxattr = userxattr
+        self._fsync = fsync
+        self._lock = StoreLock(self.layout.lock)
+
+    @property
+    def root(self) -> Path:
+        """The directory of the store."""
+        return self.layout.root
+
+    @property
+    def run(self) -> Path:
+        """The directory of what a reboot may remove: sockets and the like."""
+        return self.layout.run
+
+    @property
+    def format(self) -> int:
+        """The format of the store."""
+        return FORMAT
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The layers, by diff ID."""
+        from dissolver._core.layer import Layers
+        from dissolver.store.faults import explained
+
+        with explained("open the layers"):
+            return Layers(self.layout.root, userxattr=self._userxattr, fsync=self._fsync)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """The images, by ID and by name."""
+        from dissolver.store.images import ImageStore
+
+        return ImageStore(
+            self.database,
+            self.blobs,
+            self._lock,
+            layers=lambda: self.layers,
+            release=self._release_image,
+        )
+
+    @cached_property
+    def records(self) -> StepRecords:
+        """The step records, by key."""
+        from dissolver.store.records import StepRecords
+
+        return StepRecords(
+            self.database, has_layer=lambda diff_id: self.layers.info(diff_id) is not None
+        )
+
+    @cached_property
+    def containers(self) -> ContainerRecords:
+        """The containers, by ID and by name."""
+        from dissolver.store.containers import ContainerRecords
+
+        return ContainerRecords(self.database, self.layout.containers)
+
+    def lock_shared(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
+        """Keep collection away while layers, images or containers are being made.
+
+        A thread may take it again while it has it.
+        """
+        return self._lock.shared(on_wait)
+
+    def lock_exclusive(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
+        """Be alone with the store; ``on_wait`` is told if others have to finish first."""
+        return self._lock.exclusive(on_wait)
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Make a directory of one's own on the store's file system, removed at the end."""
+        from dissolver.store.workspace import workspace
+
+        with workspace(self.layout.tmp) as path:
+            yield path
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half done; answer the bytes freed.
+
+        Cheap where nothing was left, so every build and run may begin with it.
+        """
+        from dissolver.store.workspace import sweep
+
+        return sweep(self.layout.tmp)
+
+    def prune_images(self, all_: bool = False, *, on_wait: OnWait | None = None) -> PruneReport:
+        """Remove images without a name, or with ``all_`` all that no container uses.
+
+        Waits until no build is running. The reclaimed bytes are those that the disk
+        got back, which shared layers do not count towards.
+        """
+        from dissolver.store import gc
+
+        with self.lock_exclusive(on_wait):
+            return gc.prune_images(self, all_=all_)
+
+    def prune_records(self, all_: bool = True, *, on_wait: OnWait | None = None) -> PruneReport:
+        """Forget the step records and remove the layers that only they held.
+
+        Without ``all_`` only the records whose layers no image or container has go.
+        """
+        from dissolver.store import gc
+
+        with self.lock_exclusive(on_wait):
+            return gc.prune_records(self, all_=all_)
+
+    def collect(self, *, on_wait: OnWait | None = None) -> int:
+        """Remove the files that nothing refers to; answer the bytes freed."""
+        from dissolver.store import gc
+
+        with self.lock_exclusive(on_wait):
+            return gc.collect(self)
+
+    def disk_usage(self) -> tuple[Usage, ...]:
+        """Tell what images, containers and step records take on disk."""
+        from dissolver.store.usage import disk_usage
+
+        return disk_usage(self)
+
+    def check(self) -> tuple[Finding, ...]:
+        """Verify everything in the store; answer what is wrong, nothing if all is well."""
+        from dissolver.store.fsck import check
+
+        with self.lock_shared():
+            return check(self)
+
+    def close(self) -> None:
+        """Close the database's connections; the next use opens them again."""
+        self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _release_image(self, identity: str, diff_ids: tuple[str, ...]) -> None:
+        """Free an image's files if nobody is building; else a later prune does."""
+        from dissolver.store import gc
+
+        if self._lock.is_held:
+            return
+        with self._lock.try_exclusive() as alone:
+            if alone:
+                gc.release(self, identity, diff_ids)
+
+
+__all__ = ["Store"]

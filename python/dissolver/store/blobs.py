@@ -1,0 +1,99 @@
+"""Small immutable files, named by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from dissolver.errors import StoreError
+from dissolver.store.faults import explained
+
+_HEX_LENGTH = 64
+Digests = list[str]
+
+
+class BlobStore:
+    """Files under ``<root>/blobs/sha256/``, each named by its own SHA-256.
+
+    A blob gets its name only when it is complete, so a reader needs no lock and
+    never sees half a file. Writers hold the store lock shared.
+    """
+
+    def __init__(self, directory: Path, scratch: Path, *, fsync: bool = False) -> None:
+        self._directory = directory / "sha256"
+        self._scratch = scratch
+        self._fsync = fsync
+
+    def put(self, content: bytes) -> str:
+        """Store ``content`` and answer its digest; storing it again is cheap.
+
+        Raises:
+            StoreError: it could not be written; nothing is kept.
+        """
+        hexadecimal = hashlib.sha256(content).hexdigest()
+        final = self._directory / hexadecimal
+        with explained("store a blob"):
+            if not final.exists():
+                self._write(final, content)
+        return f"sha256:{hexadecimal}"
+
+    def _write(self, final: Path, content: bytes) -> None:
+        from tempfile import mkstemp
+
+        descriptor, name = mkstemp(prefix="blob-", dir=self._scratch)
+        part = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                if self._fsync:
+                    os.fsync(descriptor)
+            part.rename(final)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def get(self, digest: str) -> bytes:
+        """Read a blob whole and verify it.
+
+        Raises:
+            StoreError: there is none, or its content does not match its name.
+        """
+        path = self.path(digest)
+        with explained(f"read the blob `{digest}`"):
+            content = path.read_bytes()
+        actual = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if actual != digest:
+            raise StoreError(
+                f"the blob `{digest}` is damaged: its content has the digest `{actual}`",
+                hint="run `dissolver system check`",
+            )
+        return content
+
+    def path(self, digest: str) -> Path:
+        """Tell where the blob lies, or would."""
+        algorithm, _, hexadecimal = digest.partition(":")
+        if algorithm != "sha256" or len(hexadecimal) != _HEX_LENGTH or "/" in hexadecimal:
+            raise StoreError(f"`{digest}` is not the digest of a blob")
+        return self._directory / hexadecimal
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the blob is stored."""
+        return self.path(digest).exists()
+
+    def list(self) -> Digests:
+        """List the digests of all blobs."""
+        with explained("list the blobs"):
+            return sorted(f"sha256:{path.name}" for path in self._directory.iterdir())
+
+    def remove(self, digest: str) -> int:
+        """Remove a blob and answer the bytes of disk that gives back, 0 if there is none."""
+        path = self.path(digest)
+        with explained(f"remove the blob `{digest}`"):
+            try:
+                size = path.stat().st_blocks * 512
+                path.unlink()
+            except FileNotFoundError:
+                return 0
+        return size

@@ -1,0 +1,190 @@
+"""The SQLite database of a store: a connection for each thread, and its tables.
+
+WAL mode lets readers go on while one process writes. Every change is one
+transaction, so a killed process leaves the state before it or after it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.errors import UnknownStoreFormat
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another: far beyond any transaction of this package."""
+
+_SCHEMA = """
+CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    stored_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE image_layers (
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    diff_id TEXT NOT NULL,
+    PRIMARY KEY (image, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_layers_by_layer ON image_layers (diff_id);
+
+CREATE TABLE refs (
+    name TEXT PRIMARY KEY,
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refs_by_image ON refs (image);
+
+CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    config BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX containers_by_image ON containers (image);
+
+CREATE TABLE container_layers (
+    container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    diff_id TEXT NOT NULL,
+    PRIMARY KEY (container, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX container_layers_by_layer ON container_layers (diff_id);
+
+CREATE TABLE step_records (
+    key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    diff_id TEXT NOT NULL,
+    created_ns INTEGER NOT NULL,
+    inputs BLOB NOT NULL
+) STRICT;
+CREATE INDEX step_records_by_layer ON step_records (diff_id);
+
+CREATE TABLE step_uses (
+    build TEXT NOT NULL,
+    step TEXT NOT NULL,
+    key TEXT NOT NULL REFERENCES step_records (key) ON DELETE CASCADE,
+    used_ns INTEGER NOT NULL,
+    PRIMARY KEY (build, step)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX step_uses_by_key ON step_uses (key);
+"""
+
+
+def create_database(path: Path, scratch: Path) -> None:
+    """Create an empty database at ``path`` unless one is there.
+
+    It is made complete in ``scratch`` (same file system) and linked into place, so
+    nobody ever opens half a schema.
+    """
+    import sqlite3
+
+    if path.exists():
+        return
+    part = scratch / f"database-{os.getpid()}-{threading.get_ident()}.sqlite"
+    part.unlink(missing_ok=True)
+    connection = sqlite3.connect(part, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+    finally:
+        connection.close()
+    part.chmod(0o600)
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()
+
+
+class Database:
+    """The connections to one database file; each thread gets its own.
+
+    A forked child opens its own too: SQLite's locks do not survive a fork.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: dict[int, tuple[threading.Thread, Connection]] = {}
+
+    def read(self) -> Connection:
+        """Answer this thread's connection, for queries."""
+        known: tuple[int, Connection] | None = getattr(self._local, "connection", None)
+        if known is not None and known[0] == os.getpid():
+            return known[1]
+        connection = self._connect()
+        self._local.connection = (os.getpid(), connection)
+        with self._lock:
+            for ident, (thread, ended) in list(self._open.items()):
+                if not thread.is_alive():
+                    ended.close()
+                    del self._open[ident]
+            self._open[threading.get_ident()] = (threading.current_thread(), connection)
+        return connection
+
+    @contextmanager
+    def write(self, action: str) -> Iterator[Connection]:
+        """Run the block as one transaction: all of it happens, or nothing.
+
+        ``action`` completes "cannot …" should it fail.
+        """
+        with explained(action):
+            connection = self.read()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close every connection; the next use opens a new one."""
+        with self._lock:
+            for _, connection in self._open.values():
+                connection.close()
+            self._open.clear()
+            self._local = threading.local()
+
+    def _connect(self) -> Connection:
+        import sqlite3
+
+        with explained(f"open the database `{self._path}`"):
+            # Without `rw` a missing database would be created without tables.
+            connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=rw",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                # In WAL mode this loses no consistency, and a commit needs no fsync.
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+            except BaseException:
+                connection.close()
+                raise
+            if found > SCHEMA_VERSION:
+                connection.close()
+                raise UnknownStoreFormat(
+                    f"the database `{self._path}` has version {found}, "
+                    f"and this version knows version {SCHEMA_VERSION}",
+                    hint="use the newer dissolver that wrote it",
+                )
+        return connection

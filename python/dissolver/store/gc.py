@@ -1,0 +1,135 @@
+"""Garbage collection: what nothing needs any more, removed and counted.
+
+Everything here runs alone with the store. Rows go first, in one transaction, and
+files after them: killed in between, it leaves files that nothing refers to, which
+the next collection finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.store.faults import explained
+from dissolver.store.workspace import remove_tree, sweep, sweep_unowned
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from dissolver.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What a prune took away, and the bytes of disk that this gave back."""
+
+    untagged: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    records: int = 0
+    reclaimed_bytes: int = 0
+
+
+_UNUSED = """
+SELECT id FROM images
+WHERE NOT EXISTS (SELECT 1 FROM containers WHERE image = images.id)
+AND (:all OR NOT EXISTS (SELECT 1 FROM refs WHERE image = images.id))
+"""
+_FORGET_LAYERS_OF_REMOVED = """
+DELETE FROM step_records WHERE diff_id IN (
+    SELECT diff_id FROM candidates
+    EXCEPT SELECT diff_id FROM image_layers
+    EXCEPT SELECT diff_id FROM container_layers
+)
+"""
+_FORGET = """
+DELETE FROM step_records WHERE :all OR (
+    diff_id NOT IN (SELECT diff_id FROM image_layers)
+    AND diff_id NOT IN (SELECT diff_id FROM container_layers)
+)
+"""
+_HELD = """
+SELECT diff_id FROM image_layers
+UNION SELECT diff_id FROM container_layers
+UNION SELECT diff_id FROM step_records
+"""
+
+
+def prune_images(store: Store, *, all_: bool) -> PruneReport:
+    """Remove the images that nothing uses, their layers, and what led to those.
+
+    Without ``all_`` only those without a name go. A layer that another image or a
+    container stands on stays, and so do the records of steps that made no layer
+    of a removed image.
+    """
+    with store.database.write("remove the images") as connection:
+        ids = [row[0] for row in connection.execute(_UNUSED, {"all": all_})]
+        untagged = []
+        _make_candidates(connection)
+        for identity in ids:
+            untagged += [reference.familiar for reference in store.images.references(identity)]
+            connection.execute(
+                "INSERT OR IGNORE INTO candidates SELECT diff_id FROM image_layers WHERE image = ?",
+                (identity,),
+            )
+            connection.execute("DELETE FROM images WHERE id = ?", (identity,))
+        records = connection.execute(_FORGET_LAYERS_OF_REMOVED).rowcount
+        connection.execute("DROP TABLE candidates")
+    return PruneReport(tuple(untagged), tuple(ids), records, collect(store))
+
+
+def prune_records(store: Store, *, all_: bool) -> PruneReport:
+    """Forget step records and remove the layers that only they held.
+
+    Without ``all_`` the records whose layers images or containers hold anyway stay:
+    they take no space, and the next build is still cached.
+    """
+    with store.database.write("forget the build cache") as connection:
+        records = connection.execute(_FORGET, {"all": all_}).rowcount
+    return PruneReport(records=records, reclaimed_bytes=collect(store))
+
+
+def _make_candidates(connection: Connection) -> None:
+    connection.execute("CREATE TEMP TABLE candidates (diff_id TEXT PRIMARY KEY)")
+
+
+def collect(store: Store) -> int:
+    """Remove every file that nothing refers to; answer the bytes of disk freed.
+
+    That is what images and records left that were removed before, what builds
+    made that were killed, and what dead processes kept for themselves.
+    """
+    layout = store.layout
+    freed = sweep(layout.tmp) + sweep_unowned(layout.tmp)
+    freed += _remove_layers(store, store.layers.list())
+    kept = {row[0] for row in store.database.read().execute("SELECT id FROM images")}
+    freed += sum(store.blobs.remove(digest) for digest in store.blobs.list() if digest not in kept)
+    containers = {row[0] for row in store.database.read().execute("SELECT id FROM containers")}
+    with explained("remove abandoned containers"):
+        for directory in layout.containers.iterdir():
+            if directory.name not in containers:
+                freed += remove_tree(directory)
+    return freed
+
+
+def release(store: Store, identity: str, diff_ids: Iterable[str]) -> None:
+    """Remove the files of a removed image, unless something has come to need them."""
+    known = "SELECT 1 FROM images WHERE id = ?"
+    if store.database.read().execute(known, (identity,)).fetchone() is None:
+        store.blobs.remove(identity)
+    _remove_layers(store, diff_ids)
+
+
+def _remove_layers(store: Store, candidates: Iterable[str]) -> int:
+    held = held_layers(store.database.read())
+    freed = 0
+    for diff_id in candidates:
+        if diff_id not in held:
+            with explained(f"remove the layer `{diff_id}`"):
+                freed += store.layers.remove(diff_id)
+    return freed
+
+
+def held_layers(connection: Connection) -> set[str]:
+    """List the layers that an image, a container or a step record needs."""
+    return {row[0] for row in connection.execute(_HELD)}
