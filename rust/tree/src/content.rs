@@ -1,0 +1,179 @@
+//! Reading files and hashing them with all cores.
+
+use crate::TreeError;
+use crate::open::{is_beneath_missing, open_beneath, stat_of_open};
+use crate::tree::{Content, IsCancelled, Kind, Stat, Tree};
+use crate::xattr::{Xattrs, read_xattrs};
+use dissolver_digest::{ContentDigest, StreamHasher};
+use rayon::prelude::*;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, read};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Files are read this many bytes at a time: larger than most files, and still in the second-level cache.
+pub const READ_BUFFER_BYTES: usize = 256 * 1024;
+
+/// The kernel stamps files with a clock that ticks every 1 to 10 ms, so two changes within a tick look like
+/// one. A file is settled if it last changed longer ago than that, with a wide margin.
+const SETTLED_AFTER_NS: i64 = 100_000_000;
+/// The same for file systems that keep whole seconds, or two of them.
+const SETTLED_AFTER_NS_COARSE: i64 = 2_500_000_000;
+
+impl Tree {
+    /// Hashes the regular files among `numbers` whose content is not known yet; returns the bytes read.
+    ///
+    /// Afterwards [`Tree::content`] is there for each of them, and the stat cache
+    /// has been written if something was read. A cache that cannot be written
+    /// costs time later and is no failure now.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::ChangedWhileRead`] for a file that is not as it was listed,
+    /// [`TreeError::Io`] for one that cannot be read.
+    pub fn hash_contents(
+        &self,
+        numbers: &[usize],
+        is_cancelled: IsCancelled<'_>,
+    ) -> Result<u64, TreeError> {
+        let unknown: Vec<usize> = numbers
+            .iter()
+            .copied()
+            .filter(|&number| self.lacks_content(number))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(0);
+        }
+        let bytes = AtomicU64::new(0);
+        let outcome = unknown.par_iter().try_for_each_init(
+            || vec![0; READ_BUFFER_BYTES],
+            |buffer, &number| {
+                let content = self.hash_content(number, buffer, is_cancelled)?;
+                bytes.fetch_add(self.stat(number).size, Ordering::Relaxed);
+                // Another thread may have been faster, with the same result.
+                drop(self.node(number).content.set(content));
+                Ok(())
+            },
+        );
+        // What was hashed before a failure need not be hashed again after it.
+        if let Some(cache) = &self.stat_cache {
+            cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .save(self);
+        }
+        outcome.map(|()| bytes.into_inner())
+    }
+
+    fn lacks_content(&self, number: usize) -> bool {
+        self.stat(number).kind == Kind::File && self.content(number).is_none()
+    }
+
+    fn hash_content(
+        &self,
+        number: usize,
+        buffer: &mut [u8],
+        is_cancelled: IsCancelled<'_>,
+    ) -> Result<Content, TreeError> {
+        let started_ns = now_ns();
+        let mut hasher = blake3::Hasher::new();
+        let xattrs = self.read_content(number, buffer, &mut |bytes| {
+            if is_cancelled() {
+                return Err(TreeError::Interrupted);
+            }
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        let digest: ContentDigest = StreamHasher::digest(&hasher);
+        Ok(Content {
+            digest,
+            xattrs,
+            is_settled: is_settled(self.stat(number), started_ns),
+        })
+    }
+
+    /// Reads a regular file in pieces of at most the length of `buffer`, and its attributes.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::ChangedWhileRead`] if the file is not the one that was listed,
+    /// or its size or modification time changed since, until the end of reading;
+    /// what `take` got is worthless then. [`TreeError::Io`] if it cannot be read;
+    /// errors of `take` are passed on.
+    pub fn read_content<E: From<TreeError>>(
+        &self,
+        number: usize,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Xattrs, E> {
+        let path = self.path(number);
+        let stat = self.stat(number);
+        let changed = || TreeError::ChangedWhileRead {
+            path: path.to_vec(),
+        };
+        let fd = match open_beneath(self.root_fd(), path, OFlags::empty()) {
+            Ok(fd) => fd,
+            Err(errno) if is_beneath_missing(errno) => return Err(changed().into()),
+            Err(errno) => return Err(TreeError::io("open", path)(errno).into()),
+        };
+        let mut remaining = stat.size;
+        while remaining > 0 {
+            let length = match read(&fd, &mut *buffer) {
+                Err(Errno::INTR) => continue,
+                other => other.map_err(TreeError::io("read", path))?,
+            };
+            if length == 0 || length as u64 > remaining {
+                return Err(changed().into());
+            }
+            take(&buffer[..length])?;
+            remaining -= length as u64;
+        }
+        let xattrs = read_xattrs(&fd).map_err(TreeError::io("read the attributes of", path))?;
+        // One look afterwards is enough: what was the same when it was listed and is the same now was
+        // the same in between. A file that grew has another size.
+        let now = stat_of_open(&fd).map_err(TreeError::io("stat", path))?;
+        if !now.is_some_and(|now| is_same_file(stat, &now)) {
+            return Err(changed().into());
+        }
+        Ok(xattrs)
+    }
+}
+
+/// Tells whether nothing that matters changed between two looks.
+///
+/// The time of the inode's last change is left out: another name for the file, as
+/// a backup makes it, changes that and nothing else.
+fn is_same_file(before: &Stat, now: &Stat) -> bool {
+    let facts = |stat: &Stat| {
+        (
+            stat.device,
+            stat.inode,
+            stat.kind,
+            stat.size,
+            stat.mtime_ns,
+            stat.mode,
+            stat.uid,
+            stat.gid,
+        )
+    };
+    facts(before) == facts(now)
+}
+
+/// Tells whether every change after `read_ns` would show in the times of the file.
+fn is_settled(stat: &Stat, read_ns: i64) -> bool {
+    let has_fine_times = stat.ctime_ns % 1_000_000_000 != 0;
+    let margin = if has_fine_times {
+        SETTLED_AFTER_NS
+    } else {
+        SETTLED_AFTER_NS_COARSE
+    };
+    stat.ctime_ns.max(stat.mtime_ns).saturating_add(margin) < read_ns
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,328 @@
+//! Listing a directory tree with all cores.
+//!
+//! Each directory is one job: read its names, `statx` them relative to its own
+//! descriptor, start a job for each directory in it. Jobs are queued, not
+//! nested, so neither the stack nor the number of open descriptors grows with
+//! the depth of the tree. The results are put in order at the end.
+
+use crate::TreeError;
+use crate::ignore::{IgnoreRules, Inherited};
+use crate::open::{is_beneath_missing, open_beneath, open_root, stat_of};
+use crate::tree::{IsCancelled, Kind, Node, Stat};
+use crate::xattr::{Xattrs, read_xattrs};
+use rayon::prelude::*;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, OFlags, RawDir, readlinkat};
+use rustix::io::Errno;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Names are read this many bytes at a time: one call for most directories, and one that finds the end.
+const NAMES_BUFFER_BYTES: usize = 32 * 1024;
+/// Fewer names than this are not worth handing to another core, at 1 µs each.
+const STATS_AT_ONCE: usize = 256;
+
+pub(crate) struct Listing {
+    pub root_fd: OwnedFd,
+    pub nodes: Vec<Node>,
+    pub names: Vec<u8>,
+    pub total_bytes: u64,
+}
+
+/// One name in a directory, before the listing is put in order.
+struct Found {
+    name: Vec<u8>,
+    stat: Stat,
+    target: Vec<u8>,
+    /// For a directory that is listed: its job, and whether the rules exclude it.
+    inside: Option<(usize, bool)>,
+}
+
+/// What a job found.
+#[derive(Default)]
+struct Directory {
+    found: Vec<Found>,
+    xattrs: Xattrs,
+}
+
+/// A directory that waits to be listed.
+struct Job {
+    number: usize,
+    path: Vec<u8>,
+    inherited: Inherited,
+}
+
+/// Lists what the rules leave of `root`.
+pub(crate) fn list(
+    root: &Path,
+    rules: &IgnoreRules,
+    is_cancelled: IsCancelled<'_>,
+) -> Result<Listing, TreeError> {
+    let (root_fd, root_stat) = open_root(root)?;
+    let walker = Walker {
+        root: root_fd.as_fd(),
+        rules,
+        is_cancelled,
+        next_job: AtomicUsize::new(1),
+        done: Mutex::new(Vec::new()),
+        failure: OnceLock::new(),
+    };
+    let first = Job {
+        number: 0,
+        path: Vec::new(),
+        inherited: rules.at_root(),
+    };
+    rayon::scope(|scope| walker.run(first, scope));
+    let directories = walker.into_directories()?;
+    let assembly = Assembly::of(root_stat, directories);
+    Ok(Listing {
+        root_fd,
+        nodes: assembly.nodes,
+        names: assembly.names,
+        total_bytes: assembly.total_bytes,
+    })
+}
+
+struct Walker<'a> {
+    root: BorrowedFd<'a>,
+    rules: &'a IgnoreRules,
+    is_cancelled: IsCancelled<'a>,
+    next_job: AtomicUsize,
+    done: Mutex<Vec<(usize, Directory)>>,
+    failure: OnceLock<TreeError>,
+}
+
+impl<'a> Walker<'a> {
+    fn run<'scope>(&'scope self, job: Job, scope: &rayon::Scope<'scope>) {
+        if self.failure.get().is_some() {
+            return;
+        }
+        match self.list(&job) {
+            Ok((directory, jobs)) => {
+                self.done
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((job.number, directory));
+                for job in jobs {
+                    scope.spawn(move |scope| self.run(job, scope));
+                }
+            }
+            // The first failure is the one to report; others only follow from chance.
+            Err(error) => drop(self.failure.set(error)),
+        }
+    }
+
+    /// The results by number of the job.
+    fn into_directories(self) -> Result<Vec<Directory>, TreeError> {
+        if let Some(error) = self.failure.into_inner() {
+            return Err(error);
+        }
+        let mut directories = Vec::new();
+        directories.resize_with(self.next_job.into_inner(), Directory::default);
+        for (number, directory) in self
+            .done
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            directories[number] = directory;
+        }
+        Ok(directories)
+    }
+
+    fn list(&self, job: &Job) -> Result<(Directory, Vec<Job>), TreeError> {
+        if (self.is_cancelled)() {
+            return Err(TreeError::Interrupted);
+        }
+        let fd = match open_beneath(self.root, &job.path, OFlags::DIRECTORY) {
+            Ok(fd) => fd,
+            // Removed, or replaced by something else, since its parent was listed.
+            Err(errno) if is_beneath_missing(errno) => {
+                return Err(TreeError::ChangedWhileRead {
+                    path: job.path.clone(),
+                });
+            }
+            Err(errno) => return Err(TreeError::io("open", &job.path)(errno)),
+        };
+        let xattrs =
+            read_xattrs(&fd).map_err(TreeError::io("read the attributes of", &job.path))?;
+        let names = self
+            .names(&fd, job)
+            .map_err(TreeError::io("read the directory", &job.path))?;
+        let examined: Result<Vec<_>, TreeError> = names
+            .par_iter()
+            .with_min_len(STATS_AT_ONCE)
+            .filter_map(|name| self.examine(fd.as_fd(), job, name).transpose())
+            .collect();
+        let (found, jobs): (Vec<Found>, Vec<Option<Job>>) = examined?.into_iter().unzip();
+        Ok((
+            Directory { found, xattrs },
+            jobs.into_iter().flatten().collect(),
+        ))
+    }
+
+    /// The names in a directory that may be wanted, in byte order.
+    fn names(&self, fd: &OwnedFd, job: &Job) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut buffer = Vec::with_capacity(NAMES_BUFFER_BYTES);
+        let mut directory = RawDir::new(fd, buffer.spare_capacity_mut());
+        let mut path = prefix(&job.path);
+        let start = path.len();
+        let mut names = Vec::new();
+        while let Some(entry) = directory.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") || entry.file_type() == FileType::Socket {
+                continue;
+            }
+            // What is surely no directory is judged here, so that excluded files cost no `statx`.
+            if !matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
+                path.truncate(start);
+                path.extend_from_slice(name);
+                if self.rules.excludes_in(&job.inherited, &path) {
+                    continue;
+                }
+            }
+            names.push(name.to_vec());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What one name is, and the job for what is in it; `None` if it is excluded or gone.
+    fn examine(
+        &self,
+        directory: BorrowedFd<'_>,
+        job: &Job,
+        name: &[u8],
+    ) -> Result<Option<(Found, Option<Job>)>, TreeError> {
+        let path = [prefix(&job.path).as_slice(), name].concat();
+        let stat = match stat_of(directory, name) {
+            Ok(Some(stat)) => stat,
+            Ok(None) | Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(TreeError::io("stat", &path)(errno)),
+        };
+        let found = |target, inside| Found {
+            name: name.to_vec(),
+            stat,
+            target,
+            inside,
+        };
+        match stat.kind {
+            Kind::Directory => {
+                let verdict = self.rules.judge_directory(&job.inherited, &path);
+                if verdict.can_skip {
+                    return Ok(None);
+                }
+                let number = self.next_job.fetch_add(1, Ordering::Relaxed);
+                let inside = Some((number, verdict.is_excluded));
+                let job = Job {
+                    number,
+                    path,
+                    inherited: verdict.inherited,
+                };
+                Ok(Some((found(Vec::new(), inside), Some(job))))
+            }
+            // Only what the directory listing gave no type for has not been judged yet.
+            _ if self.rules.excludes_in(&job.inherited, &path) => Ok(None),
+            Kind::Symlink => match readlinkat(directory, name, Vec::new()) {
+                Ok(target) => Ok(Some((found(target.into_bytes(), None), None))),
+                Err(Errno::NOENT) => Ok(None),
+                Err(errno) => Err(TreeError::io("read the link", &path)(errno)),
+            },
+            _ => Ok(Some((found(Vec::new(), None), None))),
+        }
+    }
+}
+
+fn prefix(directory: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(directory.len() + 64);
+    if !directory.is_empty() {
+        path.extend_from_slice(directory);
+        path.push(b'/');
+    }
+    path
+}
+
+/// The listing in its final order, while it is put together.
+#[derive(Default)]
+struct Assembly {
+    nodes: Vec<Node>,
+    names: Vec<u8>,
+    total_bytes: u64,
+}
+
+/// A directory whose entries are being appended.
+struct Open {
+    node: usize,
+    is_excluded: bool,
+    rest: std::vec::IntoIter<Found>,
+}
+
+impl Assembly {
+    fn of(root: Stat, mut directories: Vec<Directory>) -> Assembly {
+        let mut assembly = Assembly::default();
+        let mut take = |number: usize| std::mem::take(&mut directories[number]);
+        let first = take(0);
+        let node = assembly.push(&[], &[], root, first.xattrs);
+        let mut open = vec![Open {
+            node,
+            is_excluded: false,
+            rest: first.found.into_iter(),
+        }];
+        while let Some(directory) = open.last_mut() {
+            let Some(found) = directory.rest.next() else {
+                let is_done = open.pop();
+                if let Some(directory) = is_done {
+                    assembly.close(&directory);
+                }
+                continue;
+            };
+            let parent = assembly.nodes[directory.node].path.clone();
+            let path = [prefix(&assembly.names[parent]).as_slice(), &found.name].concat();
+            let Some((number, is_excluded)) = found.inside else {
+                assembly.push(&path, &found.target, found.stat, Vec::new());
+                continue;
+            };
+            let inside = take(number);
+            let node = assembly.push(&path, &[], found.stat, inside.xattrs);
+            open.push(Open {
+                node,
+                is_excluded,
+                rest: inside.found.into_iter(),
+            });
+        }
+        assembly
+    }
+
+    fn push(&mut self, path: &[u8], target: &[u8], stat: Stat, xattrs: Xattrs) -> usize {
+        let start = self.names.len();
+        self.names.extend_from_slice(path);
+        let middle = self.names.len();
+        self.names.extend_from_slice(target);
+        let number = self.nodes.len();
+        self.nodes.push(Node {
+            path: start..middle,
+            target: middle..self.names.len(),
+            stat,
+            subtree_end: number_of(number + 1),
+            content: OnceLock::new(),
+            xattrs,
+        });
+        self.total_bytes += stat.size;
+        number
+    }
+
+    /// Ends a directory's subtree; an excluded one that nothing was brought back from disappears.
+    fn close(&mut self, directory: &Open) {
+        if directory.is_excluded && self.nodes.len() == directory.node + 1 {
+            self.nodes.pop();
+            return;
+        }
+        self.nodes[directory.node].subtree_end = number_of(self.nodes.len());
+    }
+}
+
+/// A tree of 4 billion entries would need 600 GB of memory first.
+fn number_of(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
