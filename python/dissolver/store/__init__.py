@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,14 @@ class Store:
 
         with workspace(self.layout.tmp) as path:
             yield path
+
+    def stat_cache(self, context: str | PathLike[str]) -> Path:
+        """Tell where the stat cache of a context directory lies, or would."""
+        import hashlib
+        import os
+
+        name = hashlib.sha256(os.fsencode(os.path.realpath(context))).hexdigest()[:32]
+        return self.layout.stat / name
 
     def sweep(self) -> int:
         """Remove what killed processes left half done; answer the bytes freed.

@@ -86,7 +86,8 @@ def prune_records(store: Store, *, all_: bool) -> PruneReport:
     """
     with store.database.write("forget the build cache") as connection:
         records = connection.execute(_FORGET, {"all": all_}).rowcount
-    return PruneReport(records=records, reclaimed_bytes=collect(store))
+    freed = sum(remove_tree(path) for path in store.layout.stat.iterdir()) if all_ else 0
+    return PruneReport(records=records, reclaimed_bytes=freed + collect(store))
 
 
 def _make_candidates(connection: Connection) -> None:

@@ -9,6 +9,7 @@
   layers/ packs/       layers (`_core.layer.Layers`)
   containers/<id>/     a container's files
   volumes/<name>/_data
+  stat/<hex>           what the files of a context were when they were last hashed
   tmp/                 work in progress
 ```
 """
@@ -25,7 +26,7 @@ from dissolver.store.faults import explained
 FORMAT = 1
 """The only format this version reads and writes; docs/store.md draws it."""
 
-_DIRECTORIES = ("blobs/sha256", "containers", "layers", "packs", "tmp", "volumes")
+_DIRECTORIES = ("blobs/sha256", "containers", "layers", "packs", "stat", "tmp", "volumes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ class Layout:
     def volumes(self) -> Path:
         """Named volumes."""
         return self.root / "volumes"
+
+    @property
+    def stat(self) -> Path:
+        """One stat cache for each context directory."""
+        return self.root / "stat"
 
     @property
     def tmp(self) -> Path:

@@ -1,0 +1,74 @@
+"""Cache keys: the digest of everything that a step can observe, and of nothing else.
+
+Two builds that arrive at the same key share a layer. Stage names, line numbers,
+times, the order of variables, the machine's certificates and undeclared proxies
+stay out. docs/cache-keys.md describes the layout; change both together, and raise
+``KEY_VERSION``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from dissolver.cache.inputs import CacheKey, Input, digest_inputs, short_digest
+
+if TYPE_CHECKING:
+    from dissolver.plan.steps import CopyStep, InlineFile, RunStep, WorkdirStep
+
+KEY_VERSION = 1
+"""Part of every key: raising it forgets every result of older versions."""
+
+
+def run_key(
+    step: RunStep, parents: Sequence[str], *, network: str | None = None, platform: str = ""
+) -> CacheKey:
+    """Derive the key of ``step``, run on top of the layers ``parents`` (bottom first).
+
+    ``network`` is the mode in effect, where the build's default decides; the step's
+    own otherwise. ``user`` counts as text: what it means is in the layers below.
+    ``platform`` is empty for the machine's own.
+    """
+    inputs = (
+        ("command", json.dumps(list(step.argv), ensure_ascii=False)),
+        *_files(step.files),
+        # Variables that are only ordered otherwise make the same environment.
+        *sorted((f"env.{name}", value) for name, value in step.env),
+        ("user", step.user),
+        ("workdir", step.cwd),
+        ("network", network or step.network),
+        *((("platform", platform),) if platform else ()),
+        *((f"parent.{index}", diff_id) for index, diff_id in enumerate(parents)),
+    )
+    return _key("run", inputs)
+
+
+def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+    """Derive the key of a COPY from the digest of its listing.
+
+    The listing covers the files, where they go and which directories are made; the
+    layers below are no part of it, so a COPY survives a change of its base.
+    """
+    del step  # Everything that it asks for is in the listing.
+    return _planned("copy", plan_digest, plan_inputs)
+
+
+def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+    """Derive the key of a WORKDIR from the digest of its listing."""
+    del step
+    return _planned("workdir", plan_digest, plan_inputs)
+
+
+def _planned(kind: str, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+    digest = digest_inputs(kind, KEY_VERSION, (("listing", plan_digest),))
+    return CacheKey(digest, tuple(plan_inputs))
+
+
+def _key(kind: str, inputs: tuple[Input, ...]) -> CacheKey:
+    return CacheKey(digest_inputs(kind, KEY_VERSION, inputs), inputs)
+
+
+def _files(files: Iterable[InlineFile]) -> Iterator[Input]:
+    for file in files:
+        yield f"file.{file.path}", f"{file.mode:o} {short_digest(file.content)}"

@@ -1,0 +1,60 @@
+"""What made the difference between two lists of inputs, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dissolver.cache.inputs import Input
+
+_SINGLE = {
+    "command": "the command changed",
+    "user": "the user changed",
+    "workdir": "the working directory changed",
+    "network": "the network mode changed",
+    "platform": "the platform changed",
+    "destination": "the destination changed",
+    "owner": "the owner (`--chown`) changed",
+    "mode": "the mode (`--chmod`) changed",
+}
+
+
+def first_difference(before: Sequence[Input], after: Sequence[Input]) -> str | None:
+    """Say what changed first, and how many more changes of its kind there are.
+
+    ``None`` if the inputs are equal.
+    """
+    differences = list(all_differences(before, after))
+    if not differences:
+        return None
+    first, more = differences[0], len(differences) - 1
+    if more and first.startswith("file "):
+        return f"{first}, and {more} more"
+    return first
+
+
+def all_differences(before: Sequence[Input], after: Sequence[Input]) -> Iterator[str]:
+    """Say everything that changed, the first input of the key first."""
+    old, new = dict(before), dict(after)
+    seen_parent = False
+    for name in new | old:
+        if old.get(name) == new.get(name):
+            continue
+        if name.startswith("parent."):
+            # One layer that changed changes those above it too.
+            if not seen_parent:
+                yield "parent layer changed"
+            seen_parent = True
+            continue
+        yield _say(name, old.get(name), new.get(name))
+
+
+def _say(name: str, before: str | None, after: str | None) -> str:
+    verb = "added" if before is None else "removed" if after is None else "changed"
+    if name.startswith("env."):
+        return f"variable `{name.removeprefix('env.')}` {verb}"
+    if name.startswith("file."):
+        return f"the text of `{name.removeprefix('file.')}` {verb}"
+    kind, slash, path = name.partition("/")
+    if slash:
+        return f"file `{path or '.'}` {verb}"
+    return _SINGLE.get(name, f"{kind} {verb}")
