@@ -60,6 +60,12 @@ def caller_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def wants_color(environment: Mapping[str, str] | None = None) -> bool:
+    """Tell whether the user wants colours on a terminal at all."""
+    env = os.environ if environment is None else environment
+    return not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
 def load_settings(
     *,
     root: str | os.PathLike[str] | None = None,
@@ -80,11 +86,9 @@ def load_settings(
     sources = [_from_environment(env), *_from_files(env)]
     given_root = os.fspath(root) if root is not None else _text(sources, "root", None)
     home = _data_directory(env, who)
-    path = Path(os.path.abspath(given_root)) if given_root else home
+    path = Path(given_root).absolute() if given_root else home
     given_run = os.fspath(run) if run is not None else _text(sources, "run", None)
-    run_path = (
-        Path(os.path.abspath(given_run)) if given_run else _run_directory(env, who, path, home)
-    )
+    run_path = Path(given_run).absolute() if given_run else _run_directory(env, who, path, home)
     return Settings(
         root=path,
         run=run_path,
@@ -92,7 +96,7 @@ def load_settings(
         network=_choice(sources, "network", NETWORKS),
         layers=_choice(sources, "layers", LAYER_MODES),
         progress=_choice(sources, "progress", PROGRESS_MODES),
-        uses_color=not env.get("NO_COLOR") and env.get("TERM") != "dumb",
+        uses_color=wants_color(env),
         palette=env.get("BUILDKIT_COLORS", ""),
         log_lines=_log_lines(env),
     )
@@ -117,14 +121,15 @@ def _from_environment(env: Mapping[str, str]) -> _Source:
 
 def _from_files(env: Mapping[str, str]) -> list[_Source]:
     if named := env.get("DISSOLVER_CONFIG"):
-        if not os.path.exists(named):
+        if not Path(named).exists():
             raise ConfigError(
                 f"the configuration `{named}` does not exist",
                 hint="unset DISSOLVER_CONFIG, or create the file",
             )
         return [_read_file(Path(named))]
-    base = env.get("XDG_CONFIG_HOME") or os.path.join(_home(env), ".config")
-    files = (Path(base) / "dissolver" / "config.toml", _SYSTEM_FILE)
+    given = env.get("XDG_CONFIG_HOME")
+    base = Path(given) if given else _home(env) / ".config"
+    files = (base / "dissolver" / "config.toml", _SYSTEM_FILE)
     return [_read_file(file) for file in files if file.exists()]
 
 
@@ -207,15 +212,17 @@ def _log_lines(env: Mapping[str, str]) -> int:
     return max(1, int(text)) if text.isdecimal() else 6
 
 
-def _home(env: Mapping[str, str]) -> str:
-    return env.get("HOME") or os.path.expanduser("~")
+def _home(env: Mapping[str, str]) -> Path:
+    given = env.get("HOME")
+    return Path(given) if given else Path("~").expanduser()
 
 
 def _data_directory(env: Mapping[str, str], uid: int) -> Path:
     if uid == 0:
         return Path("/var/lib/dissolver")
-    base = env.get("XDG_DATA_HOME") or os.path.join(_home(env), ".local", "share")
-    return Path(os.path.abspath(base)) / "dissolver"
+    given = env.get("XDG_DATA_HOME")
+    base = Path(given).absolute() if given else _home(env) / ".local" / "share"
+    return base / "dissolver"
 
 
 def _run_directory(env: Mapping[str, str], uid: int, root: Path, default_root: Path) -> Path:
@@ -223,7 +230,7 @@ def _run_directory(env: Mapping[str, str], uid: int, root: Path, default_root: P
     if uid == 0:
         base = Path("/run/dissolver")
     elif runtime := env.get("XDG_RUNTIME_DIR"):
-        base = Path(os.path.abspath(runtime)) / "dissolver"
+        base = Path(runtime).absolute() / "dissolver"
     elif os.access(f"/run/user/{uid}", os.W_OK):
         base = Path(f"/run/user/{uid}/dissolver")
     else:

@@ -1,0 +1,132 @@
+"""``build``: an image from a Dockerfile, with a display of what happens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.words import UsageSlip
+from dissolver.config import PROGRESS_MODES, caller_environment
+
+
+def build(
+    context: Annotated[str, Argument(metavar="PATH", show_default=False)],
+    tag: Annotated[
+        list[str] | None,
+        Option("-t", "--tag", metavar="NAME:TAG", help="Name the image (may be repeated)"),
+    ] = None,
+    file: Annotated[
+        str | None,
+        Option("-f", "--file", metavar="FILE", help="Read this Dockerfile (- for stdin)"),
+    ] = None,
+    target: Annotated[
+        str | None, Option("--target", metavar="STAGE", help="Build this stage and end there")
+    ] = None,
+    build_arg: Annotated[
+        list[str] | None,
+        Option("--build-arg", metavar="NAME=VALUE", help="Set an ARG (may be repeated)"),
+    ] = None,
+    no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
+    network: Annotated[
+        str,
+        Option(
+            "--network",
+            metavar="MODE",
+            show_default=False,
+            help="Network of RUN: default, none or host",
+        ),
+    ] = "default",
+    host_certificates: Annotated[
+        bool | None,
+        Option(
+            "--host-certificates/--no-host-certificates",
+            show_default=False,
+            help="Lend the machine's trust store to RUN steps",
+        ),
+    ] = None,
+    progress: Annotated[
+        str | None,
+        Option("--progress", metavar="MODE", help="auto, tty, plain, quiet, rawjson or none"),
+    ] = None,
+    quiet: Annotated[bool, Option("-q", "--quiet", help="Print the image ID only")] = False,
+    iidfile: Annotated[
+        str | None, Option("--iidfile", metavar="FILE", help="Write the image ID to this file")
+    ] = None,
+    load: Annotated[bool, Option("--load", hidden=True)] = False,  # noqa: ARG001
+    rm: Annotated[bool, Option("--rm/--no-rm", hidden=True)] = True,  # noqa: ARG001
+    force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
+) -> int:
+    """Build an image from a Dockerfile."""
+    from dissolver.cli.render.progress.display import LiveDisplay, choose_display
+
+    invocation = current()
+    mode = _progress_mode(invocation, progress, quiet=quiet)
+    text = _text_from_stdin() if file == "-" else None
+    _forget(iidfile)
+    display = choose_display(
+        mode,
+        sys.stderr,
+        invocation.settings,
+        builder=f"dissolver:{'rootless' if invocation.is_rootless else 'root'}",
+        debug=invocation.debug,
+    )
+    engine = invocation.engine
+    invocation.has_shown_output = display.shows_failed_output
+    with LiveDisplay(display) as live:
+        result = engine.build(
+            context,
+            dockerfile=None if file == "-" else file,
+            dockerfile_text=text,
+            tags=tag or (),
+            target=target,
+            build_args=named_values(build_arg or [], caller_environment()),
+            no_cache=no_cache,
+            host_certificates=host_certificates,
+            network=network,
+            on_event=live.on_event,
+        )
+    if iidfile is not None:
+        Path(iidfile).write_text(result.image.id, encoding="ascii")
+    if mode == "quiet":
+        sys.stdout.write(f"{result.image.id}\n")
+    return 0
+
+
+def named_values(words: list[str], environment: dict[str, str]) -> dict[str, str]:
+    """Read ``NAME=value`` words; a bare ``NAME`` takes the caller's value, if it has one."""
+    values: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageSlip(f"`{word}` has no name before the `=`", None)
+        if equals:
+            values[name] = value
+        elif name in environment:
+            values[name] = environment[name]
+    return values
+
+
+def _progress_mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
+    if quiet:
+        return "quiet"
+    if progress is None:
+        return invocation.settings.progress
+    if progress not in PROGRESS_MODES:
+        modes = ", ".join(f"`{mode}`" for mode in PROGRESS_MODES)
+        raise UsageSlip(f"unknown progress mode `{progress}`", None, f"use one of {modes}")
+    return progress
+
+
+def _text_from_stdin() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+
+
+def _forget(iidfile: str | None) -> None:
+    """Remove an older result: a failed build must not leave it to be taken for its own."""
+    if iidfile is not None and os.path.lexists(iidfile):
+        Path(iidfile).unlink()

@@ -1,0 +1,189 @@
+"""The commands there are: where each one lives, what it says of itself, an example.
+
+Only the command that was asked for is imported; help texts and suggestions need
+nothing but this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command: ``function`` of ``cli.module``, and the words for its help.
+
+    ``runs_programs`` marks those whose exit code may be a program's: usage errors
+    end with 125, and options end at the first word that is none.
+    ``failure_code`` is the exit code of other failures.
+    """
+
+    module: str
+    function: str
+    help: str
+    example: str
+    runs_programs: bool = False
+    failure_code: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that are reached by two words."""
+
+    help: str
+    commands: dict[str, Entry]
+
+
+_BUILD = Entry(
+    "build",
+    "build",
+    "Build an image from a Dockerfile",
+    "dissolver build -t name:tag .",
+)
+_RUN = Entry(
+    "run",
+    "run",
+    "Create a container from an image and run it",
+    "dissolver run -d -p 3000:80 name:tag",
+    runs_programs=True,
+    failure_code=125,
+)
+_EXEC = Entry(
+    "run",
+    "execute",
+    "Run a program in a running container",
+    "dissolver exec -it web sh",
+    runs_programs=True,
+)
+_PS = Entry("containers", "ps", "List containers", "dissolver ps -a")
+_LOGS = Entry("containers", "logs", "Show what a container wrote", "dissolver logs -f web")
+_STOP = Entry("containers", "stop", "Stop running containers", "dissolver stop -t 3 web")
+_KILL = Entry("containers", "kill", "Send containers a signal", "dissolver kill -s HUP web")
+_RM = Entry("containers", "rm", "Remove containers", "dissolver rm -f web")
+_IMAGES = Entry("images", "images", "List images", "dissolver images")
+_TAG = Entry("images", "tag", "Give an image one more name", "dissolver tag 84d1016c860a goals:v1")
+_RMI = Entry("images", "rmi", "Remove images", "dissolver rmi goals:v1")
+_HISTORY = Entry("images", "history", "Show how an image was made", "dissolver history node")
+_IMPORT = Entry(
+    "base_images",
+    "import_tar",
+    "Make an image from a tar of a root file system",
+    "dissolver import -c 'CMD [\"sh\"]' rootfs.tar name:tag",
+)
+_INSPECT = Entry(
+    "inspect",
+    "inspect",
+    "Show everything about containers or images, as JSON",
+    "dissolver inspect -f '{{.State.Status}}' web",
+)
+
+COMMANDS: dict[str, Entry] = {
+    "build": _BUILD,
+    "run": _RUN,
+    "exec": _EXEC,
+    "ps": _PS,
+    "logs": _LOGS,
+    "stop": _STOP,
+    "kill": _KILL,
+    "rm": _RM,
+    "images": _IMAGES,
+    "tag": _TAG,
+    "rmi": _RMI,
+    "history": _HISTORY,
+    "inspect": _INSPECT,
+    "import": _IMPORT,
+    "info": Entry("system", "info", "Show where things lie and what works here", "dissolver info"),
+    "version": Entry("system", "version", "Show the version", "dissolver version"),
+}
+
+GROUPS: dict[str, Group] = {
+    "image": Group(
+        "Make, look at and tidy up images",
+        {
+            "bootstrap": Entry(
+                "base_images",
+                "bootstrap",
+                "Make a base image from the machine's apt sources",
+                "dissolver image bootstrap bookworm -t debian:bookworm-slim",
+            ),
+            "build": _BUILD,
+            "history": _HISTORY,
+            "import": _IMPORT,
+            "inspect": Entry(
+                "inspect",
+                "inspect_images",
+                "Show everything about images, as JSON",
+                "dissolver image inspect node",
+            ),
+            "ls": _IMAGES,
+            "prune": Entry(
+                "tidy", "prune_images", "Remove images that nothing uses", "dissolver image prune"
+            ),
+            "rm": _RMI,
+            "tag": _TAG,
+        },
+    ),
+    "container": Group(
+        "Run, look at and tidy up containers",
+        {
+            "exec": _EXEC,
+            "inspect": Entry(
+                "inspect",
+                "inspect_containers",
+                "Show everything about containers, as JSON",
+                "dissolver container inspect web",
+            ),
+            "kill": _KILL,
+            "logs": _LOGS,
+            "ls": _PS,
+            "prune": Entry(
+                "tidy",
+                "prune_containers",
+                "Remove containers that do not run",
+                "dissolver container prune",
+            ),
+            "rm": _RM,
+            "run": _RUN,
+            "stop": _STOP,
+        },
+    ),
+    "builder": Group(
+        "Look at and tidy up the build cache",
+        {
+            "du": Entry("tidy", "builder_du", "Show what the cache takes", "dissolver builder du"),
+            "prune": Entry(
+                "tidy", "prune_builder", "Forget the build cache", "dissolver builder prune"
+            ),
+        },
+    ),
+    "system": Group(
+        "Look at and tidy up everything",
+        {
+            "check": Entry(
+                "system", "check", "Verify everything in the store", "dissolver system check"
+            ),
+            "df": Entry("tidy", "df", "Show what takes space", "dissolver system df"),
+            "info": COMMANDS["info"],
+            "prune": Entry(
+                "tidy", "prune_system", "Remove all that nothing uses", "dissolver system prune"
+            ),
+        },
+    ),
+    "layer": Group(
+        "Look into layers",
+        {
+            "cat": Entry(
+                "system",
+                "layer_cat",
+                "Write a layer as a tar",
+                "dissolver layer cat sha256:84d1016c | tar -t",
+            ),
+        },
+    ),
+}
+
+# Other words that people know for the same commands, left out of the help.
+ALIASES: dict[str, dict[str, str]] = {
+    "image": {"list": "ls", "remove": "rm"},
+    "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+}

@@ -1,0 +1,1 @@
+"""Values into text: pure functions, but for ``progress``, which draws while time passes."""

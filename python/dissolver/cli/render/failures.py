@@ -1,0 +1,80 @@
+"""The one place where an error becomes text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dissolver.cli.render.cells import cell_width, printable
+from dissolver.cli.render.palette import Style, paint
+
+if TYPE_CHECKING:
+    from dissolver.errors import DissolverError, Where
+
+RULE = "------"
+# A RUN with a long here-document would push its own error off the screen.
+_SHOWN_LINES = 12
+_TAB = "    "
+
+
+def failure(error: DissolverError, *, colored: bool = False, with_detail: bool = True) -> str:
+    """Word an error: what, where with the lines themselves, and what to try.
+
+    ``with_detail`` is off where the progress display has shown the last output of
+    the failed step already.
+    """
+    text = ""
+    if error.detail and with_detail:
+        text += "\n".join([RULE, *(printable(line) for line in error.detail), RULE]) + "\n"
+    text += plain_failure(error.message, colored=colored)
+    if error.where is not None:
+        text += _place(error.where, colored=colored)
+    if error.hint:
+        text += hint(error.hint, colored=colored)
+    return text
+
+
+def plain_failure(message: str, *, colored: bool = False) -> str:
+    """Word an error that has a message and nothing else."""
+    return f"{paint('error:', Style.ERROR, colored)} {_lines(message)}\n"
+
+
+def hint(text: str, *, colored: bool = False) -> str:
+    """Word what to try next."""
+    return f"{paint('hint:', Style.HINT, colored)} {_lines(text)}\n"
+
+
+def warning(message: str, where: Where | None = None, *, colored: bool = False) -> str:
+    """Word something that deserves attention, with its place where there is one."""
+    text = f"{paint('warning:', Style.WARNING, colored)} {_lines(message)}\n"
+    return text + (_place(where, colored=colored) if where is not None else "")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _place(where: Where, *, colored: bool) -> str:
+    name = f"{printable(where.file)}:{where.line}"
+    text = f"  {paint(name, Style.PLACE, colored)}\n"
+    gutter = max(len(str(where.line + len(where.source) - 1)), 1)
+    bar = paint("│", Style.PLACE, colored)
+    shown = where.source[:_SHOWN_LINES]
+    for offset, source in enumerate(shown):
+        number = paint(f"{where.line + offset:>{gutter}}", Style.PLACE, colored)
+        text += f"    {number} {bar} {_source(source)}".rstrip() + "\n"
+        if offset == 0 and where.column is not None:
+            marks = paint(_carets(source, where.column, where.length), Style.ERROR, colored)
+            text += f"    {' ' * gutter} {bar} {marks}\n"
+    if len(shown) < len(where.source):
+        text += f"    {' ' * gutter} {bar} … {len(where.source) - len(shown)} more lines\n"
+    return text
+
+
+def _source(line: str) -> str:
+    return printable(line.replace("\t", _TAB))
+
+
+def _carets(line: str, column: int, length: int | None) -> str:
+    before = cell_width(_source(line[:column]))
+    bad = line[column:] if length is None else line[column : column + length]
+    return " " * before + "^" * max(1, cell_width(_source(bad)))

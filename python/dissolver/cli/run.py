@@ -1,0 +1,179 @@
+"""``run`` and ``exec``: programs in containers, connected to this terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from dissolver.cli.build import named_values
+from dissolver.cli.invocation import current
+from dissolver.config import caller_environment
+from dissolver.errors import NotATerminal
+
+if TYPE_CHECKING:
+    from dissolver.engine import Engine
+    from dissolver.runtime.container import RunOptions
+
+Interactive = Annotated[
+    bool, Option("-i", "--interactive", help="Connect standard input, and keep it open")
+]
+Terminal = Annotated[bool, Option("-t", "--tty", help="Give the program a terminal")]
+Environment = Annotated[
+    list[str] | None,
+    Option("-e", "--env", metavar="NAME=VALUE", help="Set a variable (may be repeated)"),
+]
+EnvironmentFiles = Annotated[
+    list[str] | None,
+    Option("--env-file", metavar="FILE", help="Set the variables in this file"),
+]
+WorkingDirectory = Annotated[
+    str | None, Option("-w", "--workdir", metavar="DIRECTORY", help="Run it in this directory")
+]
+User = Annotated[
+    str | None, Option("-u", "--user", metavar="USER[:GROUP]", help="Run it as this user")
+]
+
+
+def run(
+    image: Annotated[str, Argument(metavar="IMAGE")],
+    command: Annotated[
+        list[str] | None, Argument(metavar="[COMMAND] [ARGUMENT]...", show_default=False)
+    ] = None,
+    detach: Annotated[
+        bool, Option("-d", "--detach", help="Leave it running and print its ID")
+    ] = False,
+    interactive: Interactive = False,
+    tty: Terminal = False,
+    rm: Annotated[bool, Option("--rm", help="Remove the container when it ends")] = False,
+    name: Annotated[str | None, Option("--name", metavar="NAME", help="Name the container")] = None,
+    publish: Annotated[
+        list[str] | None,
+        Option(
+            "-p", "--publish", metavar="HOST:CONTAINER", help="Publish a port (may be repeated)"
+        ),
+    ] = None,
+    env: Environment = None,
+    env_file: EnvironmentFiles = None,
+    volume: Annotated[
+        list[str] | None,
+        Option(
+            "-v",
+            "--volume",
+            metavar="SOURCE:TARGET[:ro]",
+            help="Bind a directory (may be repeated)",
+        ),
+    ] = None,
+    workdir: WorkingDirectory = None,
+    user: User = None,
+    entrypoint: Annotated[
+        str | None, Option("--entrypoint", metavar="PROGRAM", help="Run this program instead")
+    ] = None,
+    network: Annotated[
+        str | None,
+        Option("--network", "--net", metavar="MODE", help="Network: bridge, host or none"),
+    ] = None,
+    hostname: Annotated[
+        str | None, Option("-h", "--hostname", metavar="NAME", help="Host name in the container")
+    ] = None,
+    read_only: Annotated[
+        bool, Option("--read-only", help="Make the root file system read-only")
+    ] = False,
+) -> int:
+    """Create a container from an image and run it."""
+    if interactive and tty and not detach:
+        require_terminal()
+    from dissolver.runtime.container import RunOptions
+
+    invocation = current()
+    options = RunOptions(
+        detach=detach,
+        interactive=interactive,
+        terminal=tty,
+        remove=rm,
+        name=name,
+        ports=tuple(publish or ()),
+        env=tuple(variables(env, env_file)),
+        volumes=tuple(volume or ()),
+        workdir=workdir,
+        user=user,
+        entrypoint=entrypoint,
+        network=network if network is not None else invocation.settings.network,
+        hostname=hostname,
+        read_only=read_only,
+    )
+    words = tuple(command or ())
+    if detach:
+        sys.stdout.write(invocation.engine.run(image, words, options).container + "\n")
+        return 0
+    return _run_attached(invocation.engine, image, words, options)
+
+
+def _run_attached(engine: Engine, image: str, command: tuple[str, ...], options: RunOptions) -> int:
+    container = engine.create(image, command, options)
+    try:
+        engine.start(container, waits_for_attach=True)
+    except BaseException:
+        if options.remove:
+            engine.remove_container(container, force=True)
+        raise
+    return engine.attach(container, stdin=0 if options.interactive else None, stdout=1, stderr=2)
+
+
+def execute(
+    container: Annotated[str, Argument(metavar="CONTAINER")],
+    command: Annotated[list[str], Argument(metavar="COMMAND [ARGUMENT]...")],
+    detach: Annotated[bool, Option("-d", "--detach", help="Do not wait for it")] = False,
+    interactive: Interactive = False,
+    tty: Terminal = False,
+    env: Environment = None,
+    env_file: EnvironmentFiles = None,
+    workdir: WorkingDirectory = None,
+    user: User = None,
+) -> int:
+    """Run a program in a running container."""
+    if interactive and tty and not detach:
+        require_terminal()
+    result = current().engine.exec(
+        container,
+        command,
+        environment=variables(env, env_file),
+        working_directory=workdir,
+        user=user,
+        interactive=interactive,
+        terminal=tty,
+        detach=detach,
+        stdin=0 if interactive and not detach else None,
+        stdout=None if detach else 1,
+        stderr=None if detach else 2,
+    )
+    return result.exit_code
+
+
+def require_terminal() -> None:
+    """Make sure that there is a terminal to connect.
+
+    Raises:
+        NotATerminal: standard input is a file, a pipe or nothing.
+    """
+    if not sys.stdin.isatty():
+        raise NotATerminal(
+            "the input device is not a TTY",
+            hint="leave out `-t`, or type the command in a terminal",
+        )
+
+
+def variables(words: list[str] | None, files: list[str] | None) -> list[str]:
+    """Collect ``NAME=value`` texts: the files' first, then the words, later ones winning."""
+    lines = [line for file in files or [] for line in _lines(file)]
+    values = named_values([*lines, *(words or [])], caller_environment())
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def _lines(file: str) -> list[str]:
+    """Read the lines of a file of variables: no quoting, ``#`` only begins a line."""
+    text = Path(file).read_text(encoding="utf-8-sig")
+    lines = [line.rstrip("\r").lstrip() for line in text.split("\n")]
+    return [line for line in lines if line and not line.startswith("#")]
