@@ -145,6 +145,10 @@ class NameInUse(DissolverError):
     """Another container has the name already."""
 
 
+class IntakeError(DissolverError):
+    """A base image that could not be made or imported."""
+
+
 # Builds ----------------------------------------------------------------------
 
 
@@ -221,3 +225,10 @@ class ContainerNotRunning(DissolverError):
 
 class ConfigError(DissolverError):
     """A mistake in ``config.toml`` or an environment variable."""
+
+
+# The library -----------------------------------------------------------------
+
+
+class EngineFailed(DissolverError):
+    """The engine's own process ended or failed; a mistake of dissolver itself."""

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dissolver._core import sandbox
@@ -24,15 +24,23 @@ def workspace(tmp: Path) -> Iterator[Path]:
     gives the process number to another, so ``sweep`` can remove what a killed
     process left.
     """
-    pid = os.getpid()
-    name = f"{pid}-{sandbox.start_time(pid)}-{next(_counter)}"
-    path = tmp / name
     with explained("make a temporary directory"):
-        path.mkdir(mode=0o700)
+        path = _make(tmp)
     try:
         yield path
     finally:
         remove_tree(path)
+
+
+def _make(tmp: Path) -> Path:
+    pid = os.getpid()
+    owner = f"{pid}-{sandbox.start_time(pid)}"
+    while True:
+        path = tmp / f"{owner}-{next(_counter)}"
+        # The core counts its own directories, in the same place.
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            return path
 
 
 def sweep(tmp: Path) -> int:
