@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod interruptible;
 mod layer;
+mod paths;
 mod sandbox;
 mod tree;
 

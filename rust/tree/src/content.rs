@@ -3,17 +3,19 @@
 use crate::TreeError;
 use crate::open::{is_beneath_missing, open_beneath, stat_of_open};
 use crate::tree::{Content, IsCancelled, Kind, Stat, Tree};
-use crate::xattr::{Xattrs, read_xattrs};
+use crate::xattr::read_xattrs;
 use dissolver_digest::{ContentDigest, StreamHasher};
 use rayon::prelude::*;
+use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, read};
+use std::io::{self, Read};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Files are read this many bytes at a time: larger than most files, and still in the second-level cache.
-pub const READ_BUFFER_BYTES: usize = 256 * 1024;
+const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The kernel stamps files with a clock that ticks every 1 to 10 ms, so two changes within a tick look like
 /// one. A file is settled if it last changed longer ago than that, with a wide margin.
@@ -78,13 +80,19 @@ impl Tree {
     ) -> Result<Content, TreeError> {
         let started_ns = now_ns();
         let mut hasher = blake3::Hasher::new();
-        let xattrs = self.read_content(number, buffer, &mut |bytes| {
+        let mut reader = self.open_content(number)?;
+        loop {
             if is_cancelled() {
                 return Err(TreeError::Interrupted);
             }
-            hasher.update(bytes);
-            Ok(())
-        })?;
+            match reader.read_some(buffer)? {
+                0 => break,
+                length => hasher.update(&buffer[..length]),
+            };
+        }
+        let xattrs = read_xattrs(&reader.fd)
+            .map_err(TreeError::io("read the attributes of", self.path(number)))?;
+        reader.check()?;
         let digest: ContentDigest = StreamHasher::digest(&hasher);
         Ok(Content {
             digest,
@@ -93,50 +101,106 @@ impl Tree {
         })
     }
 
-    /// Reads a regular file in pieces of at most the length of `buffer`, and its attributes.
+    /// Opens regular file `number` for reading it once, from its beginning.
     ///
     /// # Errors
     ///
-    /// [`TreeError::ChangedWhileRead`] if the file is not the one that was listed,
-    /// or its size or modification time changed since, until the end of reading;
-    /// what `take` got is worthless then. [`TreeError::Io`] if it cannot be read;
-    /// errors of `take` are passed on.
-    pub fn read_content<E: From<TreeError>>(
-        &self,
-        number: usize,
-        buffer: &mut [u8],
-        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<Xattrs, E> {
+    /// [`TreeError::ChangedWhileRead`] if it is gone or is no regular file any
+    /// more, [`TreeError::Io`] if it cannot be opened.
+    pub fn open_content(&self, number: usize) -> Result<ContentReader<'_>, TreeError> {
         let path = self.path(number);
-        let stat = self.stat(number);
-        let changed = || TreeError::ChangedWhileRead {
-            path: path.to_vec(),
-        };
         let fd = match open_beneath(self.root_fd(), path, OFlags::empty()) {
             Ok(fd) => fd,
-            Err(errno) if is_beneath_missing(errno) => return Err(changed().into()),
-            Err(errno) => return Err(TreeError::io("open", path)(errno).into()),
-        };
-        let mut remaining = stat.size;
-        while remaining > 0 {
-            let length = match read(&fd, &mut *buffer) {
-                Err(Errno::INTR) => continue,
-                other => other.map_err(TreeError::io("read", path))?,
-            };
-            if length == 0 || length as u64 > remaining {
-                return Err(changed().into());
+            Err(errno) if is_beneath_missing(errno) => {
+                return Err(TreeError::ChangedWhileRead {
+                    path: path.to_vec(),
+                });
             }
-            take(&buffer[..length])?;
-            remaining -= length as u64;
+            Err(errno) => return Err(TreeError::io("open", path)(errno)),
+        };
+        let stat = *self.stat(number);
+        Ok(ContentReader {
+            path,
+            stat,
+            fd,
+            remaining: stat.size,
+            failure: None,
+        })
+    }
+}
+
+/// A reader of one file that insists on what the listing says of it.
+///
+/// It yields as many bytes as were listed. The end is reported only after another
+/// look at the file: if it is not the one that was listed, or its size or
+/// modification time changed since, what was read is worthless, and the error
+/// says so. [`Read`] cannot carry such an error; [`ContentReader::failure`] can.
+#[derive(Debug)]
+pub struct ContentReader<'tree> {
+    path: &'tree [u8],
+    stat: Stat,
+    fd: OwnedFd,
+    remaining: u64,
+    failure: Option<TreeError>,
+}
+
+impl ContentReader<'_> {
+    /// Why the last read failed.
+    #[must_use]
+    pub fn failure(self) -> Option<TreeError> {
+        self.failure
+    }
+
+    /// Reads into `buffer`; 0 only at the end of what was listed.
+    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, TreeError> {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
         }
-        let xattrs = read_xattrs(&fd).map_err(TreeError::io("read the attributes of", path))?;
-        // One look afterwards is enough: what was the same when it was listed and is the same now was
-        // the same in between. A file that grew has another size.
-        let now = stat_of_open(&fd).map_err(TreeError::io("stat", path))?;
-        if !now.is_some_and(|now| is_same_file(stat, &now)) {
-            return Err(changed().into());
+        let length = loop {
+            match read(&self.fd, &mut buffer[..wanted]) {
+                Err(Errno::INTR) => {}
+                other => break other.map_err(TreeError::io("read", self.path))?,
+            }
+        };
+        if length == 0 {
+            return Err(self.changed());
         }
-        Ok(xattrs)
+        self.remaining -= length as u64;
+        Ok(length)
+    }
+
+    /// Looks at the file once more. One look afterwards is enough: what was the same when it was listed and is
+    /// the same now was the same in between, and a file that grew has another size.
+    fn check(&self) -> Result<(), TreeError> {
+        let now = stat_of_open(&self.fd).map_err(TreeError::io("stat", self.path))?;
+        if now.is_some_and(|now| is_same_file(&self.stat, &now)) {
+            Ok(())
+        } else {
+            Err(self.changed())
+        }
+    }
+
+    fn changed(&self) -> TreeError {
+        TreeError::ChangedWhileRead {
+            path: self.path.to_vec(),
+        }
+    }
+}
+
+impl Read for ContentReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = match self.read_some(buffer) {
+            Ok(0) if !buffer.is_empty() => self.check().map(|()| 0),
+            other => other,
+        };
+        result.map_err(|error| {
+            let message = error.to_string();
+            self.failure = Some(error);
+            io::Error::other(message)
+        })
     }
 }
 

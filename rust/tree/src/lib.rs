@@ -18,7 +18,7 @@ mod tree;
 mod walk;
 mod xattr;
 
-pub use content::READ_BUFFER_BYTES;
+pub use content::ContentReader;
 pub use error::TreeError;
 pub use glob::{BadPattern, Glob, has_wildcard};
 pub use ignore::IgnoreRules;
