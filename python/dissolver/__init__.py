@@ -18,9 +18,7 @@ if TYPE_CHECKING:
         HistoryRow,
         Info,
         Pruned,
-        RemovedImage,
         RunResult,
-        Usage,
     )
     from dissolver.errors import (
         BuildError,
@@ -31,8 +29,10 @@ if TYPE_CHECKING:
         StepFailed,
         Where,
     )
-    from dissolver.image import Image
+    from dissolver.image.config import Image
     from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
+    from dissolver.store.images import ListedImage, Removal
+    from dissolver.store.usage import Usage
 
 _HOMES = {
     "BuildError": "errors",
@@ -45,17 +45,18 @@ _HOMES = {
     "Engine": "engine",
     "Event": "build.events",
     "HistoryRow": "engine.results",
-    "Image": "image",
+    "Image": "image.config",
     "ImageNotFound": "errors",
     "Info": "engine.results",
+    "ListedImage": "store.images",
     "LogLine": "runtime.container",
     "Pruned": "engine.results",
-    "RemovedImage": "engine.results",
+    "Removal": "store.images",
     "RunOptions": "runtime.container",
     "RunResult": "engine.results",
     "StepFailed": "errors",
     "StepOutcome": "build.request",
-    "Usage": "engine.results",
+    "Usage": "store.usage",
     "Vertex": "build.events",
     "VertexLog": "build.events",
     "VertexStatus": "build.events",
@@ -77,9 +78,10 @@ __all__ = [
     "Image",
     "ImageNotFound",
     "Info",
+    "ListedImage",
     "LogLine",
     "Pruned",
-    "RemovedImage",
+    "Removal",
     "RunOptions",
     "RunResult",
     "StepFailed",

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from dissolver.errors import Cancelled
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -69,7 +71,7 @@ class VertexLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:
+class Warning_:  # noqa: N801 - `Warning` is the language's own
     """Something that deserves attention and does not stop the build."""
 
     vertex: int
@@ -186,6 +188,8 @@ class OpenVertex:
     ) -> None:
         if error is None:
             self.complete()
+        elif isinstance(error, (Cancelled, KeyboardInterrupt)):
+            self.complete(is_cancelled=True)
         else:
             self.complete(str(error) or type(error).__name__)
 

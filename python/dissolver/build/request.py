@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dissolver.image import Image
+    from dissolver.image.config import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class BuildRequest:
     ``dockerfile`` is read; ``dockerfile_text`` takes its place where the text is
     at hand. ``network`` is what RUN steps use that name none (``default``,
     ``none`` or ``host``). ``no_cache`` runs every RUN and COPY again and still
-    records the results.
+    records the results. ``host_certificates`` lends the machine's trust store to RUN
+    steps: ``certificate_file`` where one is named, else the one that is found.
     """
 
     context: str
@@ -30,6 +31,7 @@ class BuildRequest:
     build_args: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     host_certificates: bool = False
+    certificate_file: str | None = None
     network: str = "default"
 
 
@@ -39,14 +41,15 @@ class StepOutcome:
 
     ``name`` is as displayed (``[2/5] WORKDIR /app``); ``stage`` is the name of
     its stage, or ``stage-0`` and so on. ``reason`` says in words why a step was
-    not cached, and is ``None`` for a cached one. ``diff_id`` is ``None`` for FROM.
+    not cached, and is ``None`` for a cached one. FROM and metadata make no layer and
+    have no outcome.
     """
 
     name: str
     stage: str
     cached: bool
     reason: str | None
-    diff_id: str | None
+    diff_id: str
     seconds: float
 
 

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
         HistoryRow,
         Info,
         Pruned,
-        RemovedImage,
         RunResult,
-        Usage,
     )
     from dissolver.engine.session import Session
-    from dissolver.image import Image
+    from dissolver.image.config import Image
     from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
-    from dissolver.store.images import ListedImage
+    from dissolver.store.images import ListedImage, Removal
+    from dissolver.store.usage import Usage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,6 +109,7 @@ class Engine:
             Cancelled: ``cancel`` was set, or Ctrl-C pressed.
         """
         from dissolver.build.request import BuildRequest
+        from dissolver.config import caller_environment
         from dissolver.engine import builds
 
         certificates = self.settings.host_certificates
@@ -122,6 +122,7 @@ class Engine:
             build_args=dict(build_args or {}),
             no_cache=no_cache,
             host_certificates=certificates if host_certificates is None else host_certificates,
+            certificate_file=caller_environment().get("SSL_CERT_FILE"),
             network=network,
         )
         return self._do(builds.build, request, on_event, cancel)
@@ -191,9 +192,7 @@ class Engine:
         """
         from dissolver.engine import containers
 
-        return self._do(
-            containers.attach, container, containers.Streams(stdin, stdout, stderr)
-        )
+        return self._do(containers.attach, container, containers.Streams(stdin, stdout, stderr))
 
     def exec(
         self,
@@ -300,7 +299,7 @@ class Engine:
 
         self._do(images.tag, image, reference)
 
-    def remove_image(self, image: str, *, force: bool = False) -> RemovedImage:
+    def remove_image(self, image: str, *, force: bool = False) -> Removal:
         """Take a name from an image, and remove the image with its last name.
 
         Raises:
@@ -341,18 +340,21 @@ class Engine:
         *,
         tags: Sequence[str] = (),
         changes: Sequence[str] = (),
+        message: str = "",
     ) -> Image:
         """Make an image of a root file system in a tar: a path, a URL, or an open file.
 
         ``changes`` are Dockerfile instructions that shape its configuration, such as
-        ``CMD ["sh"]``.
+        ``CMD ["sh"]``; ``message`` is the comment in its history.
         """
         from dissolver.engine import images
+        from dissolver.engine.wire import Descriptor
 
-        at = images.Source(descriptor=source) if isinstance(source, int) else images.Source(
-            location=os.fspath(source)
-        )
-        return self._do(images.import_tar, at, tuple(tags), tuple(changes))
+        if isinstance(source, int):
+            at = images.Source(descriptor=Descriptor(source))
+        else:
+            at = images.Source(location=os.fspath(source))
+        return self._do(images.import_tar, at, tuple(tags), tuple(changes), message)
 
     def layer_cat(self, layer: str, descriptor: int) -> int:
         """Write a layer's tar to an open file and answer its size in bytes.
@@ -360,8 +362,9 @@ class Engine:
         ``layer`` is a diff ID or a unique prefix of one.
         """
         from dissolver.engine import images
+        from dissolver.engine.wire import Descriptor
 
-        return self._do(images.layer_cat, layer, images.Source(descriptor=descriptor))
+        return self._do(images.layer_cat, layer, images.Source(descriptor=Descriptor(descriptor)))
 
     # Tidying up ----------------------------------------------------------------
 

@@ -36,14 +36,6 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RemovedImage:
-    """What removing an image took away: names first, then IDs."""
-
-    untagged: tuple[str, ...]
-    deleted: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Pruned:
     """What a prune took away, and how many bytes of disk that gave back."""
 
@@ -52,21 +44,6 @@ class Pruned:
     images: tuple[str, ...] = ()
     records: int = 0
     reclaimed_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """One row of the disk usage: a kind of object, and what it takes.
-
-    ``active`` counts those in use; ``reclaimable_bytes`` is what pruning the
-    others would give back.
-    """
-
-    kind: str
-    total: int
-    active: int
-    size_bytes: int
-    reclaimable_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

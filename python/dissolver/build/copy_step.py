@@ -1,0 +1,155 @@
+"""COPY and WORKDIR: layers made of listings, without mounting anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver._core import CoreError
+from dissolver.build.context import missing
+from dissolver.build.ownership import resolve_owner
+from dissolver.errors import BuildError, ContextError, RunError, from_core
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dissolver._core.layer import CopyPlan, LayerInfo, View
+    from dissolver._core.tree import Tree
+    from dissolver.build.context import BuildContext
+    from dissolver.build.events import OpenVertex
+    from dissolver.build.workbench import Workbench
+    from dissolver.cache.inputs import CacheKey
+    from dissolver.errors import Where
+    from dissolver.plan.steps import CopyStep, WorkdirStep
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CopyWork:
+    """A COPY or WORKDIR step whose layer is planned: its key, and how to make it."""
+
+    kind: str
+    key: CacheKey
+    plan: CopyPlan
+
+    def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
+        """Write the planned layer into the store.
+
+        Raises:
+            CoreFailure: a file changed since it was listed (``changed-while-read``).
+            DiskFull: no space is left.
+        """
+        del vertex
+        with explained("store the layer"):
+            return self.plan.write(bench.store.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a COPY takes files from, and how to explain that one is not there."""
+
+    entries: Tree | View
+    keeps_owner: bool
+    explain_missing: Callable[[str, Where], ContextError]
+
+
+def context_origin(context: BuildContext) -> Origin:
+    """Take files from the build context; they become root's unless told otherwise."""
+    return Origin(context.tree(), False, context.explain_missing)
+
+
+def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origin:
+    """Take files from the result of a stage or from an image, with their owners."""
+    with explained(f"read `{name}`"):
+        view = bench.store.layers.view(diff_ids)
+
+    def beside(source: str) -> list[str]:
+        directory = "/" + source.strip("/").rpartition("/")[0]
+        try:
+            names = view.list(directory)
+        except CoreError:
+            return []
+        prefix = directory.strip("/") + "/" if directory != "/" else ""
+        return [prefix + name.decode("utf-8", "replace") for name in names]
+
+    def explain(source: str, where: Where) -> ContextError:
+        return missing(source, where, name, beside)
+
+    return Origin(view, True, explain)
+
+
+def plan_copy(
+    bench: Workbench, step: CopyStep, parents: Sequence[str], origin: Origin, mtime_ns: int
+) -> CopyWork:
+    """List what ``step`` puts where on top of ``parents``, and derive its key.
+
+    This reads the contents of what is selected, except those that the stat cache
+    knows. Directories that have to be made get ``mtime_ns`` as their time, which
+    comes from the base image: a time from the clock would make two builds of the
+    same files differ.
+
+    Raises:
+        ContextError: a source is not there.
+        BuildError: an owner is unknown, or source and destination do not fit.
+    """
+    from dissolver._core.layer import CopyPlan
+    from dissolver.cache.keys import copy_key
+
+    view = _view(bench, parents)
+    owner = None if step.chown is None else resolve_owner(step.chown, view, step.where)
+    try:
+        plan = CopyPlan.for_copy(
+            view,
+            origin.entries,
+            list(step.sources),
+            step.destination,
+            owner=owner,
+            keeps_owner=origin.keeps_owner,
+            mode=step.chmod,
+            new_directory_mtime=mtime_ns,
+        )
+        return CopyWork("copy", copy_key(step, plan.digest(), plan.inputs()), plan)
+    except CoreError as error:
+        raise _explained(error, step, origin) from error
+
+
+def plan_workdir(
+    bench: Workbench, step: WorkdirStep, parents: Sequence[str], mtime_ns: int
+) -> CopyWork:
+    """Plan the directory that ``step`` makes sure of; an empty layer if it is there.
+
+    Raises:
+        BuildError: the user is unknown, or something that is no directory is in the way.
+    """
+    from dissolver._core.layer import CopyPlan
+    from dissolver.cache.keys import workdir_key
+    from dissolver.runtime.users import resolve_user
+
+    view = _view(bench, parents)
+    try:
+        user = resolve_user(step.user, view)
+        plan = CopyPlan.for_directory(
+            view, step.path, uid=user.uid, gid=user.gid, new_directory_mtime=mtime_ns
+        )
+        return CopyWork("workdir", workdir_key(step, plan.digest(), plan.inputs()), plan)
+    except RunError as error:
+        raise BuildError(error.message, hint=error.hint, where=step.where) from error
+    except CoreError as error:
+        raise BuildError(error.message, hint=error.hint, where=step.where) from error
+
+
+def _view(bench: Workbench, diff_ids: Sequence[str]) -> View:
+    with explained("read the layers"):
+        return bench.store.layers.view(diff_ids)
+
+
+def _explained(error: CoreError, step: CopyStep, origin: Origin) -> Exception:
+    if error.kind == "not-found" and error.path is not None:
+        return origin.explain_missing(error.path.decode("utf-8", "replace"), step.where)
+    if error.kind == "changed-while-read":
+        return from_core(error)
+    failure = from_core(error)
+    failure.where = step.where
+    return failure

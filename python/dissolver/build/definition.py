@@ -1,0 +1,150 @@
+"""The Dockerfile and the ignore rules of a build: found, read, and bounded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.dockerfile.source import decode_source
+from dissolver.errors import BuildError, ContextError
+
+if TYPE_CHECKING:
+    from dissolver.build.request import BuildRequest
+
+DEFAULT_NAMES = ("Dockerfile", "dockerfile")
+
+# Far beyond any real one, heredocs included, and little enough to hold in memory.
+DOCKERFILE_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A Dockerfile's text, what to call it in messages, and its size in bytes.
+
+    ``path`` is absolute, or ``None`` where the text came without a file.
+    """
+
+    text: str
+    name: str
+    size: int
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreFile:
+    """The text of the ignore file in effect, and where it lies if there is one."""
+
+    text: str
+    size: int
+    path: Path | None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return ".dockerignore" if self.path is None else self.path.name
+
+
+def check_context(path: str) -> Path:
+    """Answer the absolute path of the context directory, without symbolic links.
+
+    Raises:
+        ContextError: it does not exist, or is no directory.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        raise ContextError(
+            f"the build context `{path}` does not exist",
+            hint="the last argument of a build is the directory to copy files from, such as `.`",
+        ) from None
+    except OSError as error:
+        raise ContextError(f"cannot read the build context `{path}`: {_why(error)}") from error
+    if not stat.S_ISDIR(mode):
+        raise ContextError(
+            f"the build context `{path}` is not a directory",
+            hint="name the directory, and the Dockerfile with `-f`",
+        )
+    return Path(path).resolve()
+
+
+def read_definition(request: BuildRequest, context: Path) -> Definition:
+    """Read the Dockerfile that ``request`` names, or else the context's own.
+
+    Raises:
+        BuildError: there is none, or it cannot be read.
+    """
+    if request.dockerfile_text is not None:
+        size = len(request.dockerfile_text.encode(errors="surrogateescape"))
+        return Definition(request.dockerfile_text, "Dockerfile", size, None)
+    path = _find(request.dockerfile, context)
+    data = _read(path, limit=DOCKERFILE_BYTES)
+    text = decode_source(data)
+    return Definition(text, _shown(path, context), len(data), path)
+
+
+def read_ignore_file(definition: Definition, context: Path) -> IgnoreFile:
+    """Read the ignore file in effect; an empty text stands for none.
+
+    One named after the Dockerfile, next to it, wins over the context's.
+
+    Raises:
+        BuildError: it cannot be read as text.
+    """
+    candidates = [context / ".dockerignore"]
+    if definition.path is not None:
+        candidates.insert(0, definition.path.with_name(definition.path.name + ".dockerignore"))
+    for path in candidates:
+        if path.is_file():
+            data = _read(path, limit=DOCKERFILE_BYTES)
+            try:
+                return IgnoreFile(data.decode("utf-8-sig"), len(data), path)
+            except UnicodeDecodeError:
+                raise BuildError(f"the ignore file `{path}` is not UTF-8 text") from None
+    return IgnoreFile("", 0, None)
+
+
+def _find(named: str | None, context: Path) -> Path:
+    if named is not None:
+        path = Path(named).absolute()
+        if not path.exists():
+            beside = context / named
+            hint = f"it lies in the context: use `-f {beside}`" if beside.exists() else None
+            raise BuildError(
+                f"the Dockerfile `{named}` does not exist",
+                hint=hint or "`-f` takes a path relative to the current directory",
+            )
+        return path
+    for name in DEFAULT_NAMES:
+        # A dangling link is found too: reading it tells more than "there is none".
+        if os.path.lexists(context / name):
+            return context / name
+    raise BuildError(
+        f"there is no Dockerfile in `{context}`",
+        hint="create a file named `Dockerfile` there, or name one with `-f`",
+    )
+
+
+def _read(path: Path, *, limit: int) -> bytes:
+    try:
+        # A pipe such as `-f <(generate)` is read; any other has no writer and would wait.
+        if not path.is_relative_to("/dev") and not stat.S_ISREG(path.stat().st_mode):
+            raise BuildError(f"`{path}` is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BuildError(f"cannot read `{path}`: {_why(error)}") from error
+    if len(data) > limit:
+        raise BuildError(f"`{path}` is larger than {limit // 1024 // 1024} MiB")
+    return data
+
+
+def _shown(path: Path, context: Path) -> str:
+    """Name the file as briefly as is clear: relative to the context when inside."""
+    return str(path.relative_to(context)) if path.is_relative_to(context) else str(path)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,112 @@
+"""RUN: a process on top of the layers so far; what it changed is the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.build.step_log import StepLog
+from dissolver.errors import BuildError, RunError, StepFailed
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dissolver._core.layer import LayerInfo
+    from dissolver.build.events import OpenVertex
+    from dissolver.build.workbench import Workbench
+    from dissolver.cache.inputs import CacheKey
+    from dissolver.plan.steps import RunStep
+    from dissolver.runtime.certificates import Bundle
+
+_CERTIFICATE_HINT = (
+    "the machine's network seems to inspect TLS; `--host-certificates` lends the machine's "
+    "trust store to RUN steps"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunWork:
+    """A RUN step on top of ``parents``: its key, and how to carry it out."""
+
+    kind: str
+    key: CacheKey
+    step: RunStep
+    parents: tuple[str, ...]
+
+    def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
+        """Run the process and store what it changed as a layer.
+
+        Raises:
+            StepFailed: it ended with another code than 0, or could not be started.
+            Cancelled: the build was cancelled meanwhile; the process is dead.
+        """
+        from dissolver.runtime.step import run_step
+
+        step = self.step
+        log = StepLog(vertex)
+        mounts, variables = _lent(bench, step)
+        try:
+            result = run_step(
+                bench.store,
+                parents=self.parents,
+                argv=step.argv,
+                env=(*step.env, *variables),
+                cwd=step.cwd,
+                user=step.user,
+                network=_network(bench, step),
+                extra_mounts=mounts,
+                on_output=log.write,
+                is_cancelled=bench.cancellation.is_requested,
+            )
+        except RunError as error:
+            # `run` has an exit code of its own for this; here the build has failed.
+            raise BuildError(error.message, hint=error.hint, where=step.where) from error
+        with result:
+            bench.cancellation.check()
+            if result.status != 0 or result.upper is None:
+                raise self._failed(result.status, log)
+            with explained("store the layer"):
+                return bench.store.layers.commit_upper(
+                    result.upper, self.parents, ignore_stubs=result.stubs
+                )
+
+    def _failed(self, status: int, log: StepLog) -> StepFailed:
+        from dissolver.runtime.certificates import looks_like_certificate_failure
+
+        hint = _CERTIFICATE_HINT if looks_like_certificate_failure(log.tail) else None
+        command = " ".join(self.step.argv)
+        return StepFailed(
+            f'process "{command}" did not complete successfully: exit code: {status}',
+            status=status,
+            hint=hint,
+            where=self.step.where,
+            detail=log.last_lines(),
+        )
+
+
+def _lent(bench: Workbench, step: RunStep) -> tuple[tuple[Bundle, ...], Iterator[tuple[str, str]]]:
+    """Give what the step is lent for this one time: no key, layer or image sees it."""
+    if not bench.request.host_certificates:
+        return (), iter(())
+    from dissolver.runtime.certificates import host_certificates
+
+    named = bench.request.certificate_file
+    lent = host_certificates({"SSL_CERT_FILE": named} if named else None)
+    # A variable that the Dockerfile sets is the author's decision.
+    own = {name for name, _ in step.env}
+    return lent.mounts, (pair for pair in lent.env if pair[0] not in own)
+
+
+def _network(bench: Workbench, step: RunStep) -> str:
+    """Tell the step's own network, or the build's where it names none."""
+    return bench.request.network if step.network == "default" else step.network
+
+
+def plan_run(bench: Workbench, step: RunStep, parents: Sequence[str]) -> RunWork:
+    """Derive the key of ``step`` on top of ``parents``; nothing runs."""
+    from dissolver.cache.keys import run_key
+
+    return RunWork(
+        "run", run_key(step, parents, network=_network(bench, step)), step, tuple(parents)
+    )

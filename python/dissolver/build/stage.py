@@ -1,0 +1,198 @@
+"""One stage: its steps in turn, each from the cache or carried out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.build import commit, copy_step, run_step
+from dissolver.build.request import StepOutcome
+from dissolver.errors import CoreFailure
+from dissolver.plan.graph import StageBase
+from dissolver.plan.steps import CopyStep, RunStep, WorkdirStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dissolver.build.copy_step import CopyWork, Origin
+    from dissolver.build.events import OpenVertex
+    from dissolver.build.run_step import RunWork
+    from dissolver.build.scheduler import Results
+    from dissolver.build.workbench import Workbench
+    from dissolver.image.config import ImageConfig
+    from dissolver.plan.lower import LoweredStage
+    from dissolver.plan.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step, its vertex if it has one, and its place: what it is compared with later."""
+
+    step: Step
+    vertex: OpenVertex | None
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage whose steps are known and announced.
+
+    ``base`` is the configuration it starts from, without the layers of a stage
+    that is not built yet.
+    """
+
+    lowered: LoweredStage
+    base: ImageConfig
+    from_vertex: OpenVertex | None
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage came to: an image that is not stored yet, and how it came about."""
+
+    config: ImageConfig
+    outcomes: tuple[StepOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A layer of the store, and how it came about."""
+
+    diff_id: str
+    created_ns: int
+    reason: str | None
+
+
+def build_stage(
+    bench: Workbench, planned: PlannedStage, results: Results[StageResult]
+) -> StageResult:
+    """Carry out the steps of a stage, waiting for other stages where it needs them.
+
+    Raises:
+        BuildError: a step failed; what was made before it stays cached.
+        Cancelled: the build was cancelled, or a stage that this one needs failed.
+    """
+    stage = planned.lowered.stage
+    config = planned.base
+    if isinstance(stage.base, StageBase):
+        config = results.wait(stage.base.index).config
+    # The time of directories that steps make: the same for the same base.
+    mtime_ns = planned.base.created or 0
+    if planned.from_vertex is not None:
+        with planned.from_vertex:
+            pass
+    outcomes: list[StepOutcome] = []
+    for item in planned.steps:
+        bench.cancellation.check()
+        step, vertex = item.step, item.vertex
+        if not step.makes_layer or vertex is None:
+            config = commit.with_step(config, step, None, None)
+            continue
+        origin = _origin(bench, step, results) if isinstance(step, CopyStep) else None
+        layer = _perform(bench, item, vertex, config.diff_ids, origin, mtime_ns)
+        config = commit.with_step(config, step, layer.diff_id, layer.created_ns)
+        outcomes.append(
+            StepOutcome(
+                name=vertex.value.name,
+                stage=stage.name or f"stage-{stage.index}",
+                cached=layer.reason is None,
+                reason=layer.reason,
+                diff_id=layer.diff_id,
+                seconds=vertex.seconds,
+            )
+        )
+    return StageResult(commit.with_start_values(config, planned.lowered.config), tuple(outcomes))
+
+
+def _origin(bench: Workbench, step: CopyStep, results: Results[StageResult]) -> Origin | None:
+    """Find what a COPY takes files from, waiting for a stage; ``None`` is the context."""
+    if step.from_ is None:
+        return None
+    if isinstance(step.from_, int):
+        source = results.wait(step.from_).config
+        return copy_step.layers_origin(bench, source.diff_ids, f"stage {step.from_}")
+    image = bench.images[step.from_]
+    return copy_step.layers_origin(bench, image.config.diff_ids, step.from_.familiar)
+
+
+def _perform(
+    bench: Workbench,
+    item: PlannedStep,
+    vertex: OpenVertex,
+    parents: Sequence[str],
+    origin: Origin | None,
+    mtime_ns: int,
+) -> _Layer:
+    """Answer a step's layer, from the cache or by doing the work."""
+
+    def attempt() -> _Layer:
+        work = _plan(bench, item.step, parents, origin, mtime_ns)
+        return _answer(bench, item, vertex, work)
+
+    with vertex:
+        if origin is not None or not isinstance(item.step, CopyStep):
+            return attempt()
+        seen = bench.context.tree()
+        try:
+            return attempt()
+        except CoreFailure as error:
+            # Somebody saved a file since the context was listed, perhaps minutes
+            # ago: what counts is what the step finds now. A file that keeps
+            # changing is an error.
+            if error.kind != "changed-while-read":
+                raise
+            bench.context.again(seen)
+            return attempt()
+
+
+def _plan(
+    bench: Workbench,
+    step: Step,
+    parents: Sequence[str],
+    origin: Origin | None,
+    mtime_ns: int,
+) -> CopyWork | RunWork:
+    if isinstance(step, RunStep):
+        return run_step.plan_run(bench, step, parents)
+    if isinstance(step, CopyStep):
+        source = origin or copy_step.context_origin(bench.context)
+        return copy_step.plan_copy(bench, step, parents, source, mtime_ns)
+    if isinstance(step, WorkdirStep):
+        return copy_step.plan_workdir(bench, step, parents, mtime_ns)
+    raise TypeError(f"a {type(step).__name__} makes no layer")
+
+
+def _answer(
+    bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: CopyWork | RunWork
+) -> _Layer:
+    """Look the work's key up, do the work on a miss, and record the result."""
+    from dissolver.cache.policy import Hit, look_up
+    from dissolver.store.records import StepRecord
+
+    # As for BuildKit, `--no-cache` runs again what has an effect of its own; a
+    # directory that exists has none.
+    ignores = bench.request.no_cache and not isinstance(item.step, WorkdirStep)
+    found = look_up(bench.store, work.key, no_cache=ignores, build=bench.identity, step=item.place)
+    if isinstance(found, Hit):
+        vertex.cached()
+        return _Layer(found.record.diff_id, found.record.created_ns, None)
+    layer = work.make(bench, vertex)
+    records = bench.store.records
+    # Another build may have made the same layer meanwhile. Taking its result
+    # lets both go on alike, and share what follows.
+    made = None if ignores else records.find(work.key.digest)
+    if made is not None:
+        return _Layer(made.diff_id, made.created_ns, found.reason)
+    record = StepRecord(
+        key=work.key.digest,
+        kind=work.kind,
+        diff_id=layer.diff_id,
+        created_ns=time.time_ns(),
+        build=bench.identity,
+        step=item.place,
+        inputs=work.key.inputs,
+    )
+    records.put(record)
+    return _Layer(record.diff_id, record.created_ns, found.reason)

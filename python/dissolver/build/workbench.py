@@ -1,0 +1,35 @@
+"""What all steps of one build work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dissolver.build.context import BuildContext
+    from dissolver.build.request import BuildRequest
+    from dissolver.build.scheduler import Cancellation
+    from dissolver.image.config import Image
+    from dissolver.image.reference import Reference
+    from dissolver.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """The store, the context and the images of a build, and whether to go on.
+
+    ``identity`` names what is built again and again, so that a step can be
+    compared with what it was the last time. ``workspace`` is a private directory
+    that is gone after the build.
+    """
+
+    store: Store
+    request: BuildRequest
+    context: BuildContext
+    images: Mapping[Reference, Image]
+    cancellation: Cancellation
+    identity: str
+    workspace: Path

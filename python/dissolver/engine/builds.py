@@ -1,0 +1,24 @@
+"""Builds, as the engine offers them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+    from dissolver.build.events import OnEvent
+    from dissolver.build.request import BuildRequest, BuildResult
+    from dissolver.engine.session import Session
+
+
+def build(
+    session: Session,
+    request: BuildRequest,
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> BuildResult:
+    """Carry out ``request``; see ``dissolver.build.builder.build``."""
+    from dissolver.build.builder import build as carry_out
+
+    return carry_out(session.store, request, on_event, cancel=cancel)
