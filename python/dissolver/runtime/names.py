@@ -9,16 +9,16 @@ from dissolver.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ADJECTIVES = """
+_ADJECTIVES = """
 agile amber balmy bold brave brisk bright calm candid cheerful clever cosy crisp curious daring
 deft eager earnest easy fair fearless fond frank gallant gentle glad golden graceful handy happy
 hardy hopeful humble jolly keen kind lively loyal lucid mellow merry mighty modest neat nimble
 noble patient placid plucky polite proud quick quiet radiant ready serene sharp silent silver
 sincere smart snug sober spry steady sturdy sunny swift tender thrifty tidy upbeat valiant vivid
 warm wise witty zesty
-""".split()
+"""
 
-SURNAMES = """
+_SURNAMES = """
 abel ampere anning arrhenius babbage banneker berzelius bessel bjerknes blackwell bohr boole
 borlaug brahe cannon cauchy cavendish celsius chandra clausius cori coulomb curie dalton davy
 dijkstra dirac elion ellis euler faraday fermat fourier franklin fresnel galois gauss germain
@@ -26,7 +26,10 @@ gibbs goeppert hahn hamilton henry hertz hopper hubble huygens joule kepler kirc
 lagrange lamarr lavoisier leavitt liskov lovelace maxwell mayer meitner mendel mendeleev mitchell
 napier nernst noether ohm pascal pasteur pauling planck poisson ramanujan ritchie rubin sagan
 shannon sherrington somerville tesla thompson turing venn volta wallace watt weyl wu yalow
-""".split()
+"""
+
+ADJECTIVES = tuple(_ADJECTIVES.split())
+SURNAMES = tuple(_SURNAMES.split())
 
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _REST = _FIRST | frozenset("_.-")

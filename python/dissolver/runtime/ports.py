@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dissolver.errors import BadPort, NetworkError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Collection, Iterable
 
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -209,14 +210,15 @@ def _obstacle(port: Port, used: set[tuple[str, int, str]]) -> NetworkError | Non
 def _is_used(port: Port, used: set[tuple[str, int, str]]) -> bool:
     """Tell whether a mapping clashes: on the same address, or where either means all."""
     everywhere = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-    for ip, number, protocol in used:
-        if number == port.host_port and protocol == port.protocol:
-            if ip == port.host_ip or ip in everywhere or port.host_ip in everywhere:
-                return True
-    return False
+    return any(
+        number == port.host_port
+        and protocol == port.protocol
+        and (ip == port.host_ip or ip in everywhere or port.host_ip in everywhere)
+        for ip, number, protocol in used
+    )
 
 
-def _open(port: Port) -> _Socket:
+def _open(port: Port) -> socket.socket:
     import socket
 
     family = socket.AF_INET6 if ":" in port.host_ip else socket.AF_INET
@@ -227,7 +229,3 @@ def _open(port: Port) -> _Socket:
         # A connection of the previous container in TIME_WAIT must not block the next one.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return probe
-
-
-if TYPE_CHECKING:
-    from socket import socket as _Socket

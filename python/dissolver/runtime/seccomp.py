@@ -82,6 +82,13 @@ def default_filter(
     return program
 
 
+def encoded(program: bytes) -> str:
+    """Write a filter as the specification of a sandbox carries it: in base64."""
+    import binascii
+
+    return binascii.b2a_base64(program, newline=False).decode()
+
+
 def policy_digest(capabilities: Sequence[str], machine: str) -> str:
     """Name everything that a filter depends on, apart from the library: 64 hex digits."""
     import hashlib

@@ -1,0 +1,348 @@
+"""Containers: create, start, attach to, end and remove them.
+
+A container is a record in the store, a directory with its writable layer and
+its log, and while it runs a supervisor. Nothing else has to be alive: any process
+may pick a container up by its name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dissolver.errors import ContainerNotRunning, InUse, NameInUse, RunError
+from dissolver.runtime import attach as streams
+from dissolver.runtime import frames, names, options, state, supervisor, volumes
+from dissolver.runtime.listing import ContainerSummary, summarize
+from dissolver.runtime.logs import FILE as LOG_FILE
+from dissolver.runtime.logs import LogLine, read_log
+from dissolver.runtime.options import ContainerConfig, RunOptions
+from dissolver.runtime.signals import signal_number
+from dissolver.runtime.start import prepare, socket_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dissolver.image.config import Image
+    from dissolver.runtime.attach import Exit
+    from dissolver.store import Store
+    from dissolver.store.containers import ContainerRecord
+
+__all__ = [
+    "ContainerConfig",
+    "ContainerSummary",
+    "LogLine",
+    "RunOptions",
+    "attach",
+    "config_of",
+    "create",
+    "kill",
+    "list_containers",
+    "logs",
+    "remove",
+    "start",
+    "state_of",
+    "stop",
+    "summarize",
+    "wait",
+]
+
+NAME_ATTEMPTS = 8
+"""How often a made-up name may turn out to be taken by a process that was faster."""
+
+END_SECONDS = 20.0
+"""How long a supervisor may take to tidy up; disconnecting published ports takes 0.25 s."""
+
+
+def create(
+    store: Store,
+    image: Image,
+    command: Sequence[str] = (),
+    choices: RunOptions | None = None,
+    *,
+    image_name: str | None = None,
+    working_directory: str | None = None,
+) -> str:
+    """Create a container without starting it and return its full ID.
+
+    ``image_name`` is what ``ps`` shows, by default the short ID. ``working_directory`` is
+    where relative paths of volumes begin, by default the process's own.
+
+    Raises:
+        NameInUse: another container has the chosen name.
+        RunError: an option is not valid, or there is nothing to run.
+    """
+    choices = choices or RunOptions()
+    identity = names.make_id()
+    config = options.settle(
+        choices,
+        command,
+        image.config.config,
+        identity=identity,
+        image_name=image_name or image.id.removeprefix("sha256:")[:12],
+        working_directory=working_directory or os.getcwd(),
+    )
+    chosen = options.check_name(choices.name)
+    with store.lock_shared():
+        directory = store.containers.directory(identity)
+        directory.mkdir(mode=0o700)
+        try:
+            _add_record(store, identity, chosen, image.id, config)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+    return identity
+
+
+def start(store: Store, container: str, *, waits_for_attach: bool = False) -> None:
+    """Start a created or exited container; starting one that runs changes nothing.
+
+    With ``waits_for_attach`` its process begins when somebody attaches, so that no output
+    is missed. Otherwise it runs when this returns, and outlives the caller.
+
+    Raises:
+        RunError: it could not be started (125), its program cannot be executed (126) or
+            does not exist (127).
+        NetworkError: its network could not be set up, or a port is taken.
+    """
+    record = store.containers.resolve(container)
+    directory = store.containers.directory(record.id)
+    with _locked(directory), store.lock_shared():
+        if state.read_state(directory).is_running:
+            return
+        _forget_last_run(store, record.id, directory)
+        prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
+        supervisor.launch(directory)
+
+
+def attach(
+    store: Store,
+    container: str,
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    forwards_signals: bool = True,
+) -> int:
+    """Connect file descriptors to a container until it ends; return its exit code.
+
+    ``None`` leaves a stream unconnected. A container that is to be removed at its end is
+    gone when this returns. Detaching with ctrl-p ctrl-q returns 0 and leaves it running.
+
+    Raises:
+        ContainerNotRunning: there is nothing to attach to.
+        RunError: it waited for this to start, and could not be started.
+        BrokenPipeError: nobody reads ``stdout`` or ``stderr`` any more.
+    """
+    record = store.containers.resolve(container)
+    config = config_of(record)
+    link = streams.connect(socket_path(store, record.id))
+    outcome = streams.attach(
+        link,
+        stdin=stdin if config.is_interactive else None,
+        stdout=stdout,
+        stderr=stderr,
+        has_terminal=config.has_terminal,
+        forwards_signals=forwards_signals,
+    )
+    if outcome.is_detached:
+        return 0
+    code = _final_code(store, record, outcome.exit)
+    fault = outcome.exit.error if outcome.exit else None
+    if config.is_removed_at_end:
+        remove(store, record.id, removes_volumes=True)
+    if fault is not None and fault.kind != "supervisor-died":
+        raise supervisor.failure(fault)
+    return code
+
+
+def wait(store: Store, container: str) -> int:
+    """Wait until a container ends and return its exit code; at once if it does not run."""
+    record = store.containers.resolve(container)
+    try:
+        link = streams.connect(socket_path(store, record.id))
+    except ContainerNotRunning:
+        return _final_code(store, record, None)
+    return _final_code(store, record, streams.wait_for_exit(link))
+
+
+def stop(store: Store, container: str, *, timeout: float | None = None) -> None:
+    """Ask a container to end, kill it after ``timeout`` seconds, and wait until it is over.
+
+    By default it has the time that it was created with, or 10 s. A container that does
+    not run is left alone.
+    """
+    record = store.containers.resolve(container)
+    config = config_of(record)
+    _send_and_wait(
+        store, record, frames.stop(config.stop_seconds if timeout is None else timeout)
+    )
+
+
+def kill(store: Store, container: str, signal: str | int = "KILL") -> None:
+    """Send a signal to a container's first process; wait for the end after SIGKILL.
+
+    Raises:
+        ContainerNotRunning: there is no process.
+        RunError: there is no such signal.
+    """
+    number = signal_number(signal)
+    record = store.containers.resolve(container)
+    if not state_of(store, record).is_running:
+        raise ContainerNotRunning(
+            f"the container `{record.name}` is not running",
+            hint=f"`dissolver start {record.name}` starts it",
+        )
+    if number == 9:
+        _send_and_wait(store, record, frames.signal(number))
+        return
+    with streams.connect(socket_path(store, record.id)) as link:
+        link.sendall(frames.signal(number))
+
+
+def remove(
+    store: Store, container: str, *, force: bool = False, removes_volumes: bool = False
+) -> None:
+    """Remove a container that does not run; with ``force`` kill it first.
+
+    Its anonymous volumes go with ``removes_volumes``.
+
+    Raises:
+        InUse: it runs.
+    """
+    record = store.containers.resolve(container)
+    directory = store.containers.directory(record.id)
+    if state_of(store, record).is_running:
+        if not force:
+            raise InUse(
+                f"the container `{record.name}` is running",
+                hint=f"stop it first: `dissolver stop {record.name}`, or use `--force`",
+            )
+        _send_and_wait(store, record, frames.signal(9))
+    else:
+        _await_supervisor(state.read_state(directory))
+    store.containers.remove(record.id)
+    _forget_last_run(store, record.id, directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    if removes_volumes:
+        for volume in config_of(record).volumes:
+            if volume.is_anonymous:
+                volumes.remove_volume(store.layout.volumes, volume.source)
+
+
+def list_containers(store: Store, *, all_: bool = False) -> list[ContainerSummary]:
+    """List the running containers, or all of them, the newest first."""
+    found = [
+        (record, state.read_state(store.containers.directory(record.id)))
+        for record in store.containers.list()
+    ]
+    return [summarize(record, now) for record, now in found if all_ or now.is_running]
+
+
+def logs(store: Store, container: str, *, follow: bool = False) -> Iterator[LogLine]:
+    """Yield what a container wrote, oldest first; ``follow`` goes on until it ends."""
+    record = store.containers.resolve(container)
+    directory = store.containers.directory(record.id)
+    return read_log(
+        directory / LOG_FILE,
+        follow=follow,
+        is_running=lambda: state.read_state(directory).is_running,
+    )
+
+
+def config_of(record: ContainerRecord) -> ContainerConfig:
+    """Read what a container is.
+
+    Raises:
+        RunError: a newer version created it.
+    """
+    try:
+        return msgspec.json.decode(record.config, type=ContainerConfig)
+    except msgspec.MsgspecError as problem:
+        raise RunError(f"the record of container `{record.name}` is not readable") from problem
+
+
+def state_of(store: Store, record: ContainerRecord) -> state.State:
+    """Tell what a container is doing."""
+    return state.read_state(store.containers.directory(record.id))
+
+
+def _add_record(
+    store: Store, identity: str, chosen: str | None, image_id: str, config: ContainerConfig
+) -> None:
+    from dissolver.store.containers import ContainerRecord
+
+    encoded = msgspec.json.encode(config)
+    for attempt in range(NAME_ATTEMPTS):
+        taken = {record.name for record in store.containers.list()} if chosen is None else set()
+        name = chosen or names.make_name(taken.__contains__)
+        try:
+            record = ContainerRecord(identity, name, image_id, time.time_ns(), encoded)
+            store.containers.add(record)
+        except NameInUse:
+            if chosen is not None or attempt == NAME_ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Let nobody else start the container meanwhile."""
+    import fcntl
+
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise RunError("the container's directory is gone") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _forget_last_run(store: Store, identity: str, directory: Path) -> None:
+    socket_path(store, identity).unlink(missing_ok=True)
+    (directory / state.FILE).unlink(missing_ok=True)
+
+
+def _send_and_wait(store: Store, record: ContainerRecord, message: bytes) -> None:
+    """Send one frame to the supervisor and wait until it is done with everything."""
+    before = state_of(store, record)
+    try:
+        link = streams.connect(socket_path(store, record.id))
+    except ContainerNotRunning:
+        _await_supervisor(before)
+        return
+    link.sendall(message)
+    streams.wait_for_exit(link)
+    _await_supervisor(before)
+
+
+def _await_supervisor(last: state.State) -> None:
+    """Wait for the last hooks, so that ports and addresses are free when this returns."""
+    if last.supervisor is None:
+        return
+    who = last.supervisor
+    if not supervisor.await_end(who.pid, who.start_time, END_SECONDS):
+        raise RunError(
+            "the container's supervisor does not end",
+            hint=f"look at process {who.pid}; killing it ends the container",
+        )
+
+
+def _final_code(store: Store, record: ContainerRecord, ended: Exit | None) -> int:
+    """Settle the exit code, after the supervisor is done where it still was."""
+    last = state_of(store, record)
+    _await_supervisor(last)
+    if ended is not None and ended.exit_code is not None:
+        return ended.exit_code
+    last = state_of(store, record)
+    return state.KILLED if last.exit_code is None and ended is None else last.exit_code or 0

@@ -1,0 +1,131 @@
+"""Networks: what connects a container, as a plan that others carry out.
+
+``host`` shares the machine's network, ``none`` has only the loopback interface,
+and ``bridge`` is a network of the container's own with a way out: for root a
+bridge (`dissolver.runtime.bridge`), for others pasta (`dissolver.runtime.pasta`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dissolver.errors import NetworkError
+from dissolver.runtime.etc_files import EtcFiles, hosts_text, separate_files, shared_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dissolver.runtime.ports import Port
+    from dissolver.runtime.programs import Command
+
+Mode = Literal["bridge", "host", "none"]
+_MODES: dict[str, Mode] = {
+    "bridge": "bridge",
+    "default": "bridge",
+    "": "bridge",
+    "host": "host",
+    "none": "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """How to connect one container.
+
+    ``setup`` runs between the making of the namespace and the start of the process,
+    ``teardown`` after its end. ``ports`` are settled: each has its host port. ``address`` is
+    the container's own, where it has one that others could use.
+    """
+
+    namespace: Literal["host", "new"]
+    setup: tuple[Command, ...]
+    teardown: tuple[Command, ...]
+    files: EtcFiles
+    ports: tuple[Port, ...] = ()
+    address: str = ""
+    gateway: str = ""
+
+    @property
+    def resolv_conf(self) -> str:
+        """The text of the container's ``/etc/resolv.conf``."""
+        return self.files.resolv_conf
+
+
+def parse_mode(text: str) -> Mode:
+    """Read the value of ``--network``.
+
+    Raises:
+        NetworkError: no network has this name.
+    """
+    mode = _MODES.get(text)
+    if mode is None:
+        raise NetworkError(
+            f"unknown network `{text}`", hint="the networks are `bridge`, `host` and `none`"
+        )
+    return mode
+
+
+def plan_network(
+    mode: Mode,
+    ports: Sequence[Port] = (),
+    *,
+    name: str,
+    hostname: str,
+    is_rootless: bool,
+    run: Path,
+    state_file: str = "",
+    is_step: bool = False,
+) -> NetworkPlan:
+    """Plan the network of the container or step ``name``, and settle its ports.
+
+    For the bridge this takes an address lease in the name of the calling process, or of
+    the supervisor that keeps ``state_file``. ``run`` is a private directory for what a
+    reboot may remove. Published ports are ignored on ``host``, as Docker does.
+
+    Raises:
+        NetworkError: what the network needs is missing, or a port is taken.
+    """
+    if mode == "host":
+        return NetworkPlan("host", (), (), shared_files(hostname))
+    if mode == "none":
+        if ports:
+            raise NetworkError(
+                "ports cannot be published without a network",
+                hint="leave out `--network none` or `-p`",
+            )
+        names = [("127.0.0.1", hostname)] if is_step else []
+        return NetworkPlan("new", (), (), EtcFiles(hosts_text(names), f"{hostname}\n", ""))
+    if is_rootless:
+        return _plan_pasta(ports, name, hostname, run)
+    return _plan_bridge(ports, name, hostname, state_file, is_step=is_step)
+
+
+def _plan_bridge(
+    ports: Sequence[Port], name: str, hostname: str, state_file: str, *, is_step: bool
+) -> NetworkPlan:
+    from dissolver.runtime import bridge
+
+    place = bridge.attach(name, ports, state_file=state_file)
+    # A step sees the same files every time, or its layer would depend on an address.
+    own = "127.0.0.1" if is_step else place.address
+    return NetworkPlan(
+        "new",
+        place.setup,
+        place.teardown,
+        separate_files(hostname, [(own, hostname)]),
+        place.ports,
+        place.address,
+        place.gateway,
+    )
+
+
+def _plan_pasta(ports: Sequence[Port], name: str, hostname: str, run: Path) -> NetworkPlan:
+    from dissolver.runtime import pasta
+    from dissolver.runtime.ports import settle
+
+    settled = settle(ports, ())
+    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.pid")
+    files = separate_files(hostname, [("127.0.0.1", hostname)])
+    return NetworkPlan("new", commands.setup, commands.teardown, files, settled)

@@ -1,0 +1,197 @@
+"""What the caller of ``run`` and ``create`` may choose, and what it comes to with an image."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dissolver.errors import RunError
+from dissolver.runtime import defaults, names, ports
+from dissolver.runtime.network import parse_mode
+from dissolver.runtime.volumes import Volume, image_volumes, parse_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dissolver.image.config import RunConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a container differs from what its image says; texts are as on the command line.
+
+    ``entrypoint`` of ``""`` clears the image's. ``env`` holds ``NAME=value``, ``ports`` and
+    ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes.
+    ``name`` is made up where there is none. ``stop_timeout`` is in seconds.
+    """
+
+    detach: bool = False
+    interactive: bool = False
+    terminal: bool = False
+    remove: bool = False
+    name: str | None = None
+    ports: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    entrypoint: str | None = None
+    network: str = "bridge"
+    hostname: str | None = None
+    read_only: bool = False
+    publishes_all: bool = False
+    stop_signal: str | None = None
+    stop_timeout: float | None = None
+    security: tuple[str, ...] = ()
+
+
+class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container is, settled when it was created; stored as JSON with its record.
+
+    ``image`` is the name that was asked for. ``argv``, ``env`` and ``cwd`` are those of the
+    first process. ``ports`` holds the texts of what is to be published.
+    """
+
+    format: int = FORMAT
+    image: str
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    hostname: str
+    network: str
+    ports: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    is_interactive: bool = False
+    has_terminal: bool = False
+    is_removed_at_end: bool = False
+    is_read_only: bool = False
+    stop_signal: str = defaults.STOP_SIGNAL
+    stop_seconds: float = defaults.STOP_SECONDS
+    is_unconfined: bool = False
+    no_new_privileges: bool = False
+
+
+def settle(
+    options: RunOptions,
+    command: Sequence[str],
+    image: RunConfig,
+    *,
+    identity: str,
+    image_name: str,
+    working_directory: str,
+) -> ContainerConfig:
+    """Combine what the caller wants with what the image says.
+
+    Pure: texts are checked, and nothing is made or looked up. ``working_directory`` is the
+    caller's, for relative sources of volumes.
+
+    Raises:
+        RunError: there is nothing to run, or a text is not valid.
+    """
+    volumes = [parse_volume(text, working_directory) for text in options.volumes]
+    volumes += image_volumes(image.volumes, volumes)
+    published = options.ports
+    if options.publishes_all:
+        published += tuple(
+            f"{port.container_port}/{port.protocol}"
+            for text in image.exposed_ports
+            for port in ports.parse_exposed(text)
+        )
+    for text in published:
+        ports.parse_port(text)
+    unconfined, no_new_privileges = _security(options.security)
+    return ContainerConfig(
+        image=image_name,
+        argv=arguments(options.entrypoint, command, image),
+        env=_merged(image.env, options.env),
+        cwd=_absolute(options.workdir, image.working_dir),
+        user=options.user if options.user is not None else image.user,
+        hostname=options.hostname or identity[:12],
+        network=parse_mode(options.network),
+        ports=published,
+        volumes=tuple(volumes),
+        is_interactive=options.interactive,
+        has_terminal=options.terminal,
+        is_removed_at_end=options.remove,
+        is_read_only=options.read_only,
+        stop_signal=options.stop_signal or image.stop_signal or defaults.STOP_SIGNAL,
+        stop_seconds=defaults.STOP_SECONDS
+        if options.stop_timeout is None
+        else options.stop_timeout,
+        is_unconfined=unconfined,
+        no_new_privileges=no_new_privileges,
+    )
+
+
+def arguments(entrypoint: str | None, command: Sequence[str], image: RunConfig) -> tuple[str, ...]:
+    """Decide what runs: ENTRYPOINT followed by CMD, where the caller replaced neither.
+
+    A command of the caller's takes the place of CMD. An entrypoint of the caller's takes the
+    place of both, since the image's CMD was written for the image's own.
+
+    Raises:
+        RunError: nothing is left.
+    """
+    if entrypoint is not None:
+        first: tuple[str, ...] = (entrypoint,) if entrypoint else ()
+        words = (*first, *command)
+    else:
+        words = (*image.entrypoint, *(command or image.cmd))
+    if not words:
+        raise RunError(
+            "no command specified, and the image has none",
+            hint="name one behind the image: `dissolver run IMAGE COMMAND`",
+        )
+    return words
+
+
+def check_name(name: str | None) -> str | None:
+    """Return the chosen name, if one was chosen and is valid."""
+    return None if name is None else names.check_name(name)
+
+
+def _merged(image: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    variables = {text.partition("=")[0]: text for text in image}
+    for text in given:
+        name, separator, _ = text.partition("=")
+        if not name:
+            raise RunError(f"invalid variable `{text}`", hint="write `NAME=value`")
+        if separator:
+            variables[name] = text
+        else:
+            variables.pop(name, None)
+    return tuple(variables.values())
+
+
+def _absolute(chosen: str | None, image: str) -> str:
+    if chosen is None:
+        return image or "/"
+    if not chosen.startswith("/"):
+        raise RunError(
+            f"the working directory `{chosen}` is not an absolute path",
+            hint=f"write `/{chosen}`, or where it is from the root",
+        )
+    return os.path.normpath(chosen)
+
+
+def _security(texts: Sequence[str]) -> tuple[bool, bool]:
+    """Read ``--security-opt``: whether the filter is off, and new privileges are refused."""
+    unconfined = no_new_privileges = False
+    for text in texts:
+        name, _, value = text.replace(":", "=", 1).partition("=")
+        if (name, value) == ("seccomp", "unconfined"):
+            unconfined = True
+        elif name == "no-new-privileges" and value in ("", "true"):
+            no_new_privileges = True
+        elif (name, value) != ("no-new-privileges", "false"):
+            raise RunError(
+                f"unknown security option `{text}`",
+                hint="the options are `seccomp=unconfined` and `no-new-privileges`",
+            )
+    return unconfined, no_new_privileges

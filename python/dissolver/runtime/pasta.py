@@ -1,0 +1,87 @@
+"""Networks for unprivileged users: pasta, which carries connections as a user program.
+
+pasta opens the namespace after it gave up the capability to look into other
+processes, so ``/proc/<pid>/ns/net`` is closed to it. It gets a file instead, on
+which the namespace is mounted in a mount namespace that only pasta keeps. It
+watches that file: removing it ends pasta, whoever removes it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.errors import NetworkError
+from dissolver.runtime.programs import Command, find_program, need_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from dissolver.runtime.ports import Port
+
+TUN = "/dev/net/tun"
+
+_SCRIPT = ': > "$2" && mount --bind "$1" "$2" && f=$2 && shift 2 && exec "$@" "$f"'
+"""$1 the namespace, $2 the file, then pasta and its options; the last one wants the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What connects a container, and what disconnects it."""
+
+    setup: tuple[Command, ...]
+    teardown: tuple[Command, ...]
+
+
+def commands(ports: Sequence[Port], file: Path, *, tun: str = TUN) -> Commands:
+    """Plan pasta for one container; ``file`` will stand for its network namespace.
+
+    pasta answers when the network is ready, and goes on in the background.
+
+    Raises:
+        NetworkError: pasta or a program around it is missing, or tun devices are forbidden.
+    """
+    pasta = find_program("pasta")
+    if pasta is None:
+        raise NetworkError(
+            "networks of unprivileged users need `pasta`, which is not installed",
+            hint="install `passt`, or use `--network host`",
+        )
+    _check_tun(tun)
+    unshare = need_program("unshare", "install util-linux, or use `--network host`")
+    options = [
+        "--config-net",
+        "--netns-only",
+        "--quiet",
+        "--no-map-gw",
+        *forwarded("-t", "tcp", ports),
+        *forwarded("-u", "udp", ports),
+        *("-T", "none", "-U", "none"),
+    ]
+    shell = (unshare, "--mount", "sh", "-c", _SCRIPT, "sh", "{netns}", str(file))
+    setup = Command((*shell, pasta, *options, "--netns"))
+    return Commands((setup,), (Command(("rm", "-f", "--", str(file))),))
+
+
+def forwarded(option: str, protocol: str, ports: Iterable[Port]) -> list[str]:
+    """Write the published ports of one protocol as pasta's option, or ``none``."""
+    texts = [
+        (f"{port.host_ip}/" if port.host_ip else "") + f"{port.host_port}:{port.container_port}"
+        for port in ports
+        if port.protocol == protocol
+    ]
+    if not texts:
+        return [option, "none"]
+    return [word for text in texts for word in (option, text)]
+
+
+def _check_tun(tun: str) -> None:
+    try:
+        os.close(os.open(tun, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as problem:
+        raise NetworkError(
+            f"a network of its own needs `{tun}`, which cannot be opened: {problem.strerror}",
+            hint=f"use `--network host`, or let the administrator run `chmod 666 {tun}`",
+        ) from None

@@ -1,0 +1,123 @@
+"""The stack of directories that a root file system is made of.
+
+Below all layers of the image lies a directory of *stubs*: empty mount points for
+what the runtime mounts. The overlay shows them where the image has nothing of
+its own, so mounting creates nothing in the writable layer.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from dissolver._core import CoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dissolver._core.layer import View
+
+STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
+STUB_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+
+_NAME = "stubs-1"
+"""The directory's name holds its version: another set of stubs is another directory."""
+
+
+def stubs_directory(root: Path) -> Path:
+    """Return the directory of stubs that all containers share, made on first use.
+
+    It gets its name only when it is complete, so a killed maker leaves no broken one.
+    """
+    final = root / "runtime" / _NAME
+    if final.is_dir():
+        return final
+    final.parent.mkdir(mode=0o755, exist_ok=True)
+    part = final.with_name(f"{_NAME}.{os.getpid()}.part")
+    make_stubs(part, STUB_DIRECTORIES, STUB_FILES)
+    try:
+        part.rename(final)
+    except OSError:
+        # Another process was first: a directory is never renamed onto a full one.
+        _remove_stubs(part)
+    return final
+
+
+def make_stubs(base: Path, directories: Iterable[str], files: Iterable[str]) -> None:
+    """Make empty directories and files below ``base``, with the modes a new system has."""
+    for name in ("", *directories):
+        _make_directory(base, name)
+    for name in files:
+        _make_directory(base, str(PurePosixPath(name).parent))
+        path = base / name
+        path.touch(exist_ok=True)
+        path.chmod(0o644)
+
+
+def missing_stubs(view: View, targets: Iterable[tuple[str, bool]]) -> tuple[list[str], list[str]]:
+    """Tell which mount points the image lacks: (directories, files), as relative paths.
+
+    ``targets`` pairs an absolute path with whether a directory is to be mounted there. A
+    target is followed through the image's own symbolic links first.
+    """
+    directories: list[str] = []
+    files: list[str] = []
+    for target, is_directory in targets:
+        path = resolve(view, target).lstrip("/")
+        if path and stat(view, f"/{path}") is None:
+            (directories if is_directory else files).append(path)
+    return directories, files
+
+
+def missing_paths(view: View, targets: Iterable[str]) -> list[bytes]:
+    """List every path, parents included, that mounting at ``targets`` may create.
+
+    Relative and sorted, parents first: what a layer must not contain.
+    """
+    found: set[str] = set()
+    for target in targets:
+        path = resolve(view, target).strip("/")
+        while path and stat(view, f"/{path}") is None:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return [os.fsencode(path) for path in sorted(found)]
+
+
+def resolve(view: View, path: str) -> str:
+    """Return the absolute path that ``path`` leads to inside the image."""
+    try:
+        return os.fsdecode(view.resolve(path))
+    except CoreError:
+        return path
+
+
+def stat(view: View, path: str) -> object | None:
+    """Look up a path without following a link at its end; ``None`` where there is nothing."""
+    try:
+        return view.stat(path, follow=False)
+    except CoreError:
+        return None
+
+
+def lowers(layers: Sequence[str], *below: Path) -> tuple[str, ...]:
+    """Order directories as the sandbox wants them: the top-most first, stubs last.
+
+    ``layers`` are the image's, bottom first.
+    """
+    return (*reversed(layers), *map(str, below))
+
+
+def _make_directory(base: Path, name: str) -> None:
+    path = base
+    path.mkdir(mode=0o755, exist_ok=True)
+    for part in PurePosixPath(name).parts:
+        path = path / part
+        path.mkdir(mode=0o755, exist_ok=True)
+        path.chmod(0o755)
+
+
+def _remove_stubs(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
