@@ -50,7 +50,7 @@ def wrap(text: str, width: int) -> list[str]:
         piece = cut(text, width) or text[:1]
         pieces.append(piece)
         text = text[len(piece) :]
-    return [*pieces, text]
+    return [*pieces, text] if text or not pieces else pieces
 
 
 def pad(text: str, width: int) -> str:

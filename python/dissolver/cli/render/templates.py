@@ -106,7 +106,11 @@ def _tokens(action: str) -> _Tokens:
         match = _TOKEN.match(action, at)
         if match is None or match.lastgroup is None:
             raise BadTemplate(f"cannot read `{{{{{action}}}}}` in the format")
-        tokens.words.append((match.lastgroup, match[match.lastgroup]))
+        kind = match.lastgroup
+        follows = at > 0 and action[at - 1] == ")" and match.start(kind) == at
+        if kind == "field" and follows and match[kind].startswith("."):
+            kind = "member"
+        tokens.words.append((kind, match[match.lastgroup]))
         at = match.end()
     return tokens
 
@@ -276,6 +280,8 @@ def _operand(tokens: _Tokens) -> Operand:
         inner = _pipeline(tokens)
         if tokens.take() != ("sign", ")"):
             raise BadTemplate(f"`(` without `)` in `{{{{{tokens.action}}}}}` of the format")
+        if tokens.peek()[0] == "member":
+            return _members(inner, tokens.take()[1])
         return inner
     shown = word or "}}"
     raise BadTemplate(f"unexpected `{shown}` in `{{{{{tokens.action}}}}}` of the format")
@@ -292,17 +298,26 @@ def _constant(constant: Value) -> Operand:
 
 
 def _field(word: str) -> Operand:
-    variable, *names = word.split(".")
-    names = [name for name in names if name]
+    variable, _, rest = word.partition(".")
+
+    def start(value: Value, scope: Scope) -> Value:
+        if not variable:
+            return value
+        if variable not in scope:
+            raise BadTemplate(f"undefined variable `{variable}` in the format")
+        return scope[variable]
+
+    return _members(start, rest)
+
+
+def _members(operand: Operand, word: str) -> Operand:
+    names = [name for name in word.split(".") if name]
 
     def look_up(value: Value, scope: Scope) -> Value:
-        if variable.startswith("$"):
-            if variable not in scope:
-                raise BadTemplate(f"undefined variable `{variable}` in the format")
-            value = scope[variable]
+        found = operand(value, scope)
         for name in names:
-            value = _member(value, name)
-        return value
+            found = _member(found, name)
+        return found
 
     return look_up
 

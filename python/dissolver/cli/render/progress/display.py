@@ -128,7 +128,11 @@ class LiveDisplay:
 
     def _refresh(self, now: float) -> None:
         self._refreshed = now
-        self.display.refresh(now)
+        try:
+            self.display.refresh(now)
+        except OSError as error:
+            self._failure = error
+            raise
 
     def _keep_moving(self) -> None:
         while not self._stop.wait(REDRAW_SECONDS):
@@ -139,9 +143,8 @@ class LiveDisplay:
                     continue
                 try:
                     self._refresh(now)
-                except OSError as error:
-                    self._failure = error
-                    return
+                except OSError:
+                    return  # The next event raises it where somebody can act on it.
 
     def __enter__(self) -> LiveDisplay:
         if not isinstance(self.display, SilentDisplay):
