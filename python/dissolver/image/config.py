@@ -35,6 +35,7 @@ class RunConfig(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True
 
     ``env`` holds ``NAME=value`` texts in order. ``exposed_ports`` (``80/tcp``) and
     ``volumes`` are sorted. Empty stands for absent everywhere, as it does for Docker.
+    ``args_escaped`` is a relic of Windows images that BuildKit sets with every CMD.
     """
 
     user: str = ""
@@ -49,6 +50,7 @@ class RunConfig(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True
     shell: tuple[str, ...] = ()
     on_build: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
+    args_escaped: bool = False
     unknown: Unknown = {}
 
 

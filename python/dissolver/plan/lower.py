@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
-from dissolver.image.config import ImageConfig
+from dissolver.dockerfile import ast
+from dissolver.dockerfile.ast import Instruction
+from dissolver.dockerfile.ignore import clean_path
+from dissolver.errors import DockerfileError, NotSupportedYet
+from dissolver.image.config import Healthcheck, ImageConfig
+from dissolver.image.mutate import (
+    with_author,
+    with_labels,
+    with_ports,
+    with_run_config,
+    with_volumes,
+)
+from dissolver.plan import history
+from dissolver.plan.arguments import proxy_variables
+from dissolver.plan.commands import command_line, lower_run
+from dissolver.plan.copies import lower_copy
 from dissolver.plan.graph import Stage, StageGraph
-from dissolver.plan.steps import Step
+from dissolver.plan.ports import parse_port
+from dissolver.plan.scope import Scope, joined_path
+from dissolver.plan.signals import is_signal
+from dissolver.plan.steps import MetadataStep, Step, WorkdirStep
+from dissolver.plan.support import check_supported
 
 
 class LoweredStage(msgspec.Struct, frozen=True):
@@ -42,4 +62,193 @@ def lower_stage(
         DockerfileError: an instruction makes no sense; the error says where.
         NotSupportedYet: an instruction or flag that this version does not build.
     """
-    raise NotImplementedError
+    if base.config.on_build:
+        raise NotSupportedYet(
+            "the base image has `ONBUILD` instructions, which are not supported yet",
+            where=stage.origin.where_of(stage.origin.image),
+        )
+    scope = Scope(
+        base,
+        escape=graph.dockerfile.escape,
+        global_args=graph.global_args,
+        build_args=build_args,
+        inherited_args=inherited_args,
+    )
+    proxies = proxy_variables(build_args)
+    steps: list[Step] = []
+    for instruction in stage.instructions:
+        check_supported(instruction)
+        match instruction:
+            case ast.Run():
+                steps.append(lower_run(instruction, scope, proxies))
+            case ast.Copy():
+                origin = graph.copy_origin(stage, instruction)
+                steps.append(lower_copy(instruction, scope, origin))
+            case ast.Workdir():
+                steps.append(_workdir(instruction, scope))
+            case _:
+                steps.append(_metadata(instruction, scope))
+    config = with_author(with_run_config(base, scope.run), scope.author)
+    return LoweredStage(stage, tuple(steps), config, scope.args)
+
+
+def _workdir(instruction: ast.Workdir, scope: Scope) -> Step:
+    """Lower WORKDIR: a directory that is made sure of, unless it is the root."""
+    written = scope.expand(instruction, instruction.path)
+    display = scope.display(instruction.statement.text)
+    path = joined_path(scope.directory, written)
+    scope.run = replace(scope.run, working_dir=path)
+    created_by = f"WORKDIR {path}"
+    if clean_path(path) == "/":
+        return MetadataStep(
+            where=instruction.where, display=display, created_by=created_by, config=scope.run
+        )
+    return WorkdirStep(
+        where=instruction.where,
+        display=display,
+        created_by=created_by,
+        config=scope.run,
+        path=clean_path(path),
+        user=scope.run.user,
+    )
+
+
+def _metadata(instruction: Instruction, scope: Scope) -> MetadataStep:
+    """Lower an instruction that changes nothing but the configuration."""
+    display = scope.display(instruction.statement.text, keeps_quotes=True)
+    created_by = _change(instruction, scope)
+    return MetadataStep(
+        where=instruction.where, display=display, created_by=created_by, config=scope.run
+    )
+
+
+def _change(instruction: Instruction, scope: Scope) -> str:
+    """Change ``scope`` as the instruction says, and return its text in the history."""
+    match instruction:
+        case ast.Env():
+            return _env(instruction, scope)
+        case ast.Arg():
+            return _arg(instruction, scope)
+        case ast.Label():
+            pairs = _expanded_pairs(instruction, scope)
+            scope.run = with_labels(scope.run, dict(pairs))
+            return history.pairs_text("LABEL", pairs)
+        case ast.Cmd():
+            words = command_line(instruction.command, scope)
+            scope.has_own_cmd = True
+            scope.run = replace(scope.run, cmd=words, args_escaped=True)
+            return f"CMD {history.quoted_list(words)}"
+        case ast.Entrypoint():
+            return _entrypoint(instruction, scope)
+        case ast.Expose():
+            return _expose(instruction, scope)
+        case ast.User():
+            user = scope.expand(instruction, instruction.user)
+            scope.run = replace(scope.run, user=user)
+            return f"USER {user}"
+        case ast.Volume():
+            return _volume(instruction, scope)
+        case ast.StopSignal():
+            return _stop_signal(instruction, scope)
+        case ast.Shell():
+            scope.run = replace(scope.run, shell=instruction.words)
+            return f"SHELL {history.plain_list(instruction.words)}"
+        case ast.Maintainer():
+            scope.author = instruction.author.text
+            return f"MAINTAINER {scope.author}"
+        case ast.Healthcheck():
+            check = _healthcheck(instruction)
+            scope.run = replace(scope.run, healthcheck=check)
+            return history.healthcheck_text(check)
+        case _:
+            raise NotSupportedYet(
+                f"`{instruction.name}` is not supported yet", where=instruction.where
+            )
+
+
+def _expanded_pairs(instruction: ast.Env | ast.Label, scope: Scope) -> list[tuple[str, str]]:
+    """Expand all names and values first: none of them sees the others."""
+    return [
+        (scope.expand(instruction, pair.name), scope.expand(instruction, pair.value))
+        for pair in instruction.pairs
+    ]
+
+
+def _env(instruction: ast.Env, scope: Scope) -> str:
+    pairs = _expanded_pairs(instruction, scope)
+    for name, value in pairs:
+        if not name:
+            raise DockerfileError("`ENV` names can not be blank", where=instruction.where)
+        scope.set_variable(name, value)
+    return history.pairs_text("ENV", pairs)
+
+
+def _arg(instruction: ast.Arg, scope: Scope) -> str:
+    texts: list[str] = []
+    for definition in instruction.definitions:
+        value = scope.declare(instruction, definition)
+        name = definition.name.text
+        texts.append(name if value is None else f"{name}={value}")
+    return " ".join(("ARG", *texts))
+
+
+def _entrypoint(instruction: ast.Entrypoint, scope: Scope) -> str:
+    words = command_line(instruction.command, scope)
+    scope.run = replace(scope.run, entrypoint=words)
+    # A command of the base was meant for the base's entrypoint.
+    if not scope.has_own_cmd:
+        scope.run = replace(scope.run, cmd=())
+    return f"ENTRYPOINT {history.quoted_list(words)}"
+
+
+def _expose(instruction: ast.Expose, scope: Scope) -> str:
+    found: set[str] = set()
+    for word in instruction.ports:
+        for text in scope.expand_words(instruction, word):
+            try:
+                found.update(parse_port(text))
+            except DockerfileError as error:
+                error.where = instruction.where_of(word)
+                raise
+    ports = sorted(found)
+    scope.run = with_ports(scope.run, ports)
+    return f"EXPOSE {history.plain_list(ports)}"
+
+
+def _volume(instruction: ast.Volume, scope: Scope) -> str:
+    paths = [scope.expand(instruction, word) for word in instruction.paths]
+    for word, path in zip(instruction.paths, paths, strict=True):
+        if not path:
+            raise DockerfileError(
+                "`VOLUME` specified can not be an empty string", where=instruction.where_of(word)
+            )
+    scope.run = with_volumes(scope.run, paths)
+    return f"VOLUME {history.plain_list(paths)}"
+
+
+def _stop_signal(instruction: ast.StopSignal, scope: Scope) -> str:
+    signal = scope.expand(instruction, instruction.signal)
+    if not is_signal(signal):
+        raise DockerfileError(
+            f"invalid signal `{signal}`",
+            where=instruction.where_of(instruction.signal),
+            hint="name a signal, such as `SIGTERM`, or its number",
+        )
+    scope.run = replace(scope.run, stop_signal=signal)
+    return f"STOPSIGNAL {signal}"
+
+
+def _healthcheck(instruction: ast.Healthcheck) -> Healthcheck:
+    command = instruction.command
+    if command is None:
+        return Healthcheck(test=("NONE",))
+    # The shell of a health check is the engine's to add, so that SHELL applies when it runs.
+    kind = "CMD-SHELL" if command.is_shell else "CMD"
+    return Healthcheck(
+        test=(kind, *command.words),
+        interval=instruction.interval,
+        timeout=instruction.timeout,
+        start_period=instruction.start_period,
+        start_interval=instruction.start_interval,
+        retries=instruction.retries,
+    )

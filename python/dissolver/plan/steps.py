@@ -47,7 +47,8 @@ class RunStep(Step, frozen=True, kw_only=True):
     """Run a process on top of the layers so far.
 
     ``env`` is the whole environment, image variables first; ``user`` is the text
-    of USER (empty is root), resolved when the step runs.
+    of USER (empty is root), resolved when the step runs. ``proxies`` are variables
+    that the process gets as well, but that no key, history or image may hold.
     """
 
     argv: tuple[str, ...]
@@ -56,6 +57,7 @@ class RunStep(Step, frozen=True, kw_only=True):
     user: str
     network: NetworkMode = "default"
     shell_form: bool = False
+    proxies: tuple[tuple[str, str], ...] = ()
     files: tuple[InlineFile, ...] = ()
 
 
