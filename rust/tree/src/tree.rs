@@ -233,8 +233,10 @@ impl Tree {
     /// The numbers of what directory `number` holds, in order.
     pub fn children(&self, number: usize) -> impl Iterator<Item = usize> + '_ {
         let end = self.subtree_end(number);
-        std::iter::successors(Some(number + 1), |&child| Some(self.subtree_end(child)))
-            .take_while(move |&child| child < end)
+        let or_end = move |child: usize| (child < end).then_some(child);
+        std::iter::successors(or_end(number + 1), move |&child| {
+            or_end(self.subtree_end(child))
+        })
     }
 }
 

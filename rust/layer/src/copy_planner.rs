@@ -1,0 +1,308 @@
+//! Deciding what a copy puts where, and refusing what does not fit.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::copy_error::CopyError;
+use crate::copy_origin::{Origin, Source};
+use crate::copy_plan::{Planned, What};
+use crate::copy_sources::Selected;
+use crate::entry::{Entry, Kind, compare_paths, file_name, is_beneath, join, parent};
+use crate::error::LayerError;
+use crate::view::{LastLink, View};
+
+/// Collects the entries of a copy onto `base`.
+pub(crate) struct Planner<'a> {
+    base: &'a View,
+    origin: Option<&'a Origin>,
+    planned: Vec<Planned>,
+    /// Directories that are in `planned`, as made or as kept.
+    directories: HashSet<Vec<u8>>,
+}
+
+/// What is at the destination, while one source after the other is copied there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Nothing,
+    Directory,
+    File,
+    /// A file that an earlier source of the same copy put there.
+    FileOfThisCopy,
+}
+
+/// A directory that is being copied into, and what the base has in it, if it exists there.
+struct Level {
+    path: Vec<u8>,
+    existing: Option<HashMap<Vec<u8>, Kind>>,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(base: &'a View, origin: Option<&'a Origin>) -> Planner<'a> {
+        Planner {
+            base,
+            origin,
+            planned: Vec::new(),
+            directories: HashSet::new(),
+        }
+    }
+
+    /// The path that `destination` leads to in the base.
+    pub(crate) fn resolve(&self, destination: &[u8]) -> Result<(Vec<u8>, Option<Kind>), CopyError> {
+        let resolved = self.base.resolve(destination, LastLink::Follow)?;
+        Ok((resolved.path, resolved.found.map(|found| found.entry.kind)))
+    }
+
+    /// Plans `selected`, in its order, for `destination`; returns the destination that links led to.
+    pub(crate) fn copy(
+        &mut self,
+        origin: &Origin,
+        selected: &[Selected],
+        destination: &[u8],
+    ) -> Result<Vec<u8>, CopyError> {
+        let (path, found) = self.resolve(destination)?;
+        let mut target = match found {
+            None => Target::Nothing,
+            Some(Kind::Directory) => Target::Directory,
+            Some(_) => Target::File,
+        };
+        if destination.ends_with(b"/") && !selected.is_empty() {
+            if target == Target::File {
+                return Err(CopyError::NotADirectory { destination: path });
+            }
+            self.directory(&path)?;
+            target = Target::Directory;
+        }
+        for one in selected {
+            target = if origin.kind(&one.source) == Kind::Directory {
+                self.copy_directory(origin, &one.source, &path, target)?
+            } else {
+                self.copy_file(origin, one, &path, target)?
+            };
+        }
+        Ok(path)
+    }
+
+    fn copy_file(
+        &mut self,
+        origin: &Origin,
+        selected: &Selected,
+        path: &[u8],
+        target: Target,
+    ) -> Result<Target, CopyError> {
+        let (place, after) = match target {
+            Target::Directory => (join(path, &selected.name), Target::Directory),
+            Target::Nothing | Target::File => (path.to_vec(), Target::FileOfThisCopy),
+            Target::FileOfThisCopy => {
+                return Err(CopyError::SeveralFiles {
+                    destination: path.to_vec(),
+                });
+            }
+        };
+        self.directory(parent(&place))?;
+        if target == Target::Directory {
+            let existing = self.base.lookup(&place)?.map(|found| found.entry.kind);
+            if existing == Some(Kind::Directory) {
+                return Err(clash(origin, &selected.source, place, Kind::Directory));
+            }
+        }
+        self.planned
+            .push(Planned::new(place, What::Copied(selected.source.clone())));
+        Ok(after)
+    }
+
+    /// Plans what a directory holds for the directory at `path`, which is made if it is missing.
+    fn copy_directory(
+        &mut self,
+        origin: &Origin,
+        source: &Source,
+        path: &[u8],
+        target: Target,
+    ) -> Result<Target, CopyError> {
+        if matches!(target, Target::File | Target::FileOfThisCopy) {
+            return Err(clash(origin, source, path.to_vec(), Kind::File));
+        }
+        self.directory(path)?;
+        let existing = self
+            .base
+            .lookup(path)?
+            .map(|_| self.names_in(path))
+            .transpose()?;
+        let mut levels = vec![Level {
+            path: Vec::new(),
+            existing,
+        }];
+        origin.visit_beneath(source, &mut |beneath, source| {
+            while levels.len() > 1
+                && levels
+                    .last()
+                    .is_some_and(|it| !is_beneath(beneath, &it.path))
+            {
+                levels.pop();
+            }
+            let place = join(path, beneath);
+            let existing = levels
+                .last()
+                .and_then(|level| level.existing.as_ref()?.get(file_name(beneath)).copied());
+            let is_directory = origin.kind(&source) == Kind::Directory;
+            match existing {
+                Some(existing) if is_directory != (existing == Kind::Directory) => {
+                    return Err(clash(origin, &source, place, existing));
+                }
+                _ => {}
+            }
+            if is_directory {
+                let existing = existing.map(|_| self.names_in(&place)).transpose()?;
+                levels.push(Level {
+                    path: beneath.to_vec(),
+                    existing,
+                });
+            }
+            self.planned.push(Planned::new(place, What::Copied(source)));
+            Ok(())
+        })?;
+        Ok(Target::Directory)
+    }
+
+    fn names_in(&self, directory: &[u8]) -> Result<HashMap<Vec<u8>, Kind>, LayerError> {
+        let children = self.base.children(directory)?;
+        Ok(children
+            .into_iter()
+            .map(|found| (found.entry.name().to_vec(), found.entry.kind))
+            .collect())
+    }
+
+    /// Plans the directory at `path` and those above it: as they are where they exist, else as new ones.
+    pub(crate) fn directory(&mut self, path: &[u8]) -> Result<(), CopyError> {
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(end, _)| end);
+        let mut ends: Vec<usize> = ends.collect();
+        if !path.is_empty() {
+            ends.insert(0, 0);
+        }
+        ends.push(path.len());
+        for end in ends {
+            let directory = &path[..end];
+            if !self.directories.insert(directory.to_vec()) {
+                continue;
+            }
+            let what = match self.base.lookup(directory)? {
+                None => What::Made,
+                Some(found) if found.entry.kind != Kind::Directory => {
+                    return Err(CopyError::NotADirectory {
+                        destination: directory.to_vec(),
+                    });
+                }
+                // A root that no layer describes needs no description here either.
+                Some(found) if directory.is_empty() && found.entry.is_implicit => continue,
+                Some(found) => What::Kept(Box::new(plain(found.entry))),
+            };
+            self.planned.push(Planned::new(directory.to_vec(), what));
+        }
+        Ok(())
+    }
+
+    /// The entries in the order of a layer, one for each path, with hard links told apart from first names.
+    pub(crate) fn finish(mut self) -> Result<Vec<Planned>, CopyError> {
+        // Stable, so that what a later source puts in the same place comes later.
+        self.planned
+            .sort_by(|left, right| compare_paths(&left.path, &right.path));
+        let mut planned: Vec<Planned> = Vec::with_capacity(self.planned.len());
+        for entry in self.planned {
+            let Some(earlier) = planned
+                .last_mut()
+                .filter(|earlier| earlier.path == entry.path)
+            else {
+                planned.push(entry);
+                continue;
+            };
+            if let Some(origin) = self.origin {
+                check_replacement(origin, earlier, &entry)?;
+            }
+            *earlier = entry;
+        }
+        if let Some(origin) = self.origin {
+            find_hard_links(origin, &mut planned);
+        }
+        Ok(planned)
+    }
+}
+
+/// The directory without what only its own layer needs to say.
+fn plain(mut entry: Entry) -> Entry {
+    entry.is_opaque = false;
+    entry.is_implicit = false;
+    entry
+}
+
+fn check_replacement(origin: &Origin, earlier: &Planned, later: &Planned) -> Result<(), CopyError> {
+    let (What::Copied(earlier), What::Copied(copied)) = (&earlier.what, &later.what) else {
+        return Ok(());
+    };
+    let (existing, kind) = (origin.kind(earlier), origin.kind(copied));
+    if (existing == Kind::Directory) == (kind == Kind::Directory) {
+        return Ok(());
+    }
+    Err(clash(origin, copied, later.path.clone(), existing))
+}
+
+fn clash(origin: &Origin, source: &Source, destination: Vec<u8>, existing: Kind) -> CopyError {
+    CopyError::Clash {
+        source_path: origin.path(source).to_vec(),
+        copied: origin.kind(source),
+        destination,
+        existing,
+    }
+}
+
+/// What names of one inode have in common.
+#[derive(PartialEq, Eq, Hash)]
+enum Inode<'a> {
+    Of(u64, u64),
+    Named(Option<usize>, &'a [u8]),
+}
+
+/// Makes every further name of an inode a hard link to the first one in the plan.
+fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
+    let mut links = Vec::new();
+    {
+        let mut firsts: HashMap<Inode<'_>, usize> = HashMap::new();
+        for (number, entry) in planned.iter().enumerate() {
+            let What::Copied(source) = &entry.what else {
+                continue;
+            };
+            let Some(inode) = inode_of(origin, source) else {
+                continue;
+            };
+            match firsts.get(&inode) {
+                Some(first) => links.push((number, *first)),
+                None => drop(firsts.insert(inode, number)),
+            }
+        }
+    }
+    for (number, first) in links {
+        planned[number].hard_link = Some(first);
+    }
+}
+
+/// What identifies a file that may have other names; `None` for what surely has none.
+fn inode_of<'a>(origin: &Origin, source: &'a Source) -> Option<Inode<'a>> {
+    match (origin, source) {
+        (Origin::Tree(tree), Source::Tree(number)) => {
+            let stat = tree.stat(*number);
+            let has_names = stat.kind == dissolver_tree::Kind::File && stat.links > 1;
+            has_names.then_some(Inode::Of(stat.device, stat.inode))
+        }
+        // An index names the first name in every further one, but does not say which is a first name.
+        (_, Source::View(found)) if found.entry.kind == Kind::File => {
+            let first = found
+                .entry
+                .hard_link
+                .as_deref()
+                .unwrap_or(&found.entry.path);
+            Some(Inode::Named(found.layer, first))
+        }
+        _ => None,
+    }
+}
