@@ -17,6 +17,7 @@ from dissolver.store.blobs import BlobStore
 from dissolver.store.database import Database
 from dissolver.store.layout import FORMAT, Layout, open_layout
 from dissolver.store.lock import StoreLock
+from dissolver.store.reserve import Reserve
 
 if TYPE_CHECKING:
     from dissolver._core.layer import Layers
@@ -50,7 +51,8 @@ class Store:
         self, root: Path, run: Path, *, userxattr: bool = False, fsync: bool = False
     ) -> None:
         self.layout: Layout = open_layout(root, run)
-        self.database = Database(self.layout.database)
+        self.reserve = Reserve(self.layout.reserve)
+        self.database = Database(self.layout.database, self.reserve)
         self.blobs = BlobStore(self.layout.blobs, self.layout.tmp, fsync=fsync)
         self._userxattr = userxattr
         self._fsync = fsync
@@ -153,7 +155,7 @@ class Store:
         """
         from dissolver.store import gc
 
-        with self.lock_exclusive(on_wait):
+        with self._tidying(on_wait):
             return gc.prune_images(self, all_=all_)
 
     def prune_records(self, all_: bool = True, *, on_wait: OnWait | None = None) -> PruneReport:
@@ -163,14 +165,14 @@ class Store:
         """
         from dissolver.store import gc
 
-        with self.lock_exclusive(on_wait):
+        with self._tidying(on_wait):
             return gc.prune_records(self, all_=all_)
 
     def collect(self, *, on_wait: OnWait | None = None) -> int:
         """Remove the files that nothing refers to; answer the bytes freed."""
         from dissolver.store import gc
 
-        with self.lock_exclusive(on_wait):
+        with self._tidying(on_wait):
             return gc.collect(self)
 
     def disk_usage(self) -> tuple[Usage, ...]:
@@ -195,6 +197,15 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def _tidying(self, on_wait: OnWait | None) -> Iterator[None]:
+        with self.lock_exclusive(on_wait):
+            self.reserve.give_back_if_needed()
+            try:
+                yield
+            finally:
+                self.reserve.keep()
 
     def _release_image(self, identity: str, diff_ids: tuple[str, ...]) -> None:
         """Free an image's files if nobody is building; else a later prune does."""

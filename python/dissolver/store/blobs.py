@@ -33,7 +33,7 @@ class BlobStore:
         """
         hexadecimal = hashlib.sha256(content).hexdigest()
         final = self._directory / hexadecimal
-        with explained("store a blob"):
+        with explained("write to the store"):
             if not final.exists():
                 self._write(final, content)
         return f"sha256:{hexadecimal}"

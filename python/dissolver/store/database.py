@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.errors import UnknownStoreFormat
-from dissolver.store.faults import explained
+from dissolver.store.faults import DiskFull, explained
+from dissolver.store.reserve import Reserve
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -114,8 +115,9 @@ class Database:
     A forked child opens its own too: SQLite's locks do not survive a fork.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Reserve) -> None:
         self._path = path
+        self._reserve = reserve
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Connection]] = {}
@@ -125,7 +127,12 @@ class Database:
         known: tuple[int, Connection] | None = getattr(self._local, "connection", None)
         if known is not None and known[0] == os.getpid():
             return known[1]
-        connection = self._connect()
+        try:
+            connection = self._connect()
+        except DiskFull:
+            if not self._reserve.give_back_if_needed():
+                raise
+            connection = self._connect()
         self._local.connection = (os.getpid(), connection)
         with self._lock:
             for ident, (thread, ended) in list(self._open.items()):

@@ -4,6 +4,7 @@
 <root>/
   format.json          {"format": 1}
   store.sqlite         images, references, containers, step records
+  reserve              room for tidying up a full disk
   store.lock           flock: builds hold it shared, garbage collection exclusively
   blobs/sha256/<hex>   image configurations
   layers/ packs/       layers (`_core.layer.Layers`)
@@ -50,6 +51,11 @@ class Layout:
     def lock(self) -> Path:
         """The file whose flock keeps garbage collection away from builds."""
         return self.root / "store.lock"
+
+    @property
+    def reserve(self) -> Path:
+        """The file that keeps a little room for a full disk."""
+        return self.root / "reserve"
 
     @property
     def blobs(self) -> Path:
@@ -125,6 +131,7 @@ def _read_format(path: Path) -> int | None:
 
 def _create(layout: Layout) -> None:
     from dissolver.store.database import create_database
+    from dissolver.store.reserve import Reserve
 
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     strangers = [
@@ -141,6 +148,7 @@ def _create(layout: Layout) -> None:
         (layout.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.lock.touch(mode=0o600)
     create_database(layout.database, layout.tmp)
+    Reserve(layout.reserve).keep()
     part = layout.tmp / f"format-{os.getpid()}"
     part.write_text(f'{{"format": {FORMAT}}}\n')
     part.rename(layout.format_file)
@@ -149,5 +157,5 @@ def _create(layout: Layout) -> None:
 _OWN_NAMES = frozenset(
     [directory.partition("/")[0] for directory in _DIRECTORIES]
     # A new file system's own, when the store is a disk of its own.
-    + ["lost+found", "store.lock", "format.json"]
+    + ["lost+found", "store.lock", "reserve", "format.json"]
 )
