@@ -1,2 +1,20 @@
-//! The `sandbox` crate of dissolver.
+//! Containers' processes: what is wanted becomes a plan, the plan becomes a process.
+//!
+//! [`spec`] is what the caller wants, [`plan`] turns it into [`ops`], which are
+//! values; `prepare` turns those into steps for the child, and [`process`] is what
+//! comes of them.
 #![forbid(unsafe_code)]
+
+pub mod capabilities;
+mod devices;
+pub mod enter;
+pub mod host;
+mod mounts;
+pub mod ops;
+mod overlay;
+pub mod plan;
+mod prepare;
+pub mod process;
+pub mod report;
+pub mod spec;
+pub mod terminal;

@@ -1,0 +1,57 @@
+//! One more process in a running container.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use dissolver_sys::clone::{self, Birthplace};
+use rustix::fs::stat;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::host::Host;
+use crate::process::{Process, launch};
+use crate::report::SandboxError;
+use crate::spec::Spec;
+use crate::terminal::Pty;
+
+/// Starts a process in the container whose first process is `pid`; it waits at its gate.
+///
+/// Of `spec` only what concerns the process is used: its arguments, user, rights and terminal.
+///
+/// # Errors
+///
+/// [`SandboxError::NotRunning`] if there is no such process, else as [`crate::process::start`].
+pub fn enter(pid: i32, spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
+    let container = Pid::from_raw(pid).ok_or(SandboxError::NotRunning { pid })?;
+    let pidfd = pidfd_open(container, PidfdFlags::empty()).map_err(|errno| match errno {
+        Errno::SRCH => SandboxError::NotRunning { pid },
+        errno => SandboxError::operation("open the container's process", errno),
+    })?;
+    let mut joined = clone::NEW_MOUNTS | clone::NEW_UTS | clone::NEW_IPC | clone::NEW_CGROUP | clone::NEW_NETWORK;
+    if !shares_user_namespace(pid)? {
+        joined |= clone::NEW_USER;
+    }
+    let plan = crate::plan::plan_enter(spec, &Host::look()?, pid, joined)?;
+    let pty = if spec.terminal { Some(open_terminal(pid, spec)?) } else { None };
+    let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3).map_err(|errno| SandboxError::operation("duplicate a file", errno))?;
+    launch(spec, plan, streams, pty, Some(copy), Birthplace::PidsOf(pidfd))
+}
+
+fn open_terminal(pid: i32, spec: &Spec) -> Result<Pty, SandboxError> {
+    let pty = Pty::open_in_container(pid)?;
+    if let Some((rows, columns)) = spec.window {
+        pty.set_window(rows, columns)?;
+    }
+    pty.give_to(spec.user.uid)?;
+    Ok(pty)
+}
+
+/// The kernel refuses to join the user namespace that one is in.
+fn shares_user_namespace(pid: i32) -> Result<bool, SandboxError> {
+    let identity = |path: &str| {
+        stat(path).map(|facts| (facts.st_dev, facts.st_ino)).map_err(|errno| match errno {
+            Errno::NOENT | Errno::SRCH => SandboxError::NotRunning { pid },
+            errno => SandboxError::setup("look at the user namespace", path, errno),
+        })
+    };
+    Ok(identity("/proc/self/ns/user")? == identity(&format!("/proc/{pid}/ns/user"))?)
+}

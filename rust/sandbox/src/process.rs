@@ -1,0 +1,372 @@
+//! A sandboxed process, from its birth to its exit status.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dissolver_sys::child::{AT_GATE, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script};
+use dissolver_sys::clone::{self, Birthplace, Child};
+use dissolver_sys::kernel::send_signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use crate::host::Host;
+use crate::ops::Op;
+use crate::plan::Plan;
+use crate::prepare::{Workshop, text};
+use crate::report::{Lacking, SandboxError};
+use crate::spec::Spec;
+use crate::terminal::Pty;
+
+/// The first descriptor that cannot be taken for a standard stream.
+const FIRST_FREE: i32 = 3;
+
+/// How far a process has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It is being set up.
+    Preparing,
+    /// It waits for [`Process::open_gate`].
+    AtGate,
+    /// It is about to execute its program.
+    Executing,
+    /// Its program runs, or has ended.
+    Running,
+    /// It never got there.
+    Failed(SandboxError),
+}
+
+/// A sandboxed process.
+///
+/// Dropping it kills the process, if it still runs, and waits for its end.
+#[derive(Debug)]
+pub struct Process {
+    pid: i32,
+    pidfd: OwnedFd,
+    network: OwnedFd,
+    terminal: Option<OwnedFd>,
+    channel: OwnedFd,
+    plan: Plan,
+    program: String,
+    stage: Mutex<Stage>,
+    status: Mutex<Option<i32>>,
+}
+
+/// Starts a container's first process: it is set up, then waits at its gate.
+///
+/// Streams that are `None` are `/dev/null`; with a terminal all of them are ignored.
+///
+/// # Errors
+///
+/// [`SandboxError::BadSpec`], or [`SandboxError::Setup`] for what failed outside the child.
+/// What fails inside is reported by [`Process::advance`].
+pub fn start(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
+    let plan = crate::plan::plan_start(spec, &Host::look()?)?;
+    let has_terminals = plan.ops.iter().any(|op| matches!(op, Op::Terminals { .. }));
+    let pty = if spec.terminal && !has_terminals { Some(Pty::open_on_host()?) } else { None };
+    let birthplace = Birthplace::New(plan.namespaces);
+    launch(spec, plan, streams, pty, None, birthplace)
+}
+
+/// Prepares the script for `plan` and starts the child.
+pub(crate) fn launch(
+    spec: &Spec,
+    plan: Plan,
+    streams: [Option<OwnedFd>; 3],
+    pty: Option<Pty>,
+    joined: Option<OwnedFd>,
+    birthplace: Birthplace,
+) -> Result<Process, SandboxError> {
+    let streams = if spec.terminal { None } else { Some(usable(streams)?) };
+    let mut workshop = Workshop { streams, pty, wants_terminal: spec.terminal, joined };
+    let prepare = |op: &Op| -> Result<_, SandboxError> {
+        let step = workshop.prepare(op)?;
+        if let (Op::Terminals { .. }, Some(pty), Some((rows, columns))) = (op, &workshop.pty, spec.window) {
+            pty.set_window(rows, columns)?;
+        }
+        if let (Op::Terminals { .. }, Some(pty)) = (op, &workshop.pty) {
+            pty.give_to(spec.user.uid)?;
+        }
+        Ok(step)
+    };
+    let steps = plan.ops.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let program = Program::new(texts(&plan.candidates)?, texts(&spec.argv)?, texts(&spec.env)?);
+    let (ours, theirs) = channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
+    let script = Arc::new(Script::new(steps, program, theirs));
+    let child = spawn(&script, &plan, birthplace);
+    // The child has copies of everything in it; the end of ours is what ends the channel.
+    drop(script);
+    let Child { pid, pidfd } = child?;
+    let terminal = workshop.pty.map(Pty::into_master);
+    let network = openat(CWD, format!("/proc/{pid}/ns/net"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let (network, absent) = match network {
+        Ok(network) => (network, None),
+        Err(errno) => (duplicate(ours.as_fd())?, Some(errno)),
+    };
+    let process = Process {
+        pid,
+        pidfd,
+        network,
+        terminal,
+        channel: ours,
+        plan,
+        program: spec.argv.first().cloned().unwrap_or_default(),
+        stage: Mutex::new(Stage::Preparing),
+        status: Mutex::new(None),
+    };
+    let Some(errno) = absent else { return Ok(process) };
+    // It ended already; it said why before it did.
+    while let Stage::Preparing = process.advance(None)? {}
+    Err(SandboxError::operation("open the network namespace", errno))
+}
+
+fn spawn(script: &Arc<Script>, plan: &Plan, birthplace: Birthplace) -> Result<Child, SandboxError> {
+    let explain = |errno| SandboxError::operation("clone into new namespaces", errno);
+    match clone::spawn(Arc::clone(script), birthplace) {
+        // A kernel without control groups has no namespace for them, which hides nothing.
+        Err(Errno::INVAL) if plan.namespaces & clone::NEW_CGROUP != 0 => {
+            let fewer = Birthplace::New(plan.namespaces & !clone::NEW_CGROUP);
+            clone::spawn(Arc::clone(script), fewer).map_err(explain)
+        }
+        result => result.map_err(explain),
+    }
+}
+
+impl Process {
+    /// Its process ID, as this process sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its network namespace.
+    #[must_use]
+    pub fn network(&self) -> BorrowedFd<'_> {
+        self.network.as_fd()
+    }
+
+    /// The master's end of its terminal.
+    #[must_use]
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Becomes readable when [`Self::advance`] has something to do.
+    #[must_use]
+    pub fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Becomes readable when the process has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Lets the process go on to its program, as soon as it is ready.
+    pub fn open_gate(&self) {
+        // If there is nobody to receive it, the child has left a message that says why.
+        let _ = send(&self.channel, &[OPEN_GATE], SendFlags::NOSIGNAL);
+    }
+
+    /// Waits until the process has come further, or `timeout` has passed, or a signal came.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot go on: [`SandboxError::Setup`], [`SandboxError::NotFound`],
+    /// [`SandboxError::NotExecutable`] or [`SandboxError::Died`]. It has ended then.
+    pub fn advance(&self, timeout: Option<Duration>) -> Result<Stage, SandboxError> {
+        let mut stage = locked(&self.stage);
+        match &*stage {
+            Stage::Failed(error) => return Err(error.clone()),
+            Stage::Running => return Ok(Stage::Running),
+            _ => {}
+        }
+        if !is_ready(self.channel.as_fd(), timeout).map_err(|errno| SandboxError::operation("wait", errno))? {
+            return Ok(stage.clone());
+        }
+        let next = match self.receive() {
+            Ok(Message::AtGate) => Stage::AtGate,
+            Ok(Message::Executing) => Stage::Executing,
+            Ok(Message::Failure(failure)) => Stage::Failed(self.explain(failure)),
+            // Exec closed the child's end.
+            Ok(Message::End) if *stage == Stage::Executing => Stage::Running,
+            Ok(Message::End) | Err(_) => Stage::Failed(SandboxError::Died { status: self.reap()? }),
+        };
+        *stage = next.clone();
+        if let Stage::Failed(error) = next {
+            self.reap()?;
+            return Err(error);
+        }
+        Ok(next)
+    }
+
+    /// Waits for the process's end, at most for `timeout`, and returns its status.
+    ///
+    /// The status is 128 and the signal's number if a signal killed it. A signal to this
+    /// process ends the waiting early, with `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Setup`] if someone else waited for it.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<Option<i32>, SandboxError> {
+        if let Some(status) = *locked(&self.status) {
+            return Ok(Some(status));
+        }
+        let is_over = is_ready(self.pidfd.as_fd(), timeout).map_err(|errno| SandboxError::operation("wait", errno))?;
+        if is_over { self.reap().map(Some) } else { Ok(None) }
+    }
+
+    /// Sends a signal to the process.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::NotRunning`] if it has ended.
+    pub fn kill(&self, signal: i32) -> Result<(), SandboxError> {
+        match send_signal(self.pidfd.as_fd(), signal) {
+            Ok(()) => Ok(()),
+            Err(Errno::SRCH) => Err(SandboxError::NotRunning { pid: self.pid }),
+            Err(errno) => Err(SandboxError::operation("send a signal", errno)),
+        }
+    }
+
+    /// Waits for the end, however long it takes.
+    fn reap(&self) -> Result<i32, SandboxError> {
+        let mut status = locked(&self.status);
+        if let Some(status) = *status {
+            return Ok(status);
+        }
+        let found = loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(Errno::INTR) | Ok(None) => {}
+                Ok(Some(found)) => break found,
+                Err(errno) => return Err(SandboxError::operation("wait for the process", errno)),
+            }
+        };
+        let killed = found.terminating_signal().map(|signal| 128 + signal);
+        let code = found.exit_status().or(killed).unwrap_or(128);
+        *status = Some(code);
+        Ok(code)
+    }
+
+    fn receive(&self) -> Result<Message, Errno> {
+        let mut buffer = [0u8; 16];
+        loop {
+            return match recv(&self.channel, &mut buffer[..], RecvFlags::empty()) {
+                // The child ended without having read the gate's word; its own words come next.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
+                Err(errno) => Err(errno),
+                Ok((_, 0)) => Ok(Message::End),
+                Ok((_, 1)) if buffer[0] == AT_GATE => Ok(Message::AtGate),
+                Ok((_, 1)) if buffer[0] == EXECUTING => Ok(Message::Executing),
+                Ok((_, length)) => buffer
+                    .get(..length)
+                    .and_then(Failure::from_bytes)
+                    .map(Message::Failure)
+                    .ok_or(Errno::PROTO),
+            };
+        }
+    }
+
+    fn explain(&self, failure: Failure) -> SandboxError {
+        let errno = Errno::from_raw_os_error(failure.errno);
+        match self.plan.ops.get(failure.index as usize) {
+            Some(Op::CheckProgram) => self.not_executable(errno),
+            Some(op) => SandboxError::Setup {
+                op: op.name(),
+                path: op.object().map(String::into_bytes),
+                errno: failure.errno,
+                detail: None,
+            },
+            None if failure.index as usize == self.plan.ops.len() => self.explain_exec(errno, failure.detail),
+            None => SandboxError::operation("close inherited files", errno),
+        }
+    }
+
+    fn explain_exec(&self, errno: Errno, detail: u32) -> SandboxError {
+        let is_searched = self.plan.is_searched;
+        let lacking = match errno {
+            Errno::NOENT if detail & LACKS_INTERPRETER != 0 => Some(Lacking::Interpreter),
+            Errno::NOENT => None,
+            // A search passes over what it may not execute, and in the end found nothing.
+            Errno::ACCESS if is_searched => Some(Lacking::Permission),
+            _ => return self.not_executable(errno),
+        };
+        let candidate = self.plan.candidates.get((detail & !LACKS_INTERPRETER) as usize);
+        let named = if lacking == Some(Lacking::Interpreter) { candidate } else { None };
+        SandboxError::NotFound {
+            program: named.unwrap_or(&self.program).clone(),
+            is_searched: is_searched && named.is_none(),
+            lacking,
+        }
+    }
+
+    fn not_executable(&self, errno: Errno) -> SandboxError {
+        SandboxError::NotExecutable { program: self.program.clone(), errno: errno.raw_os_error() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if locked(&self.status).is_none() {
+            // An end that came first is as good.
+            drop(self.kill(9));
+            drop(self.reap());
+        }
+    }
+}
+
+enum Message {
+    AtGate,
+    Executing,
+    Failure(Failure),
+    End,
+}
+
+/// Waits until `fd` is readable or at its end.
+fn is_ready(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, Errno> {
+    let timeout = timeout.map(Timespec::try_from).transpose().map_err(|_| Errno::INVAL)?;
+    match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], timeout.as_ref()) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn channel() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    Ok((ours, above_streams(theirs)?))
+}
+
+/// Puts `/dev/null` where a stream is missing.
+fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
+    let [input, output, error] = streams;
+    let one = |stream: Option<OwnedFd>| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let stream = stream.map_or_else(|| openat(CWD, "/dev/null", flags, Mode::empty()), Ok);
+        stream.and_then(above_streams).map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
+    };
+    Ok([one(input)?, one(output)?, one(error)?])
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
+    fcntl_dupfd_cloexec(fd, FIRST_FREE).map_err(|errno| SandboxError::operation("duplicate a file", errno))
+}
+
+/// Moves a descriptor out of the way of the child's standard streams.
+pub(crate) fn above_streams(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() >= FIRST_FREE { Ok(fd) } else { fcntl_dupfd_cloexec(&fd, FIRST_FREE) }
+}
+
+fn texts(strings: &[String]) -> Result<Vec<CString>, SandboxError> {
+    strings.iter().map(|string| text(string)).collect()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held; if it did, the value would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,325 @@
+//! What runs between `clone3` and `execve`.
+//!
+//! The parent is a Python process with live threads, so the child starts out
+//! holding copies of locks that nobody will ever release. Code in this module
+//! makes raw system calls on data the parent prepared, and does nothing else: no
+//! allocation, no formatting, no logging, no panics. A failing step is reported
+//! as a fixed-size [`Failure`]; the parent, which may allocate, explains it.
+//!
+//! The system calls are rustix's, whose Linux backend issues them directly:
+//! nothing here passes through libc's `errno`, locks or `setxid` broadcasts.
+
+mod apply;
+mod exec;
+mod resolve;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+pub use exec::Program;
+
+use crate::kernel;
+
+/// What the child says when everything before the gate succeeded.
+pub const AT_GATE: u8 = b'G';
+/// What the child says right before it becomes the program.
+pub const EXECUTING: u8 = b'X';
+/// What the parent sends to open the gate.
+pub const OPEN_GATE: u8 = b'O';
+/// The index of a [`Failure`] that happened before the first step.
+pub const BEFORE_STEPS: u32 = u32::MAX;
+/// Set in [`Failure::detail`] when the candidate exists, but what it needs to be started does not.
+pub const LACKS_INTERPRETER: u32 = 1 << 31;
+
+/// The exit status of a child whose failure was reported; nobody gets to see it.
+const SETUP_FAILED: i32 = 125;
+/// The length of a [`Failure`] on the channel.
+const FAILURE_BYTES: usize = 12;
+
+/// A step that failed, as it crosses the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Which step: an index into [`Script::steps`], their number for the program itself, or [`BEFORE_STEPS`].
+    pub index: u32,
+    /// The kernel's error number.
+    pub errno: i32,
+    /// For the program: which candidate path, with [`LACKS_INTERPRETER`] or-ed in.
+    pub detail: u32,
+}
+
+impl Failure {
+    fn to_bytes(self) -> [u8; FAILURE_BYTES] {
+        let (a, b, c) = (self.index.to_ne_bytes(), self.errno.to_ne_bytes(), self.detail.to_ne_bytes());
+        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]]
+    }
+
+    /// Reads what [`run`] sent; `None` if the message is not a failure.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Failure> {
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
+        if bytes.len() != FAILURE_BYTES {
+            return None;
+        }
+        Some(Failure {
+            index: u32::from_ne_bytes(word(0)?),
+            errno: i32::from_ne_bytes(word(4)?),
+            detail: u32::from_ne_bytes(word(8)?),
+        })
+    }
+}
+
+/// What is made where a mount's target is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// An empty directory, mode 0755.
+    Directory,
+    /// An empty file, mode 0644.
+    File,
+}
+
+/// A place inside the root file system: resolved there, whatever symlinks say.
+#[derive(Debug)]
+pub struct Target {
+    /// The path; absolute and relative mean the same.
+    pub path: CString,
+    /// What to make of it, with its parents, if it is missing.
+    pub create: Option<Create>,
+}
+
+/// A file system that belongs to a namespace, so that only the child can make it.
+#[derive(Debug)]
+pub struct KernelMount {
+    /// The type, such as `proc`.
+    pub kind: CString,
+    /// Key and value pairs.
+    pub options: Vec<(CString, CString)>,
+    /// `MOUNT_ATTR_*` flags.
+    pub attributes: u32,
+}
+
+/// An overlay for kernels before 6.5, mounted with `mount(2)`.
+#[derive(Debug)]
+pub struct OldOverlay {
+    /// Options that name the layers by descriptor number: a page has room for
+    /// hundreds of numbers, but not for hundreds of paths.
+    pub data: CString,
+    /// The directories behind the numbers.
+    pub directories: Vec<OwnedFd>,
+    /// Where the overlay is mounted on the host.
+    pub mountpoint: CString,
+}
+
+/// Whom the program runs as.
+#[derive(Debug)]
+pub struct Identity {
+    /// The user, as all of real, effective and saved.
+    pub uid: rustix::fs::Uid,
+    /// The group, likewise.
+    pub gid: rustix::fs::Gid,
+    /// Supplementary groups; `None` where the user namespace forbids setting them.
+    pub groups: Option<Vec<rustix::fs::Gid>>,
+}
+
+/// A compiled filter for system calls.
+pub struct Filter(pub(crate) Vec<libc::sock_filter>);
+
+impl Filter {
+    /// Takes instructions as the kernel stores them, 8 bytes each; an incomplete last one is left out.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Filter {
+        let instruction = |b: &[u8; 8]| libc::sock_filter {
+            code: u16::from_ne_bytes([b[0], b[1]]),
+            jt: b[2],
+            jf: b[3],
+            k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+        };
+        let whole = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok());
+        Filter(whole.map(instruction).collect())
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Filter of {} instructions", self.0.len())
+    }
+}
+
+/// One thing the child does. Failing is final, unless the step says otherwise.
+#[derive(Debug)]
+pub enum Step {
+    /// Asks for SIGKILL when the thread that created the child ends; fails if it has ended already.
+    DieWithParent,
+    /// Becomes a session leader.
+    NewSession,
+    /// Hides the process from others of its user until it has become the program.
+    Undumpable,
+    /// Sets the mask for new files.
+    Umask(u32),
+    /// Moves into namespaces of the process behind the pidfd.
+    Join(OwnedFd, u32),
+    /// Cuts the new mount namespace off from the one it was copied from.
+    CutPropagation,
+    /// Attaches the root file system at an existing directory of the host.
+    AttachRoot(OwnedFd, CString),
+    /// Mounts the root file system as an overlay, the old way.
+    MountOverlay(OldOverlay),
+    /// Attaches a prepared mount inside the root.
+    Attach(OwnedFd, Target),
+    /// Makes a mount that belongs to the child's own namespaces.
+    Mount(KernelMount, Target),
+    /// Shows a file of the root at a second place inside it.
+    BindInside(CString, Target),
+    /// Hides a path of the root, if it exists.
+    Mask(CString),
+    /// Makes a path of the root read-only, if it exists.
+    ReadOnly(CString),
+    /// Makes the root file system itself read-only, but not what is mounted in it.
+    SealRoot,
+    /// Writes a file of the host's `/proc/sys`, which answers for the caller's namespaces.
+    WriteFile(CString, Vec<u8>),
+    /// Names the UTS namespace.
+    HostName(Vec<u8>),
+    /// Brings the loopback interface up.
+    LoopbackUp,
+    /// Makes the root file system the root, and drops the host's.
+    PivotRoot,
+    /// Says [`AT_GATE`] and waits for [`OPEN_GATE`]; a parent that is gone ends the child.
+    Gate,
+    /// Limits a resource: number, soft, hard.
+    Limit(u32, u64, u64),
+    /// Makes three files the standard streams.
+    Streams([OwnedFd; 3]),
+    /// Makes a terminal the controlling one, and the standard streams.
+    Terminal(OwnedFd),
+    /// Enters the working directory; a refusal is kept for [`Step::EnterDirectoryAgain`].
+    EnterDirectory(CString),
+    /// Enters the working directory as the final user, if root was refused.
+    EnterDirectoryAgain(CString),
+    /// Removes capabilities, given as a bit set, from the bounding set, and all ambient ones.
+    DropBounding(u64),
+    /// Becomes a user, with the capabilities kept that later steps need.
+    Become(Identity),
+    /// Refuses a program that is reached through a magic link of `/proc`.
+    CheckProgram,
+    /// Gives up gaining privileges by executing.
+    NoNewPrivileges,
+    /// Loads a filter for system calls.
+    Seccomp(Filter),
+    /// Sets the effective and permitted capabilities; none are inheritable.
+    Capabilities(u64),
+    /// Says [`EXECUTING`]. It comes before the filter, which may forbid saying anything.
+    Announce,
+}
+
+/// Everything the child needs, owned by the parent until the child exists.
+#[derive(Debug)]
+pub struct Script {
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+    /// What to become afterwards.
+    pub program: Program,
+    /// The child's end of the channel to the parent, of type `SOCK_SEQPACKET`.
+    pub channel: OwnedFd,
+    kept: Vec<RawFd>,
+}
+
+impl Script {
+    /// Puts the parts together and notes which descriptors the child keeps.
+    #[must_use]
+    pub fn new(steps: Vec<Step>, program: Program, channel: OwnedFd) -> Script {
+        let mut kept = vec![channel.as_raw_fd()];
+        for step in &steps {
+            match step {
+                Step::Join(fd, _) | Step::AttachRoot(fd, _) | Step::Attach(fd, _) | Step::Terminal(fd) => {
+                    kept.push(fd.as_raw_fd());
+                }
+                Step::MountOverlay(overlay) => kept.extend(overlay.directories.iter().map(AsRawFd::as_raw_fd)),
+                Step::Streams(streams) => kept.extend(streams.iter().map(AsRawFd::as_raw_fd)),
+                _ => {}
+            }
+        }
+        kept.sort_unstable();
+        Script { steps, program, channel, kept }
+    }
+}
+
+/// What the steps leave for each other.
+struct Progress<'a> {
+    root: Option<BorrowedFd<'a>>,
+    channel: BorrowedFd<'a>,
+    /// Why entering the working directory failed, where trying again may help.
+    refused: Option<Errno>,
+}
+
+/// Carries out `script`, then becomes its program.
+///
+/// # Safety
+///
+/// The calling process must be a fresh child with a single thread, and must not
+/// return to the code that created it.
+pub(crate) unsafe fn run(script: &Script) -> ! {
+    let channel = script.channel.as_fd();
+    if let Err(errno) = close_others(&script.kept).and_then(|()| kernel::reset_signals()) {
+        fail(channel, Failure { index: BEFORE_STEPS, errno: errno.raw_os_error(), detail: 0 });
+    }
+    let mut progress = Progress { root: None, channel, refused: None };
+    for (index, step) in script.steps.iter().enumerate() {
+        if let Err(errno) = apply::apply(step, script, &mut progress) {
+            fail(channel, Failure { index: index as u32, errno: errno.raw_os_error(), detail: 0 });
+        }
+    }
+    // Nothing may follow but exec: the message is what tells an end of the channel
+    // that means "it runs" from one that means "it died".
+    let (errno, detail) = script.program.execute();
+    fail(channel, Failure { index: script.steps.len() as u32, errno: errno.raw_os_error(), detail })
+}
+
+/// Closes what was inherited by accident: other containers' pipes and gates above all,
+/// whose ends must not live on in here.
+fn close_others(kept: &[RawFd]) -> Result<(), Errno> {
+    let mut first = 3;
+    for &fd in kept {
+        if fd > first {
+            kernel::close_range(first, fd - 1)?;
+        }
+        if fd >= first {
+            first = fd + 1;
+        }
+    }
+    kernel::close_range(first, RawFd::MAX)
+}
+
+fn say(channel: BorrowedFd<'_>, word: u8) -> Result<(), Errno> {
+    send(channel, &[word], SendFlags::NOSIGNAL).map(|_| ())
+}
+
+/// Waits for the parent's word; its absence ends the child.
+fn wait_at_gate(channel: BorrowedFd<'_>) -> Result<(), Errno> {
+    if say(channel, AT_GATE).is_err() {
+        kernel::exit_now(SETUP_FAILED);
+    }
+    let mut word = [0u8; 1];
+    loop {
+        match recv(channel, &mut word, RecvFlags::empty()) {
+            Ok((_, 1)) if word == [OPEN_GATE] => return Ok(()),
+            Err(Errno::INTR) => {}
+            _ => kernel::exit_now(SETUP_FAILED),
+        }
+    }
+}
+
+/// Tells whether the parent's end of the channel is still open.
+fn parent_lives(channel: BorrowedFd<'_>) -> bool {
+    let mut word = [0u8; 1];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    !matches!(recv(channel, &mut word, flags), Ok((_, 0)))
+}
+
+fn fail(channel: BorrowedFd<'_>, failure: Failure) -> ! {
+    // Where sending fails there is nobody to tell.
+    let _ = send(channel, &failure.to_bytes(), SendFlags::NOSIGNAL);
+    kernel::exit_now(SETUP_FAILED)
+}

@@ -1,0 +1,276 @@
+//! Paths inside the root file system, without allocating.
+
+use std::ffi::CStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat_raw};
+use rustix::io::Errno;
+
+use super::{Create, Target};
+
+/// The kernel's own limit for a path, with its final zero byte.
+const PATH_BYTES: usize = 4096;
+/// How many dangling symlinks are followed before it counts as a loop; the kernel's own number.
+const MOST_LINKS: usize = 40;
+/// How often `openat2` may lose a race against a rename elsewhere before that is a failure.
+const MOST_RACES: usize = 1024;
+
+/// Opens `path` as the root's own processes would see it, without using it.
+pub(super) fn open_in_root(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(root, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::IN_ROOT)
+}
+
+/// `openat2` that tries again where the kernel asks for it.
+pub(super) fn open_with(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    // IN_ROOT alone also refuses magic links today; the manual reserves the right to change that.
+    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..MOST_RACES {
+        match openat2(directory, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Opens a target and, where the plan asks for it, makes it and its parents first.
+///
+/// Symlinks are followed inside the root, dangling ones too: what they point at is
+/// what gets made, as a program in the container would expect.
+pub(super) fn open_target(root: BorrowedFd<'_>, target: &Target) -> Result<OwnedFd, Errno> {
+    match (open_in_root(root, &target.path), target.create) {
+        (Err(Errno::NOENT), Some(create)) => make(root, &target.path, create),
+        (result, _) => result,
+    }
+}
+
+/// A path with room to rewrite it: zero-terminated, in a buffer of fixed size.
+struct PathBuffer {
+    bytes: [u8; PATH_BYTES],
+    length: usize,
+}
+
+impl PathBuffer {
+    fn new(path: &CStr) -> Result<PathBuffer, Errno> {
+        let mut buffer = PathBuffer { bytes: [0; PATH_BYTES], length: 0 };
+        buffer.append(path.to_bytes())?;
+        Ok(buffer)
+    }
+
+    fn append(&mut self, part: &[u8]) -> Result<(), Errno> {
+        let end = self.length + part.len();
+        // Strictly less: the byte after the end must stay zero.
+        let room = self.bytes.get_mut(self.length..end).filter(|_| end < PATH_BYTES).ok_or(Errno::NAMETOOLONG)?;
+        room.copy_from_slice(part);
+        self.length = end;
+        Ok(())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+
+    /// The first `end` bytes as a C string, by a zero byte that [`Self::restore`] takes back.
+    fn cut(&mut self, from: usize, end: usize) -> Result<(&CStr, u8), Errno> {
+        let slot = self.bytes.get_mut(end).ok_or(Errno::NAMETOOLONG)?;
+        let kept = *slot;
+        *slot = 0;
+        let part = self.bytes.get(from..=end).ok_or(Errno::NAMETOOLONG)?;
+        let part = CStr::from_bytes_with_nul(part).map_err(|_| Errno::INVAL)?;
+        Ok((part, kept))
+    }
+
+    fn restore(&mut self, end: usize, kept: u8) {
+        if let Some(slot) = self.bytes.get_mut(end) {
+            *slot = kept;
+        }
+    }
+}
+
+/// What a walk through the components came to.
+enum Walk {
+    Done(OwnedFd),
+    /// The component from `.0` to `.1` is a dangling symlink, whose text was read.
+    Link(usize, usize),
+}
+
+fn make(root: BorrowedFd<'_>, path: &CStr, create: Create) -> Result<OwnedFd, Errno> {
+    let mut buffer = PathBuffer::new(path)?;
+    let mut link = PathBuffer::new(c"")?;
+    for _ in 0..MOST_LINKS {
+        match walk(root, &mut buffer, create, &mut link)? {
+            Walk::Done(fd) => return Ok(fd),
+            Walk::Link(start, end) => buffer = spliced(&buffer, start, end, &link)?,
+        }
+    }
+    Err(Errno::LOOP)
+}
+
+/// The path with the component from `start` to `end` replaced by what it points at.
+fn spliced(path: &PathBuffer, start: usize, end: usize, link: &PathBuffer) -> Result<PathBuffer, Errno> {
+    let mut result = PathBuffer { bytes: [0; PATH_BYTES], length: 0 };
+    let whole = path.as_slice();
+    if link.as_slice().first() != Some(&b'/') {
+        result.append(whole.get(..start).unwrap_or(&[]))?;
+    }
+    result.append(link.as_slice())?;
+    result.append(whole.get(end..).unwrap_or(&[]))?;
+    Ok(result)
+}
+
+fn walk(root: BorrowedFd<'_>, path: &mut PathBuffer, create: Create, link: &mut PathBuffer) -> Result<Walk, Errno> {
+    let mut parent = open_in_root(root, c"/")?;
+    let mut start = 0;
+    loop {
+        while path.as_slice().get(start) == Some(&b'/') {
+            start += 1;
+        }
+        if start >= path.length {
+            return Ok(Walk::Done(parent));
+        }
+        let mut end = start;
+        while end < path.length && path.as_slice().get(end) != Some(&b'/') {
+            end += 1;
+        }
+        let is_last = path.as_slice().get(end..).unwrap_or(&[]).iter().all(|&byte| byte == b'/');
+        let found = open_prefix(root, path, end);
+        parent = match found {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => {
+                if read_link(&parent, path, start, end, link)? {
+                    return Ok(Walk::Link(start, end));
+                }
+                make_one(&parent, path, start, end, if is_last { create } else { Create::Directory })?;
+                open_prefix(root, path, end)?
+            }
+            Err(errno) => return Err(errno),
+        };
+        start = end;
+    }
+}
+
+fn open_prefix(root: BorrowedFd<'_>, path: &mut PathBuffer, end: usize) -> Result<OwnedFd, Errno> {
+    let (prefix, kept) = path.cut(0, end)?;
+    let result = open_in_root(root, prefix);
+    path.restore(end, kept);
+    result
+}
+
+/// Reads a symlink; tells whether it is one.
+fn read_link(
+    parent: &OwnedFd,
+    path: &mut PathBuffer,
+    start: usize,
+    end: usize,
+    link: &mut PathBuffer,
+) -> Result<bool, Errno> {
+    let (name, kept) = path.cut(start, end)?;
+    let room = link.bytes.get_mut(..PATH_BYTES - 1).ok_or(Errno::NAMETOOLONG)?;
+    let result = readlinkat_raw(parent, name, room);
+    path.restore(end, kept);
+    match result {
+        Ok(length) => {
+            link.length = length;
+            Ok(true)
+        }
+        // It is missing, or appeared just now as something else.
+        Err(Errno::NOENT | Errno::INVAL) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn make_one(parent: &OwnedFd, path: &mut PathBuffer, start: usize, end: usize, create: Create) -> Result<(), Errno> {
+    let (name, kept) = path.cut(start, end)?;
+    let result = match create {
+        Create::Directory => mkdirat(parent, name, Mode::from_raw_mode(0o755)),
+        Create::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        }
+    };
+    path.restore(end, kept);
+    match result {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::symlink;
+
+    fn in_root(layout: impl Fn(&std::path::Path), path: &str, create: Option<Create>) -> (tempfile::TempDir, Result<(), Errno>) {
+        let directory = tempfile::tempdir().unwrap();
+        layout(directory.path());
+        let root = std::fs::File::open(directory.path()).unwrap();
+        let target = Target { path: CString::new(path).unwrap(), create };
+        let result = open_target(root.as_fd(), &target).map(drop);
+        (directory, result)
+    }
+
+    #[test]
+    fn missing_parents_are_made_and_the_last_name_is_what_was_asked_for() {
+        let (root, result) = in_root(|_| {}, "/a//b/c", Some(Create::File));
+        assert_eq!(result, Ok(()));
+        assert!(root.path().join("a/b").is_dir());
+        assert!(root.path().join("a/b/c").is_file());
+    }
+
+    #[test]
+    fn nothing_is_made_unasked() {
+        let (root, result) = in_root(|_| {}, "/a", None);
+        assert_eq!(result, Err(Errno::NOENT));
+        assert!(!root.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_dangling_symlink_leads_to_what_is_made() {
+        let layout = |root: &std::path::Path| {
+            std::fs::create_dir(root.join("etc")).unwrap();
+            symlink("../run/systemd/stub", root.join("etc/resolv.conf")).unwrap();
+        };
+        let (root, result) = in_root(layout, "/etc/resolv.conf", Some(Create::File));
+        assert_eq!(result, Ok(()));
+        assert!(root.path().join("run/systemd/stub").is_file());
+    }
+
+    #[test]
+    fn an_absolute_symlink_stays_inside_the_root() {
+        let (root, result) = in_root(|root| symlink("/etc", root.join("x")).unwrap(), "/x/made-here", Some(Create::Directory));
+        assert_eq!(result, Ok(()));
+        assert!(root.path().join("etc/made-here").is_dir());
+        assert!(!std::path::Path::new("/etc/made-here").exists());
+    }
+
+    #[test]
+    fn dots_cannot_climb_out() {
+        let (root, result) = in_root(|_| {}, "/a/../../../made-here", Some(Create::Directory));
+        assert_eq!(result, Ok(()));
+        assert!(root.path().join("made-here").is_dir());
+    }
+
+    #[test]
+    fn a_loop_of_symlinks_is_refused() {
+        let layout = |root: &std::path::Path| {
+            symlink("b", root.join("a")).unwrap();
+            symlink("a", root.join("b")).unwrap();
+        };
+        let (_root, result) = in_root(layout, "/a/x", Some(Create::Directory));
+        assert_eq!(result, Err(Errno::LOOP));
+    }
+
+    #[test]
+    fn a_path_beyond_the_kernels_limit_is_refused() {
+        let (_root, result) = in_root(|_| {}, &"/aaaaaaaaa".repeat(500), Some(Create::Directory));
+        assert_eq!(result, Err(Errno::NAMETOOLONG));
+    }
+}

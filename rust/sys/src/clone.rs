@@ -1,0 +1,184 @@
+//! Starting a child in new namespaces.
+
+use std::ffi::c_long;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::thread::gettid;
+
+use crate::child::{self, Script};
+use crate::kernel;
+
+/// A new mount namespace.
+pub const NEW_MOUNTS: u32 = libc::CLONE_NEWNS as u32;
+/// A new cgroup namespace.
+pub const NEW_CGROUP: u32 = libc::CLONE_NEWCGROUP as u32;
+/// A new UTS namespace: host and domain name.
+pub const NEW_UTS: u32 = libc::CLONE_NEWUTS as u32;
+/// A new IPC namespace.
+pub const NEW_IPC: u32 = libc::CLONE_NEWIPC as u32;
+/// A new user namespace.
+pub const NEW_USER: u32 = libc::CLONE_NEWUSER as u32;
+/// A new PID namespace.
+pub const NEW_PIDS: u32 = libc::CLONE_NEWPID as u32;
+/// A new network namespace.
+pub const NEW_NETWORK: u32 = libc::CLONE_NEWNET as u32;
+
+/// A child that was just started, or any process that is held by a pidfd.
+#[derive(Debug)]
+pub struct Child {
+    /// Its process ID, as this process sees it.
+    pub pid: i32,
+    /// Its descriptor: readable when the process has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// In which namespaces a child starts.
+#[derive(Debug)]
+pub enum Birthplace {
+    /// New ones, by `CLONE_NEW*` flags.
+    New(u32),
+    /// The PID namespace of the process behind this pidfd.
+    PidsOf(OwnedFd),
+}
+
+/// Starts a child that carries out `script`. When this returns, the script is the caller's alone.
+///
+/// The child is tied to a thread that lives as long as this process, never to the
+/// calling one: the kernel delivers a "parent died" signal when the creating
+/// *thread* ends.
+///
+/// # Errors
+///
+/// What `clone3(2)` or `setns(2)` report.
+pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
+    if gettid() == getpid() {
+        return spawn_here(&script, &place);
+    }
+    let (reply, answer) = channel();
+    let mut request = Request { script, place, reply };
+    for _ in 0..2 {
+        match spawner(false)?.send(request) {
+            Ok(()) => return answer.recv().map_err(|_| Errno::SRCH)?,
+            Err(unsent) => request = unsent.0,
+        }
+        spawner(true)?;
+    }
+    Err(Errno::SRCH)
+}
+
+struct Request {
+    script: Arc<Script>,
+    place: Birthplace,
+    reply: Sender<Result<Child, Errno>>,
+}
+
+/// The thread that creates children, with the process it belongs to: a fork of this
+/// process has the variable, but not the thread.
+static SPAWNER: Mutex<Option<(i32, Sender<Request>)>> = Mutex::new(None);
+
+fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
+    let mut slot = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    let this = getpid().as_raw_pid();
+    if let Some((owner, sender)) = &*slot {
+        if *owner == this && !afresh {
+            return Ok(sender.clone());
+        }
+    }
+    let (sender, requests) = channel::<Request>();
+    let work = move || {
+        // Signals are for the threads that handle them.
+        let _ = kernel::set_signal_mask(u64::MAX);
+        while let Ok(Request { script, place, reply }) = requests.recv() {
+            let result = spawn_here(&script, &place);
+            // The caller counts on being the last owner once it has the answer.
+            drop(script);
+            drop(reply.send(result));
+        }
+    };
+    std::thread::Builder::new().name("sandbox-spawner".to_owned()).spawn(work).map_err(|_| Errno::AGAIN)?;
+    *slot = Some((this, sender.clone()));
+    Ok(sender)
+}
+
+fn spawn_here(script: &Script, place: &Birthplace) -> Result<Child, Errno> {
+    match place {
+        Birthplace::New(flags) => clone(script, *flags),
+        Birthplace::PidsOf(pidfd) => {
+            // This changes where children of this thread are born, not the thread itself.
+            let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+            kernel::join_namespaces(pidfd.as_fd(), libc::CLONE_NEWPID as u32)?;
+            let result = clone(script, 0);
+            kernel::join_namespaces(own.as_fd(), libc::CLONE_NEWPID as u32)?;
+            result
+        }
+    }
+}
+
+fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
+    let mut pidfd: RawFd = -1;
+    // No handler of this program may run in the child before the child has none.
+    let mask = kernel::set_signal_mask(u64::MAX)?;
+    // SAFETY: without CLONE_VM the child works on a copy of this memory and stack;
+    // it calls `run`, which never returns. `pidfd` outlives the call.
+    let result = unsafe { raw_clone(u64::from(flags) | libc::CLONE_PIDFD as u64, &mut pidfd) };
+    if result == Ok(0) {
+        // SAFETY: this is the fresh child, with one thread, and `run` never returns.
+        unsafe { child::run(script) }
+    }
+    kernel::set_signal_mask(mask)?;
+    let pid = result? as i32;
+    // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
+    Ok(Child { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+}
+
+/// The fields of `struct clone_args` up to where all kernels with `clone3` know it.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// `clone3`, or `clone` where a filter hides it.
+///
+/// # Safety
+///
+/// The caller must treat a result of 0 as being a new process whose only thread it is.
+unsafe fn raw_clone(flags: u64, pidfd: *mut RawFd) -> Result<c_long, Errno> {
+    let arguments = CloneArguments {
+        flags,
+        pidfd: pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY: the structure is local and its size is passed; no stack is shared.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>()) };
+    if result != -1 {
+        return Ok(result);
+    }
+    let errno = errno_now();
+    if errno != Errno::NOSYS {
+        return Err(errno);
+    }
+    // SAFETY: as above. A null stack means a copy of this one; the pidfd is stored
+    // through the third argument, which has the same place on every architecture here.
+    let result = unsafe {
+        libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD as u64, 0usize, pidfd, 0usize, 0usize)
+    };
+    if result == -1 { Err(errno_now()) } else { Ok(result) }
+}
+
+fn errno_now() -> Errno {
+    // SAFETY: the location is this thread's own variable, valid for its life.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
