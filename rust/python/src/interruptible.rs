@@ -1,9 +1,9 @@
 //! Long work beside a Python that still hears signals.
 
+use dissolver_layer::Interrupt;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
 /// Does `work` in another thread with the GIL released, and hears signals meanwhile.
 ///
-/// When a signal handler raises, as Ctrl-C does, `work` is told through the flag
-/// that it gets, it is waited for, and its result is dropped for the exception.
+/// When a signal handler raises, as Ctrl-C does, `work` is told through the
+/// interrupt that it gets, it is waited for, and its result is dropped for the exception.
 /// Only the main thread of a program ever sees that.
 pub fn interruptible<T, E>(
     py: Python<'_>,
-    work: impl FnOnce(&AtomicBool) -> Result<T, E> + Send,
+    work: impl FnOnce(&Interrupt) -> Result<T, E> + Send,
 ) -> PyResult<T>
 where
     T: Send,
     E: Send,
     PyErr: From<E>,
 {
-    let is_interrupted = AtomicBool::new(false);
+    let interrupt = Interrupt::default();
     let outcome = py.detach(|| {
         std::thread::scope(|scope| {
             let (report, done) = sync_channel(1);
-            let flag = &is_interrupted;
+            let interrupt = &interrupt;
             let thread = std::thread::Builder::new().name("core".to_owned());
             let spawned = thread.spawn_scoped(scope, move || {
                 // The receiver outlives the thread.
-                let _ = report.send(work(flag));
+                let _ = report.send(work(interrupt));
             });
             if let Err(error) = spawned {
                 return Err(<PyErr as From<io::Error>>::from(error));
@@ -42,7 +42,7 @@ where
                     Ok(result) => return Ok(result),
                     Err(RecvTimeoutError::Timeout) => {
                         if let Err(raised) = Python::attach(|py| py.check_signals()) {
-                            flag.store(true, Ordering::Relaxed);
+                            interrupt.set();
                             return Err(raised);
                         }
                     }

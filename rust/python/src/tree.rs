@@ -7,7 +7,6 @@ use dissolver_tree::{ScanOptions, TreeError};
 use pyo3::prelude::*;
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The rules of a `.dockerignore`, compiled.
 #[pyclass(frozen, module = "dissolver._core.tree")]
@@ -52,8 +51,8 @@ impl Tree {
             rules: ignore.map(|rules| rules.0.clone()).unwrap_or_default(),
             stat_cache: stat_cache.map(|path| path.0),
         };
-        let tree = interruptible(py, |is_interrupted| {
-            let is_cancelled = || is_interrupted.load(Ordering::Relaxed);
+        let tree = interruptible(py, |interrupt| {
+            let is_cancelled = || interrupt.check().is_err();
             dissolver_tree::Tree::scan(&root.0, options, &is_cancelled).map_err(failure)
         })?;
         Ok(Self(Arc::new(tree)))
