@@ -11,23 +11,23 @@ import os
 import shutil
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from dissolver.errors import ContainerNotRunning, InUse, NameInUse, RunError
 from dissolver.runtime import attach as streams
-from dissolver.runtime import frames, names, options, state, supervisor, volumes
+from dissolver.runtime import frames, names, options, rootless, state, supervisor, volumes
 from dissolver.runtime.listing import ContainerSummary, summarize
 from dissolver.runtime.logs import FILE as LOG_FILE
 from dissolver.runtime.logs import LogLine, read_log
 from dissolver.runtime.options import ContainerConfig, RunOptions
 from dissolver.runtime.signals import signal_number
-from dissolver.runtime.start import prepare, socket_path
+from dissolver.runtime.start import connection_of, prepare, socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from dissolver.image.config import Image
     from dissolver.runtime.attach import Exit
@@ -42,6 +42,7 @@ __all__ = [
     "attach",
     "config_of",
     "create",
+    "describe",
     "kill",
     "list_containers",
     "logs",
@@ -86,7 +87,7 @@ def create(
         image.config.config,
         identity=identity,
         image_name=image_name or image.id.removeprefix("sha256:")[:12],
-        working_directory=working_directory or os.getcwd(),
+        working_directory=working_directory or str(Path.cwd()),
     )
     chosen = options.check_name(choices.name)
     with store.lock_shared():
@@ -119,6 +120,7 @@ def start(store: Store, container: str, *, waits_for_attach: bool = False) -> No
         _forget_last_run(store, record.id, directory)
         prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
         supervisor.launch(directory)
+        _register(directory)
 
 
 def attach(
@@ -180,9 +182,7 @@ def stop(store: Store, container: str, *, timeout: float | None = None) -> None:
     """
     record = store.containers.resolve(container)
     config = config_of(record)
-    _send_and_wait(
-        store, record, frames.stop(config.stop_seconds if timeout is None else timeout)
-    )
+    _send_and_wait(store, record, frames.stop(config.stop_seconds if timeout is None else timeout))
 
 
 def kill(store: Store, container: str, signal: str | int = "KILL") -> None:
@@ -238,11 +238,16 @@ def remove(
 
 def list_containers(store: Store, *, all_: bool = False) -> list[ContainerSummary]:
     """List the running containers, or all of them, the newest first."""
-    found = [
-        (record, state.read_state(store.containers.directory(record.id)))
-        for record in store.containers.list()
-    ]
-    return [summarize(record, now) for record, now in found if all_ or now.is_running]
+    found = (describe(store, record) for record in store.containers.list())
+    return [summary for summary in found if all_ or summary.state == "running"]
+
+
+def describe(store: Store, record: ContainerRecord) -> ContainerSummary:
+    """Tell what a container is and does right now."""
+    directory = store.containers.directory(record.id)
+    connection = connection_of(directory)
+    published = connection.ports if connection else ()
+    return summarize(record, state.read_state(directory), published=published)
 
 
 def logs(store: Store, container: str, *, follow: bool = False) -> Iterator[LogLine]:
@@ -306,6 +311,13 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _register(directory: Path) -> None:
+    """Let later processes of an unprivileged user find the namespace that this is in."""
+    who = state.read_state(directory).supervisor
+    if who is not None:
+        rootless.register_in_namespace(who.pid)
 
 
 def _forget_last_run(store: Store, identity: str, directory: Path) -> None:

@@ -57,9 +57,7 @@ def summarize(
         image_id=record.image_id,
         command=" ".join(config.argv),
         created_ns=record.created_ns,
-        status=status_text(
-            state.status, now, state.started_at, state.finished_at, state.exit_code
-        ),
+        status=status_text(state.status, now, state.started_at, state.finished_at, state.exit_code),
         ports=ports_text(published or ()) if state.is_running else "",
         state=state.status,
         exit_code=state.exit_code if state.status == "exited" else None,

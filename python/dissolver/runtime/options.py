@@ -54,7 +54,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a container is, settled when it was created; stored as JSON with its record.
 
     ``image`` is the name that was asked for. ``argv``, ``env`` and ``cwd`` are those of the
-    first process. ``ports`` holds the texts of what is to be published.
+    first process. ``ports`` holds the texts of what is to be published. An empty ``hostname``
+    is that of the machine.
     """
 
     format: int = FORMAT
@@ -105,6 +106,7 @@ def settle(
         )
     for text in published:
         ports.parse_port(text)
+    mode = parse_mode(options.network)
     unconfined, no_new_privileges = _security(options.security)
     return ContainerConfig(
         image=image_name,
@@ -112,8 +114,8 @@ def settle(
         env=_merged(image.env, options.env),
         cwd=_absolute(options.workdir, image.working_dir),
         user=options.user if options.user is not None else image.user,
-        hostname=options.hostname or identity[:12],
-        network=parse_mode(options.network),
+        hostname=options.hostname or ("" if mode == "host" else identity[:12]),
+        network=mode,
         ports=published,
         volumes=tuple(volumes),
         is_interactive=options.interactive,

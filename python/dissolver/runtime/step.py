@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError, sandbox
 from dissolver.errors import RunError
-from dissolver.runtime import certificates, defaults, network, rootfs, seccomp, spec, users
+from dissolver.runtime import (
+    certificates,
+    defaults,
+    network,
+    rootfs,
+    rootless,
+    seccomp,
+    spec,
+    users,
+)
 from dissolver.runtime.programs import run_command
 
 if TYPE_CHECKING:
@@ -120,7 +129,7 @@ class _Step:
         self._store = store
         self._directory = directory
         self._parents = list(parents)
-        self._is_rootless = in_user_namespace() if is_rootless is None else is_rootless
+        self._is_rootless = rootless.is_rootless() if is_rootless is None else is_rootless
         self._view: View = store.layers.view(self._parents)
         self._mounts = [mount for mount in mounts if not isinstance(mount, certificates.Bundle)]
         bundle = certificates.split(mounts)
@@ -240,15 +249,6 @@ class _Step:
             from dissolver.runtime import bridge
 
             bridge.detach(self._name)
-
-
-def in_user_namespace() -> bool:
-    """Tell whether this process is root only in a user namespace of its own."""
-    try:
-        mapping = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
-    except OSError:
-        return False
-    return mapping != ["0", "0", "4294967295"]
 
 
 def _started(specification: bytes, output: int) -> Process:

@@ -121,10 +121,10 @@ def _spawn(directory: str) -> _Report | None:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     null = "/dev/null"
     actions: list[tuple[Literal[0], int, str, int, int] | tuple[Literal[2], int, int]] = [
-        (os.POSIX_SPAWN_DUP2, writing, REPORT_DESCRIPTOR),  # type: ignore[list-item]
-        (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),  # type: ignore[list-item]
-        (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),  # type: ignore[list-item]
-        (os.POSIX_SPAWN_OPEN, 2, null, os.O_WRONLY, 0),  # type: ignore[list-item]
+        (os.POSIX_SPAWN_DUP2, writing, REPORT_DESCRIPTOR),
+        (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, null, os.O_WRONLY, 0),
     ]
     words = [sys.executable, "-I", "-S", "-c", _CODE, library, directory]
     try:
