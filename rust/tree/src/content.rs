@@ -162,6 +162,7 @@ impl ContentReader<'_> {
         let length = loop {
             match read(&self.fd, &mut buffer[..wanted]) {
                 Err(Errno::INTR) => {}
+                Err(Errno::ISDIR) => return Err(self.changed()),
                 other => break other.map_err(TreeError::io("read", self.path))?,
             }
         };

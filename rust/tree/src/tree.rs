@@ -245,3 +245,7 @@ pub(crate) fn compare_paths(left: &[u8], right: &[u8]) -> Ordering {
     let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     left.iter().map(rank).cmp(right.iter().map(rank))
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;
