@@ -16,7 +16,7 @@ def age(nanoseconds: int) -> str:
     minutes = int(seconds / _MINUTE)
     if minutes == 1:
         return "About a minute"
-    if minutes < 46:
+    if minutes < 60:
         return _count(minutes, "minute")
     hours = int(seconds / _HOUR + 0.5)
     if hours == 1:
@@ -38,10 +38,14 @@ def status_text(
 ) -> str:
     """Word what a container is doing: ``Up 5 minutes``, ``Exited (0) 2 hours ago``, ``Created``."""
     if status == "running":
-        return f"Up {age(now_ns - (started_ns or now_ns))}"
+        return f"Up {_since(now_ns, started_ns)}"
     if status == "exited":
-        return f"Exited ({code or 0}) {age(now_ns - (finished_ns or now_ns))} ago"
+        return f"Exited ({code or 0}) {_since(now_ns, finished_ns)} ago"
     return "Created"
+
+
+def _since(now_ns: int, then_ns: int | None) -> str:
+    return age(0 if then_ns is None else now_ns - then_ns)
 
 
 def _count(number: int, unit: str) -> str:
