@@ -49,13 +49,12 @@ def import_tarball(
         DockerfileError: a mistake in a change.
     """
     config = with_changes(_empty_config(), changes)
-    with store.lock_shared(), _opened(source) as descriptor:
-        with explained("store the layer"):
+    comment = message or f"Imported from {_name(source)}"
+    with store.lock_shared():
+        # Whether a download was complete is known when it is closed.
+        with _opened(source) as descriptor, explained("store the layer"):
             layer = store.layers.ingest(descriptor)
-        return store.images.put(
-            _with_layer(config, layer.diff_id, message or f"Imported from {_name(source)}"),
-            tags=tags,
-        )
+        return store.images.put(_with_layer(config, layer.diff_id, comment), tags=tags)
 
 
 def _name(source: str | os.PathLike[str] | int) -> str:

@@ -1,0 +1,161 @@
+"""Hits, misses and their reasons."""
+
+from __future__ import annotations
+
+import pytest
+
+from dissolver.cache.inputs import CacheKey, digest_inputs
+from dissolver.cache.policy import Hit, Miss, look_up
+from dissolver.cache.why import all_differences, first_difference
+from dissolver.store import Store
+from dissolver.store.records import StepRecord
+from shelf import add_layer
+
+Pairs = tuple[tuple[str, str], ...]
+
+RUN: Pairs = (
+    ("command", '["make"]'),
+    ("env.PATH", "/bin"),
+    ("user", ""),
+    ("workdir", "/"),
+    ("network", "default"),
+    ("parent.0", "sha256:a"),
+    ("parent.1", "sha256:b"),
+)
+
+
+def key_of(inputs: Pairs) -> CacheKey:
+    return CacheKey(digest_inputs("run", 1, inputs), inputs)
+
+
+def remember(store: Store, inputs: Pairs, *, step: str = "s", build: str = "b") -> StepRecord:
+    diff_id = add_layer(store, "layer")
+    record = StepRecord(key_of(inputs).digest, "run", diff_id, 5, build, step, inputs)
+    store.records.put(record)
+    return record
+
+
+def reason(store: Store, inputs: Pairs, *, step: str = "s", build: str = "b") -> str:
+    found = look_up(store, key_of(inputs), no_cache=False, build=build, step=step)
+    assert isinstance(found, Miss)
+    return found.reason
+
+
+def with_input(inputs: Pairs, name: str, value: str) -> Pairs:
+    return tuple((each, value if each == name else old) for each, old in inputs)
+
+
+def test_the_same_inputs_are_a_hit(store: Store) -> None:
+    record = remember(store, RUN)
+    found = look_up(store, key_of(RUN), no_cache=False, build="b", step="s")
+    assert isinstance(found, Hit)
+    assert (found.record.diff_id, found.record.created_ns) == (record.diff_id, 5)
+
+
+def test_a_hit_may_come_from_another_build(store: Store) -> None:
+    remember(store, RUN)
+    found = look_up(store, key_of(RUN), no_cache=False, build="other", step="t")
+    assert isinstance(found, Hit)
+    assert reason(store, with_input(RUN, "user", "node"), build="other", step="t") == (
+        "the user changed"
+    )
+
+
+def test_a_step_of_an_empty_store_was_not_built_before(store: Store) -> None:
+    assert reason(store, RUN) == "this step was not built before"
+
+
+def test_without_the_cache_nothing_is_a_hit(store: Store) -> None:
+    remember(store, RUN)
+    found = look_up(store, key_of(RUN), no_cache=True, build="b", step="s")
+    assert found == Miss("the cache was not to be used")
+
+
+def test_a_lost_layer_is_a_miss_that_says_so(store: Store) -> None:
+    record = remember(store, RUN)
+    store.layers.remove(record.diff_id)
+    assert reason(store, RUN) == "its result is not in the cache any more"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("command", '["make", "all"]', "the command changed"),
+        ("env.PATH", "/usr/bin", "variable `PATH` changed"),
+        ("user", "node", "the user changed"),
+        ("workdir", "/app", "the working directory changed"),
+        ("network", "none", "the network mode changed"),
+        ("parent.1", "sha256:c", "parent layer changed"),
+    ],
+)
+def test_a_miss_names_what_changed(store: Store, name: str, value: str, said: str) -> None:
+    remember(store, RUN)
+    assert reason(store, with_input(RUN, name, value)) == said
+
+
+def test_a_miss_is_compared_with_what_was_built_last(store: Store) -> None:
+    remember(store, RUN)
+    remember(store, with_input(RUN, "user", "node"))
+    changed = with_input(with_input(RUN, "user", "node"), "workdir", "/x")
+    assert reason(store, changed) == "the working directory changed"
+    # Going back and forth, the last one counts and not the youngest.
+    look_up(store, key_of(RUN), no_cache=False, build="b", step="s")
+    assert reason(store, with_input(RUN, "workdir", "/x")) == "the working directory changed"
+
+
+def test_a_step_that_moved_is_compared_with_itself(store: Store) -> None:
+    remember(store, RUN, step="0/RunStep/1")
+    inserted: Pairs = (("command", '["apt"]'), *RUN[1:])
+    assert reason(store, inserted, step="0/RunStep/1") == "the command changed"
+    remember(store, inserted, step="0/RunStep/1")
+    remember(store, RUN, step="0/RunStep/2")
+    # Now `apt` is gone again: `make` is the first step, on another parent.
+    moved = with_input(RUN, "parent.1", "sha256:new")
+    assert reason(store, moved, step="0/RunStep/1") == "parent layer changed"
+
+
+COPY: Pairs = (
+    ("destination", "/app/"),
+    ("context/package.json", "644 1"),
+    ("context/src/a.py", "644 2"),
+    ("context/src/b.py", "644 3"),
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (with_input(COPY, "context/src/a.py", "644 9"), "file `src/a.py` changed"),
+        (with_input(COPY, "context/src/a.py", "755 2"), "file `src/a.py` changed"),
+        (with_input(COPY, "destination", "/srv/"), "the destination changed"),
+        ((*COPY, ("context/z", "644 4")), "file `z` added"),
+        (COPY[:-1], "file `src/b.py` removed"),
+        (
+            with_input(with_input(COPY, "context/src/b.py", "9"), "context/src/a.py", "9"),
+            "file `src/a.py` changed, and 1 more",
+        ),
+        ((COPY[0],), "file `package.json` removed, and 2 more"),
+    ],
+)
+def test_a_copy_names_the_first_file_that_changed(after: Pairs, said: str) -> None:
+    assert first_difference(COPY, after) == said
+
+
+def test_equal_inputs_have_no_difference() -> None:
+    assert first_difference(RUN, RUN) is None
+    assert list(all_differences(COPY, COPY)) == []
+
+
+def test_all_differences_are_told_in_the_order_of_the_key() -> None:
+    after = with_input(with_input(RUN, "parent.1", "x"), "env.PATH", "/x")
+    after = (*with_input(after, "parent.0", "y"), ("env.NEW", "1"))
+    assert list(all_differences(RUN, after)) == [
+        "variable `PATH` changed",
+        "parent layer changed",
+        "variable `NEW` added",
+    ]
+
+
+def test_the_text_of_a_heredoc_is_named() -> None:
+    before: Pairs = (("file.script", "755 1"),)
+    assert first_difference(before, (("file.script", "755 2"),)) == "the text of `script` changed"
