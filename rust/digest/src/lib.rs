@@ -4,7 +4,6 @@
 //! content digest (BLAKE3, fast, ours) can never stand where a blob digest
 //! (SHA-256, what registries and image configurations speak) is meant.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod hashing;
 mod value;

@@ -30,6 +30,9 @@ pub(crate) enum Source {
     View(Box<Found>),
 }
 
+/// Gets an entry and its path from the directory that is visited.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], Source) -> Result<(), CopyError>;
+
 impl Origin {
     /// What is at exactly this path; symbolic links in it are not followed.
     pub(crate) fn lookup(&self, path: &[u8]) -> Result<Option<Source>, LayerError> {
@@ -124,7 +127,7 @@ impl Origin {
     pub(crate) fn visit_beneath(
         &self,
         directory: &Source,
-        visit: &mut dyn FnMut(&[u8], Source) -> Result<(), CopyError>,
+        visit: Visit<'_>,
     ) -> Result<(), CopyError> {
         let from_there = |path: &[u8], top: &[u8]| match top {
             [] => path.to_vec(),

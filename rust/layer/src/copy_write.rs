@@ -92,3 +92,7 @@ fn copy_from_view(
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "copy_write_tests.rs"]
+mod tests;

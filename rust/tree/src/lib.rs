@@ -6,7 +6,6 @@
 //! a value: what changes on disk afterwards is noticed when a file is read, as
 //! an error that names the file.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod content;
 mod error;
