@@ -1,10 +1,13 @@
 //! `dissolver._core.sandbox`.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dissolver_sandbox::host::Host;
+use dissolver_sandbox::idmap::{self, Range};
 use dissolver_sandbox::process::{Process as Sandboxed, Stage};
 use dissolver_sandbox::report::SandboxError;
 use dissolver_sandbox::spec::Spec;
@@ -173,6 +176,27 @@ fn set_window(fd: i32, rows: u16, columns: u16) -> PyResult<()> {
     }
 }
 
+#[pyfunction]
+#[pyo3(signature = (uid_map, gid_map, *, helpers))]
+fn enter_user_namespace(uid_map: Vec<Range>, gid_map: Vec<Range>, helpers: bool) -> PyResult<()> {
+    idmap::enter_user_namespace(&uid_map, &gid_map, helpers).map_err(failure)
+}
+
+#[pyfunction]
+fn join_user_namespace(pid: i32) -> PyResult<()> {
+    idmap::join_user_namespace(pid).map_err(failure)
+}
+
+#[pyfunction]
+fn start_time(pid: i32) -> Option<u64> {
+    dissolver_sandbox::identity::start_time(pid)
+}
+
+#[pyfunction]
+fn probe(py: Python<'_>, directory: PathBuf) -> PyResult<BTreeMap<&'static str, String>> {
+    py.detach(|| dissolver_sandbox::probe::probe(&directory)).map_err(failure)
+}
+
 /// Adds the classes and functions of this module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Process>()?;
@@ -180,5 +204,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(enter, module)?)?;
     module.add_function(wrap_pyfunction!(describe, module)?)?;
     module.add_function(wrap_pyfunction!(set_window, module)?)?;
+    module.add_function(wrap_pyfunction!(enter_user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(join_user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(start_time, module)?)?;
+    module.add_function(wrap_pyfunction!(probe, module)?)?;
     Ok(())
 }

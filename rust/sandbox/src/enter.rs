@@ -8,7 +8,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::host::Host;
-use crate::process::{Process, launch};
+use crate::prepare::Workshop;
+use crate::process::{Command, Process, launch};
 use crate::report::SandboxError;
 use crate::spec::Spec;
 use crate::terminal::Pty;
@@ -31,18 +32,12 @@ pub fn enter(pid: i32, spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Pro
         joined |= clone::NEW_USER;
     }
     let plan = crate::plan::plan_enter(spec, &Host::look()?, pid, joined)?;
-    let pty = if spec.terminal { Some(open_terminal(pid, spec)?) } else { None };
     let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3).map_err(|errno| SandboxError::operation("duplicate a file", errno))?;
-    launch(spec, plan, streams, pty, Some(copy), Birthplace::PidsOf(pidfd))
-}
-
-fn open_terminal(pid: i32, spec: &Spec) -> Result<Pty, SandboxError> {
-    let pty = Pty::open_in_container(pid)?;
-    if let Some((rows, columns)) = spec.window {
-        pty.set_window(rows, columns)?;
+    let mut workshop = Workshop::for_process(spec, streams)?.joining(copy);
+    if spec.terminal {
+        workshop.take_terminal(Pty::open_in_container(pid)?)?;
     }
-    pty.give_to(spec.user.uid)?;
-    Ok(pty)
+    launch(plan, Command::of(spec), workshop, Birthplace::PidsOf(pidfd))
 }
 
 /// The kernel refuses to join the user namespace that one is in.

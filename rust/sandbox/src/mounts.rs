@@ -31,10 +31,12 @@ impl Detached {
     /// [`SandboxError::Setup`], as for all of these methods.
     pub fn new(op: &Op, kind: &str) -> Result<Detached, SandboxError> {
         let (name, object) = (op.name(), op.object());
-        match fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC) {
-            Ok(context) => Ok(Detached { context, op: name, object }),
-            Err(errno) => Err(failure(name, object, errno, None)),
-        }
+        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
+        let context = context.map_err(|errno| failure(name, object.clone(), errno, None))?;
+        let mut detached = Detached { context, op: name, object };
+        // What `/proc/mounts` shows in its first column.
+        detached.set("source", kind)?;
+        Ok(detached)
     }
 
     /// Sets an option to a value.

@@ -40,7 +40,6 @@ pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
 pub fn detach(op: &Op, rootfs: &Rootfs) -> Result<Option<OwnedFd>, SandboxError> {
     let mut overlay = Detached::new(op, "overlay")?;
     let mut opened = Vec::new();
-    overlay.set("source", "overlay")?;
     for lower in &rootfs.lowers {
         let name = option_name(op, lower, &mut opened)?;
         if !overlay.try_set("lowerdir+", &name)? {

@@ -10,30 +10,68 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use dissolver_sys::child::{Create, Filter, Identity, KernelMount, Step, Target};
 use dissolver_sys::kernel::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
 use rustix::io::Errno;
 
 use crate::devices;
 use crate::mounts::{Detached, detach_bind};
-use crate::ops::{KernelKind, Op};
+use crate::ops::Op;
 use crate::overlay;
 use crate::report::SandboxError;
-use crate::spec::Missing;
+use crate::process::above_streams;
+use crate::spec::{Missing, Spec};
 use crate::terminal::Pty;
 
 /// What preparing needs beside the operations, and what it brings about.
-pub struct Workshop {
+pub(crate) struct Workshop {
     /// The standard streams, until an operation takes them.
-    pub streams: Option<[OwnedFd; 3]>,
+    streams: Option<[OwnedFd; 3]>,
     /// The terminal, once there is one.
-    pub pty: Option<Pty>,
+    pty: Option<Pty>,
     /// Whether the program gets a terminal.
-    pub wants_terminal: bool,
+    wants_terminal: bool,
+    /// Its first size.
+    window: Option<(u16, u16)>,
+    /// Whose it is.
+    owner: u32,
     /// The container to join.
-    pub joined: Option<OwnedFd>,
+    joined: Option<OwnedFd>,
 }
 
 impl Workshop {
+    /// Equips a program that gets these streams, `/dev/null` for missing ones.
+    pub fn with_streams(streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
+        let streams = Some(usable(streams)?);
+        Ok(Workshop { streams, pty: None, wants_terminal: false, window: None, owner: 0, joined: None })
+    }
+
+    /// Equips the program of `spec`; with a terminal the streams are ignored.
+    pub fn for_process(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
+        let streams = if spec.terminal { None } else { Some(usable(streams)?) };
+        let (window, owner) = (spec.window, spec.user.uid);
+        Ok(Workshop { streams, pty: None, wants_terminal: spec.terminal, window, owner, joined: None })
+    }
+
+    /// Takes the container to join.
+    pub fn joining(self, pidfd: OwnedFd) -> Workshop {
+        Workshop { joined: Some(pidfd), ..self }
+    }
+
+    /// Takes the terminal that the program gets, and makes it fit.
+    pub fn take_terminal(&mut self, pty: Pty) -> Result<(), SandboxError> {
+        if let Some((rows, columns)) = self.window {
+            pty.set_window(rows, columns)?;
+        }
+        pty.give_to(self.owner)?;
+        self.pty = Some(pty);
+        Ok(())
+    }
+
+    /// This side's end of the terminal.
+    pub fn into_terminal(self) -> Option<OwnedFd> {
+        self.pty.map(Pty::into_master)
+    }
+
     /// Turns one operation into one step.
     ///
     /// # Errors
@@ -100,7 +138,7 @@ impl Workshop {
             Op::Terminals { target, group } => {
                 let tree = devices::detach_terminals(op, *group)?;
                 if self.wants_terminal && self.pty.is_none() {
-                    self.pty = Some(Pty::open_in(tree.as_fd())?);
+                    self.take_terminal(Pty::open_in(tree.as_fd())?)?;
                 }
                 Step::Attach(tree, directory(target)?)
             }
@@ -111,15 +149,10 @@ impl Workshop {
             Op::Kernel { kind, target, read_only } => {
                 let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
                 let attributes = attributes | if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
-                let wanted = KernelMount {
-                    kind: text(kind.name())?,
-                    options: Vec::new(),
-                    attributes: attributes as u32,
-                };
-                // Where sysfs is mounted, control groups have their place in it.
-                let create = (*kind != KernelKind::Cgroup2).then_some(Missing::Directory);
-                let create = create.or(Some(Missing::Directory));
-                Step::Mount(wanted, self::target(target, create)?)
+                let source = (c"source".to_owned(), text(kind.name())?);
+                let wanted =
+                    KernelMount { kind: text(kind.name())?, options: vec![source], attributes: attributes as u32 };
+                Step::Mount(wanted, directory(target)?)
             }
             _ => return Err(missing(op)),
         })
@@ -150,6 +183,17 @@ impl Workshop {
             _ => return Err(missing(op)),
         })
     }
+}
+
+/// Puts `/dev/null` where a stream is missing.
+fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
+    let [input, output, error] = streams;
+    let one = |stream: Option<OwnedFd>| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let stream = stream.map_or_else(|| openat(CWD, "/dev/null", flags, Mode::empty()), Ok);
+        stream.and_then(above_streams).map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
+    };
+    Ok([one(input)?, one(output)?, one(error)?])
 }
 
 /// A plan that asks for something before an earlier operation provided it.

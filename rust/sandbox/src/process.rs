@@ -67,41 +67,44 @@ pub struct Process {
 pub fn start(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
     let plan = crate::plan::plan_start(spec, &Host::look()?)?;
     let has_terminals = plan.ops.iter().any(|op| matches!(op, Op::Terminals { .. }));
-    let pty = if spec.terminal && !has_terminals { Some(Pty::open_on_host()?) } else { None };
+    let mut workshop = Workshop::for_process(spec, streams)?;
+    if spec.terminal && !has_terminals {
+        workshop.take_terminal(Pty::open_on_host()?)?;
+    }
     let birthplace = Birthplace::New(plan.namespaces);
-    launch(spec, plan, streams, pty, None, birthplace)
+    launch(plan, Command::of(spec), workshop, birthplace)
+}
+
+/// What is executed in the end.
+pub(crate) struct Command {
+    /// The arguments, the program's own name first.
+    pub argv: Vec<String>,
+    /// `NAME=value` each.
+    pub env: Vec<String>,
+}
+
+impl Command {
+    pub(crate) fn of(spec: &Spec) -> Command {
+        Command { argv: spec.argv.clone(), env: spec.env.clone() }
+    }
 }
 
 /// Prepares the script for `plan` and starts the child.
 pub(crate) fn launch(
-    spec: &Spec,
     plan: Plan,
-    streams: [Option<OwnedFd>; 3],
-    pty: Option<Pty>,
-    joined: Option<OwnedFd>,
+    command: Command,
+    mut workshop: Workshop,
     birthplace: Birthplace,
 ) -> Result<Process, SandboxError> {
-    let streams = if spec.terminal { None } else { Some(usable(streams)?) };
-    let mut workshop = Workshop { streams, pty, wants_terminal: spec.terminal, joined };
-    let prepare = |op: &Op| -> Result<_, SandboxError> {
-        let step = workshop.prepare(op)?;
-        if let (Op::Terminals { .. }, Some(pty), Some((rows, columns))) = (op, &workshop.pty, spec.window) {
-            pty.set_window(rows, columns)?;
-        }
-        if let (Op::Terminals { .. }, Some(pty)) = (op, &workshop.pty) {
-            pty.give_to(spec.user.uid)?;
-        }
-        Ok(step)
-    };
-    let steps = plan.ops.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    let program = Program::new(texts(&plan.candidates)?, texts(&spec.argv)?, texts(&spec.env)?);
+    let steps = plan.ops.iter().map(|op| workshop.prepare(op)).collect::<Result<Vec<_>, _>>()?;
+    let program = Program::new(texts(&plan.candidates)?, texts(&command.argv)?, texts(&command.env)?);
     let (ours, theirs) = channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
     let script = Arc::new(Script::new(steps, program, theirs));
     let child = spawn(&script, &plan, birthplace);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
     let Child { pid, pidfd } = child?;
-    let terminal = workshop.pty.map(Pty::into_master);
+    let terminal = workshop.into_terminal();
     let network = openat(CWD, format!("/proc/{pid}/ns/net"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let (network, absent) = match network {
         Ok(network) => (network, None),
@@ -114,7 +117,7 @@ pub(crate) fn launch(
         terminal,
         channel: ours,
         plan,
-        program: spec.argv.first().cloned().unwrap_or_default(),
+        program: command.argv.into_iter().next().unwrap_or_default(),
         stage: Mutex::new(Stage::Preparing),
         status: Mutex::new(None),
     };
@@ -340,17 +343,6 @@ fn is_ready(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, Errno
 fn channel() -> Result<(OwnedFd, OwnedFd), Errno> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     Ok((ours, above_streams(theirs)?))
-}
-
-/// Puts `/dev/null` where a stream is missing.
-fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
-    let [input, output, error] = streams;
-    let one = |stream: Option<OwnedFd>| {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let stream = stream.map_or_else(|| openat(CWD, "/dev/null", flags, Mode::empty()), Ok);
-        stream.and_then(above_streams).map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
-    };
-    Ok([one(input)?, one(output)?, one(error)?])
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {

@@ -19,6 +19,14 @@ pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
 
 /// The size of the kernel's own `sigset_t`; libc's is larger.
 const KERNEL_SIGSET_BYTES: usize = 8;
+/// The flags that stand for namespaces, and nothing else that can be unshared.
+const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET) as u32;
 /// One past the highest signal number.
 const SIGNALS_END: c_int = 65;
 
@@ -108,9 +116,24 @@ fn control(option: c_int, argument: usize) -> Result<(), Errno> {
 }
 
 /// Moves this thread into namespaces of the process behind `pidfd`.
-pub(crate) fn join_namespaces(pidfd: BorrowedFd<'_>, namespaces: u32) -> Result<(), Errno> {
+///
+/// # Errors
+///
+/// What `setns(2)` reports; `EINVAL` for a user namespace if there are more threads.
+pub fn join_namespaces(pidfd: BorrowedFd<'_>, namespaces: u32) -> Result<(), Errno> {
     // SAFETY: takes no pointers.
     checked(unsafe { libc::syscall(libc::SYS_setns, pidfd.as_raw_fd(), namespaces) }).map(drop)
+}
+
+/// Moves the calling thread into new namespaces.
+///
+/// # Errors
+///
+/// What `unshare(2)` reports; `EINVAL` for a user namespace if there are more threads.
+pub fn unshare(namespaces: u32) -> Result<(), Errno> {
+    // SAFETY: takes no pointers. Namespaces change what names mean, not who owns
+    // memory or descriptors; CLONE_NEW* are the only flags that get through.
+    checked(unsafe { libc::syscall(libc::SYS_unshare, namespaces & NAMESPACE_FLAGS) }).map(drop)
 }
 
 /// Loads a filter for system calls into this thread.
