@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from shelf import tar_of
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs a range of user ids: run as root")
 
+StandIn = Callable[..., Path]
+
 STAND_IN = """\
 #!/bin/sh
 printf '%s\\n' "$@" > {log}
@@ -27,7 +30,7 @@ echo "Get:1 http://mirror" >&2
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """Put a script in the place of mmdebstrap; answer where it writes its arguments."""
     directory = tmp_path / "bin"
     directory.mkdir()
@@ -45,7 +48,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[n
     return make
 
 
-def test_what_it_writes_becomes_a_named_image(store: Store, stand_in) -> None:  # type: ignore[no-untyped-def]
+def test_what_it_writes_becomes_a_named_image(store: Store, stand_in: StandIn) -> None:
     stand_in()
     lines: list[str] = []
     image = bootstrap(
@@ -67,7 +70,9 @@ def test_what_it_writes_becomes_a_named_image(store: Store, stand_in) -> None:  
     assert list(store.layout.tmp.iterdir()) == []
 
 
-def test_the_suite_the_packages_and_the_mirror_are_passed_on(store: Store, stand_in) -> None:  # type: ignore[no-untyped-def]
+def test_the_suite_the_packages_and_the_mirror_are_passed_on(
+    store: Store, stand_in: StandIn
+) -> None:
     log = stand_in()
     bootstrap(store, "trixie", include=("curl",), mirror="http://mirror.internal/debian")
     arguments = log.read_text().splitlines()
@@ -76,7 +81,7 @@ def test_the_suite_the_packages_and_the_mirror_are_passed_on(store: Store, stand
     assert "--dpkgopt=path-include=/usr/share/doc/*/copyright" in arguments
 
 
-def test_a_failure_is_told_with_its_last_lines(store: Store, stand_in) -> None:  # type: ignore[no-untyped-def]
+def test_a_failure_is_told_with_its_last_lines(store: Store, stand_in: StandIn) -> None:
     stand_in("head -c 700 /dev/zero; echo 'E: Unable to locate package x' >&2; exit 25")
     with pytest.raises(IntakeError) as caught:
         bootstrap(store, "bookworm", [parse_reference("debian")], include=("x",))
@@ -86,7 +91,9 @@ def test_a_failure_is_told_with_its_last_lines(store: Store, stand_in) -> None: 
     assert store.images.list() == []
 
 
-def test_a_failure_after_a_whole_tar_makes_no_image(store: Store, stand_in, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_failure_after_a_whole_tar_makes_no_image(
+    store: Store, stand_in: StandIn, tmp_path: Path
+) -> None:
     stand_in(f"cat {tmp_path}/root.tar; exit 1")
     with pytest.raises(IntakeError):
         bootstrap(store, "bookworm")
@@ -95,7 +102,7 @@ def test_a_failure_after_a_whole_tar_makes_no_image(store: Store, stand_in, tmp_
     assert store.layers.list() == []
 
 
-def test_success_without_a_proper_tar_is_no_image(store: Store, stand_in) -> None:  # type: ignore[no-untyped-def]
+def test_success_without_a_proper_tar_is_no_image(store: Store, stand_in: StandIn) -> None:
     stand_in("echo nonsense; head -c 4000 /dev/urandom")
     with pytest.raises(DissolverError):
         bootstrap(store, "bookworm")

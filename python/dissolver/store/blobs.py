@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class BlobStore:
         Raises:
             StoreError: it could not be written; nothing is kept.
         """
-        hexadecimal = hashlib.sha256(content).hexdigest()
+        hexadecimal = _digits(content)
         final = self._directory / hexadecimal
         with explained("write to the store"):
             if not final.exists():
@@ -63,7 +62,7 @@ class BlobStore:
         path = self.path(digest)
         with explained(f"read the blob `{digest}`"):
             content = path.read_bytes()
-        actual = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        actual = f"sha256:{_digits(content)}"
         if actual != digest:
             raise StoreError(
                 f"the blob `{digest}` is damaged: its content has the digest `{actual}`",
@@ -97,3 +96,9 @@ class BlobStore:
             except FileNotFoundError:
                 return 0
         return size
+
+
+def _digits(content: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
