@@ -207,3 +207,92 @@ fn a_second_plan_reads_nothing_that_the_stat_cache_knows() {
         "the change time tells, though size and modification time do not"
     );
 }
+
+/// Every path of a view with what it is and holds.
+fn contents(view: &View) -> Vec<(String, Vec<u8>)> {
+    let mut seen = Vec::new();
+    view.walk(&mut |found| {
+        let mut content = found.entry.kind.name().as_bytes().to_vec();
+        if found.entry.kind == Kind::File {
+            content = view.read(&found.entry.path, u64::MAX)?;
+        }
+        seen.push((
+            String::from_utf8_lossy(&found.entry.path).into_owned(),
+            content,
+        ));
+        Ok(())
+    })
+    .unwrap();
+    seen
+}
+
+#[test]
+fn a_layer_has_the_same_name_whenever_it_is_written() {
+    let scene = Scene::new();
+    scene.file("d/a", "a");
+    scene.file("d/large", &"0123456789".repeat(300_000));
+    let base = scene.view(&[]);
+    let write = || {
+        let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], "/x")).unwrap();
+        scene.write(&plan)
+    };
+    let first = write();
+    assert_eq!(write(), first);
+    assert_eq!(first.content_bytes, 3_000_001);
+    let view = scene.view(&[first.diff_id]);
+    let entry = view.lookup(b"x/large").unwrap().unwrap().entry;
+    assert_eq!(
+        entry.digest,
+        Some(*blake3::hash(&"0123456789".repeat(300_000).into_bytes()).as_bytes())
+    );
+    assert_eq!(entry.data_offset % 512, 0);
+}
+
+#[test]
+fn an_interrupted_copy_leaves_nothing() {
+    let scene = Scene::new();
+    scene.file("a", "a");
+    let plan = CopyPlan::for_copy(&scene.view(&[]), scene.tree(), &request(&["."], "/x")).unwrap();
+    digest(&plan);
+    let interrupt = Interrupt::default();
+    interrupt.set();
+    assert_eq!(
+        plan.write(&scene.layers, &interrupt).unwrap_err().kind(),
+        "interrupted"
+    );
+    assert_eq!(scene.layers.list().unwrap(), []);
+    let left = fs::read_dir(scene.directory.path().join("store/tmp"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 0);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn what_was_copied_is_what_is_there(
+        files in proptest::collection::btree_map("[ab-](/[ab.]){0,3}", "[xyz]{0,5}", 1..8),
+    ) {
+        let scene = Scene::new();
+        // A path that is a directory of another one cannot be a file as well.
+        let is_file = |path: &str| !files.keys().any(|other| other.starts_with(&format!("{path}/")));
+        let files = files.iter().filter(|(path, _)| is_file(path) && !path.split('/').any(|it| it == "."));
+        let mut expected = std::collections::BTreeMap::new();
+        for (path, content) in files {
+            scene.file(path, content);
+            expected.insert(path.clone(), content.clone().into_bytes());
+        }
+        let plan = CopyPlan::for_copy(&scene.view(&[]), scene.tree(), &request(&["."], "/")).unwrap();
+        let view = scene.view(&[scene.write(&plan).diff_id]);
+        let files = |view: &View| -> std::collections::BTreeMap<String, Vec<u8>> {
+            contents(view).into_iter().filter(|(_, content)| content != b"directory").collect()
+        };
+        proptest::prop_assert_eq!(&files(&view), &expected);
+
+        let origin = Origin::View(Arc::new(view.clone()));
+        let plan = CopyPlan::for_copy(&scene.view(&[]), origin, &request(&["/"], "/")).unwrap();
+        let again = scene.view(&[scene.write(&plan).diff_id]);
+        proptest::prop_assert_eq!(contents(&again), contents(&view));
+    }
+}
