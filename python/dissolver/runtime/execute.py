@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError, sandbox
-from dissolver.errors import ContainerNotRunning, NotExecutable, ProgramNotFound, RunError
+from dissolver.errors import ContainerNotRunning, RunError
+from dissolver.runtime import bare, spec, supervisor, terminal, users
 from dissolver.runtime import container as containers
-from dissolver.runtime import spec, terminal, users
 from dissolver.runtime.start import SPEC_FILE
+from dissolver.runtime.state import Fault
 from dissolver.runtime.upper import RunningFiles
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def execute(
     if not argv:
         raise RunError("no command specified", hint="name a program to run in the container")
     pid, specification = _specification(store, container, argv, options, (stdin, stdout))
-    has_streams = not options.detach and not options.terminal
+    if options.detach:
+        _leave(pid, specification)
+        return 0
+    has_streams = not options.terminal
     process = _entered(
         pid,
         specification,
@@ -77,8 +81,6 @@ def execute(
     )
     try:
         _release(process)
-        if options.detach:
-            return 0
         if process.terminal is not None:
             given = stdin if options.interactive else None
             return _Terminal(process, process.terminal, given, stdout).run()
@@ -130,16 +132,39 @@ def _entered(
         ) from problem
 
 
-def _release(process: Process) -> None:
-    kinds: dict[str, type[RunError]] = {
-        "not-found": ProgramNotFound,
-        "not-executable": NotExecutable,
+_DETACHED = """
+specification = open(4, "rb").read()
+import json
+try:
+    process = core.sandbox.enter(
+        int(sys.argv[2]), specification, stdin=None, stdout=None, stderr=None
+    )
+    process.release()
+    report = {"ok": True}
+except core.CoreError as problem:
+    report = {
+        "ok": False, "kind": problem.kind, "message": problem.message, "hint": problem.hint
     }
+os.write(3, json.dumps(report).encode() + b"\\n")
+# Not by way of the interpreter's end: that would end the process with its object.
+os._exit(0)
+"""
+
+
+def _leave(pid: int, specification: bytes) -> None:
+    """Start a process that goes on when this one is gone."""
+    report = bare.run(_DETACHED, str(pid), payload=specification)
+    if report is None:
+        raise RunError("the process that enters the container ended without a word")
+    if not report.ok:
+        raise supervisor.failure(report.fault)
+
+
+def _release(process: Process) -> None:
     try:
         process.release()
     except CoreError as problem:
-        kind = kinds.get(problem.kind, RunError)
-        raise kind(problem.message, hint=problem.hint) from problem
+        raise supervisor.failure(Fault(problem.kind, problem.message, problem.hint)) from problem
 
 
 def _waited(process: Process) -> int:

@@ -16,7 +16,7 @@ from dissolver._core import CoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dissolver._core.layer import View
+    from dissolver._core.layer import Entry, View
 
 STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
 STUB_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -92,7 +92,7 @@ def resolve(view: View, path: str) -> str:
         return path
 
 
-def stat(view: View, path: str) -> object | None:
+def stat(view: View, path: str) -> Entry | None:
     """Look up a path without following a link at its end; ``None`` where there is nothing."""
     try:
         return view.stat(path, follow=False)

@@ -27,7 +27,7 @@ from dissolver.runtime.logs import FILE as LOG_FILE
 from dissolver.runtime.rootless import is_rootless
 from dissolver.runtime.signals import signal_number
 from dissolver.runtime.state import FILE as STATE_FILE
-from dissolver.runtime.upper import RunningFiles
+from dissolver.runtime.upper import RunningFiles, make_working_directory
 
 if TYPE_CHECKING:
     from dissolver._core.layer import View
@@ -85,6 +85,7 @@ def prepare(
     stack = rootfs.lowers(layers, rootfs.stubs_directory(store.root))
     for name in ("upper", "work", "root"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
+    make_working_directory(view, directory / "upper", config.cwd)
     plan = network.plan_network(
         network.parse_mode(config.network),
         wanted_ports(config),

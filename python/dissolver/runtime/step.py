@@ -21,6 +21,7 @@ from dissolver.runtime import (
     users,
 )
 from dissolver.runtime.programs import run_command
+from dissolver.runtime.upper import make_working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,6 +168,7 @@ class _Step:
         assert self._plan is not None  # noqa: S101 - `connect` came first
         for name in ("upper", "work", "root"):
             (self._directory / name).mkdir(mode=0o755)
+        make_working_directory(self._view, self.upper, cwd or "/")
         mounts = [*self._plan.files.write(self._directory), *self._mounts]
         lent = self._loan.lower if self._loan else None
         roots = spec.Rootfs(
@@ -231,7 +233,6 @@ class _Step:
             status = _watch(process, reading, on_output, is_cancelled)
         finally:
             if process is not None:
-                process.kill(9)
                 process.close()
             for descriptor in (reading, writing):
                 if descriptor >= 0:

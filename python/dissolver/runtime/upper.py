@@ -1,4 +1,4 @@
-"""Reading single files of a container: its own changes first, then the image's."""
+"""Looking into a writable layer from outside: a container's files, and its working directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dissolver._core.layer import View
+    from dissolver._core.layer import Entry, View
 
 
 class RunningFiles:
@@ -62,3 +62,48 @@ class RunningFiles:
                 return None
         finally:
             os.close(base)
+
+
+def make_working_directory(view: View, upper: Path, path: str) -> None:
+    """Make the directory a process starts in, where neither the image nor ``upper`` has it.
+
+    New directories are root's, with mode 0755. Those of the image that lead there get a
+    place in ``upper`` too, and look there as they do in the image. Where something else
+    is in the way nothing is made: entering it will say what that is.
+    """
+    from dissolver.runtime import rootfs
+
+    inside = rootfs.resolve(view, path).strip("/")
+    if not inside or rootfs.stat(view, f"/{inside}") is not None:
+        return
+    base, walked = upper, ""
+    for name in inside.split("/"):
+        base, walked = base / name, f"{walked}/{name}"
+        entry = rootfs.stat(view, walked)
+        if os.path.lexists(base):
+            if not stat.S_ISDIR(base.lstat().st_mode):
+                return
+        elif entry is None:
+            base.mkdir()
+            base.chmod(0o755)
+        elif entry.kind == "directory":
+            base.mkdir()
+            _imitate(base, entry)
+        else:
+            return
+    # Making what is in a directory has changed its time.
+    for walked in _ancestors(inside):
+        entry = rootfs.stat(view, f"/{walked}")
+        if entry is not None:
+            _imitate(upper / walked, entry)
+
+
+def _ancestors(inside: str) -> list[str]:
+    parts = inside.split("/")
+    return ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+
+
+def _imitate(directory: Path, entry: Entry) -> None:
+    os.chown(directory, entry.uid, entry.gid)
+    directory.chmod(entry.mode)
+    os.utime(directory, ns=(entry.mtime_ns, entry.mtime_ns))
