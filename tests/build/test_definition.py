@@ -85,7 +85,7 @@ def test_a_pipe_without_a_writer_is_refused_instead_of_waited_for(tmp_path: Path
 
 def test_a_dangling_link_is_told_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").symlink_to("gone")
-    with pytest.raises(BuildError, match="cannot read .*Dockerfile`: no such file"):
+    with pytest.raises(BuildError, match=r"cannot read .*Dockerfile`: no such file"):
         read_definition(BuildRequest("."), tmp_path)
 
 

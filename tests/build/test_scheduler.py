@@ -111,6 +111,6 @@ def test_ctrl_c_ends_all_work_and_is_told_as_a_cancellation(count: int) -> None:
         raise Cancelled("the build was cancelled")
 
     with pytest.raises(Cancelled):
-        run_all({number: () for number in range(count)}, work, cancellation)
+        run_all(dict.fromkeys(range(count), ()), work, cancellation)
     assert cancellation.is_requested()
     assert len(ended) == (0 if count == 1 else count)

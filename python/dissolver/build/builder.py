@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from dissolver.build import commit
@@ -15,13 +15,14 @@ from dissolver.build.request import BuildResult
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage
 from dissolver.build.workbench import Workbench
-from dissolver.errors import DissolverError
+from dissolver.errors import ImageNotFound
+from dissolver.image.reference import DEFAULT_TAG, parse_reference
 from dissolver.plan.graph import ImageBase, StageBase
 from dissolver.plan.steps import CopyStep
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dissolver.build.definition import Definition
@@ -45,7 +46,8 @@ def build(
 ) -> BuildResult:
     """Build the image that ``request`` describes, and store it under its tags.
 
-    The store's lock is held shared meanwhile. Steps that were finished when a
+    The store's lock is held shared meanwhile, and what killed builds left half done
+    is removed first. Steps that were finished when a
     build fails or is cancelled stay cached; nothing else stays. The same inputs
     give the same image ID.
 
@@ -55,14 +57,13 @@ def build(
         ImageNotFound: a base is no local image.
         Cancelled: ``cancel`` was set, or Ctrl-C pressed.
     """
-    from dissolver.image.reference import parse_reference
-
     began = time.monotonic()
     tags = [parse_reference(tag) for tag in request.tags]
     root = check_context(request.context)
     progress = Progress(on_event)
     with ExitStack() as stack:
         stack.enter_context(store.lock_shared())
+        store.sweep()
         definition, dockerfile = _load_definition(request, root, progress)
         context = _load_ignore_rules(store, definition, root, progress)
         graph = _graph(dockerfile, request)
@@ -143,25 +144,39 @@ def _load_metadata(
         if reference in images:
             continue
         with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
-            try:
-                images[reference] = store.images.resolve(reference.familiar)
-            except DissolverError as error:
-                error.where = error.where or where
-                raise
+            images[reference] = _resolve(store, graph, reference, where)
     return images
 
 
+def _resolve(store: Store, graph: StageGraph, reference: Reference, where: Where) -> Image:
+    """Find a local image by name, digest or ID prefix."""
+    from dissolver.plan.graph import misspelt_stage
+
+    try:
+        return store.images.resolve(reference.familiar)
+    except ImageNotFound as error:
+        # A bare word may be the beginning of an ID, which has no tag.
+        if reference.tag == DEFAULT_TAG and reference.digest is None:
+            with suppress(ImageNotFound):
+                return store.images.resolve(reference.name_familiar)
+        error.where = where
+        raise (misspelt_stage(graph, reference) or error) from None
+
+
 def _carry_out(bench: Workbench, graph: StageGraph, progress: Progress) -> dict[int, StageResult]:
+    from dissolver.plan.numbering import number_steps
+
     lowered = _lower(bench, graph)
     context_vertex: OpenVertex | None = None
     planned: dict[int, PlannedStage] = {}
     for stage in graph.needed:
         base, low = lowered[stage.index]
-        from_vertex, labels = _announce_from(bench, low, progress)
+        numbers = number_steps(low)
+        from_vertex = _announce_base(bench, stage, numbers.base, progress)
         if context_vertex is None and _reads_context(low):
             context_vertex = progress.vertex("[internal] load build context")
         planned[stage.index] = PlannedStage(
-            low, base, from_vertex, tuple(_announce_steps(low, labels, progress))
+            low, base, from_vertex, tuple(_announce_steps(low, numbers.steps, progress))
         )
     if context_vertex is not None:
         bench.context.load(context_vertex)
@@ -203,39 +218,23 @@ def _reads_context(stage: LoweredStage) -> bool:
     return any(isinstance(step, CopyStep) and step.from_ is None for step in stage.steps)
 
 
-def _announce_from(
-    bench: Workbench, low: LoweredStage, progress: Progress
-) -> tuple[OpenVertex | None, Iterator[str]]:
-    """Announce a stage's FROM, and answer the labels of its further steps."""
-    stage = low.stage
-    counts = [step.makes_layer or step.display.startswith("WORKDIR ") for step in low.steps]
-    is_image = isinstance(stage.base, ImageBase)
-    labels = _labels(stage.label, sum(counts) + is_image)
-    if not isinstance(stage.base, ImageBase):
-        return None, labels
-    image = bench.images[stage.base.reference]
-    name = f"FROM {stage.base.reference.name}@{image.id}"
-    return progress.vertex(next(labels) + name), labels
-
-
-def _labels(stage: str, total: int) -> Iterator[str]:
-    """Count as BuildKit does: ``[builder  2/10] ``, the number as wide as the total."""
-    prefix = f"{stage} " if stage else ""
-    for number in range(1, total + 1):
-        yield f"[{prefix}{number:>{len(str(total))}}/{total}] "
-
-
 def _announce_steps(
-    low: LoweredStage, labels: Iterator[str], progress: Progress
+    low: LoweredStage, labels: Sequence[str | None], progress: Progress
 ) -> Iterator[PlannedStep]:
     places: dict[str, int] = {}
-    for step in low.steps:
-        vertex = None
-        if step.makes_layer:
-            vertex = progress.vertex(next(labels) + step.display)
-        elif step.display.startswith("WORKDIR "):
-            next(labels)
+    for step, label in zip(low.steps, labels, strict=True):
+        vertex = None if label is None else progress.vertex(label + step.display)
         kind = type(step).__name__
         places[kind] = places.get(kind, 0) + 1
         stage = low.stage
         yield PlannedStep(step, vertex, f"{stage.name or stage.index}/{kind}/{places[kind]}")
+
+
+def _announce_base(
+    bench: Workbench, stage: Stage, label: str | None, progress: Progress
+) -> OpenVertex | None:
+    """Announce a FROM that takes an image, with the digest of what it stands for."""
+    if label is None or not isinstance(stage.base, ImageBase):
+        return None
+    image = bench.images[stage.base.reference]
+    return progress.vertex(f"{label}FROM {stage.base.reference.name}@{image.id}")

@@ -51,7 +51,7 @@ class RunWork:
                 bench.store,
                 parents=self.parents,
                 argv=step.argv,
-                env=(*step.env, *variables),
+                env=(*step.env, *step.proxies, *variables),
                 cwd=step.cwd,
                 user=step.user,
                 network=_network(bench, step),
@@ -94,7 +94,7 @@ def _lent(bench: Workbench, step: RunStep) -> tuple[tuple[Bundle, ...], Iterator
     named = bench.request.certificate_file
     lent = host_certificates({"SSL_CERT_FILE": named} if named else None)
     # A variable that the Dockerfile sets is the author's decision.
-    own = {name for name, _ in step.env}
+    own = {name for name, _ in (*step.env, *step.proxies)}
     return lent.mounts, (pair for pair in lent.env if pair[0] not in own)
 
 

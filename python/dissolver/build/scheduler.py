@@ -22,6 +22,7 @@ T = TypeVar("T")
 # A RUN step waits for a process most of the time, so even a single processor
 # gains from a few stages at once; more would only compete for the disk.
 _LEAST_WORKERS = 4
+_SIGNAL_SECONDS = 0.1
 
 
 class Cancellation:
@@ -121,7 +122,9 @@ def _run_in_pool(
     with ThreadPoolExecutor(workers, thread_name_prefix="stage") as pool:
         pending = [pool.submit(one, number) for number in order]
         try:
-            wait(pending)
+            # A signal may reach any thread; this one sees it when it next wakes up.
+            while wait(pending, timeout=_SIGNAL_SECONDS).not_done:
+                pass
         except KeyboardInterrupt:
             cancellation.request()
             wait(pending)

@@ -152,7 +152,15 @@ class Engine:
         """
         from dissolver.engine import containers
 
-        return self._do(containers.run, image, tuple(command), options, stdin, on_output)
+        return self._do(
+            containers.run,
+            image,
+            tuple(command),
+            options,
+            stdin,
+            on_output,
+            containers.current_directory(),
+        )
 
     def create(
         self, image: str, command: Sequence[str] = (), options: RunOptions | None = None
@@ -165,7 +173,8 @@ class Engine:
         """
         from dissolver.engine import containers
 
-        return self._do(containers.create, image, tuple(command), options)
+        where = containers.current_directory()
+        return self._do(containers.create, image, tuple(command), options, where)
 
     def start(self, container: str, *, waits_for_attach: bool = False) -> None:
         """Start a created or exited container.
@@ -192,7 +201,7 @@ class Engine:
         """
         from dissolver.engine import containers
 
-        return self._do(containers.attach, container, containers.Streams(stdin, stdout, stderr))
+        return self._do(containers.attach, container, containers.streams(stdin, stdout, stderr))
 
     def exec(
         self,
@@ -219,17 +228,18 @@ class Engine:
             RunError: the program could not be started (126, 127).
         """
         from dissolver.engine import containers
+        from dissolver.runtime.execute import ExecOptions
 
-        options = containers.ExecOptions(
-            environment=tuple(environment),
-            working_directory=working_directory,
+        options = ExecOptions(
+            env=tuple(environment),
+            workdir=working_directory,
             user=user,
             interactive=interactive,
             terminal=terminal,
             detach=detach,
         )
-        streams = containers.Streams(stdin, stdout, stderr)
-        return self._do(containers.execute, container, tuple(command), options, streams)
+        files = containers.streams(stdin, stdout, stderr)
+        return self._do(containers.execute, container, tuple(command), options, files)
 
     def containers(self, *, all_: bool = False) -> list[ContainerSummary]:
         """List the running containers, or all of them, the newest first."""
@@ -255,11 +265,19 @@ class Engine:
 
         self._do(containers.kill, container, signal)
 
-    def remove_container(self, container: str, *, force: bool = False) -> None:
-        """Remove a container that does not run; with ``force`` kill it first."""
+    def remove_container(
+        self, container: str, *, force: bool = False, removes_volumes: bool = False
+    ) -> None:
+        """Remove a container that does not run; with ``force`` kill it first.
+
+        Its anonymous volumes go with ``removes_volumes``.
+
+        Raises:
+            InUse: it runs.
+        """
         from dissolver.engine import containers
 
-        self._do(containers.remove, container, force)
+        self._do(containers.remove, container, force, removes_volumes)
 
     def logs(self, container: str, *, follow: bool = False) -> Iterator[LogLine]:
         """Yield what a container wrote, oldest first; ``follow`` goes on until it ends."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dissolver.engine.session import Session
     from dissolver.image.config import ImageConfig
+    from dissolver.runtime.options import ContainerConfig
+    from dissolver.runtime.state import State
+    from dissolver.runtime.volumes import Volume
 
 # What Docker writes where an image says nothing, so that a template finds the field.
 _EMPTY_CONFIG: dict[str, Any] = {
@@ -58,3 +63,120 @@ def run_config(config: ImageConfig) -> dict[str, Any]:
 
     values: dict[str, Any] = json.loads(encode_config(config)).get("config", {})
     return {**_EMPTY_CONFIG, **values}
+
+
+def container(session: Session, text: str) -> dict[str, Any]:
+    """Tell everything about the container that ``text`` means."""
+    from dissolver.image.timestamps import format_time
+    from dissolver.runtime import container as containers
+    from dissolver.runtime.logs import FILE as LOG_FILE
+
+    store = session.store
+    record = store.containers.resolve(text)
+    config = containers.config_of(record)
+    directory = store.containers.directory(record.id)
+    return {
+        "Id": record.id,
+        "Created": format_time(record.created_ns),
+        "Path": config.argv[0],
+        "Args": list(config.argv[1:]),
+        "State": _state(containers.state_of(store, record)),
+        "Image": record.image_id,
+        "ResolvConfPath": str(directory / "resolv.conf"),
+        "HostnamePath": str(directory / "hostname"),
+        "HostsPath": str(directory / "hosts"),
+        "LogPath": str(directory / LOG_FILE),
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Platform": "linux",
+        "Mounts": [_mount(store.layout.volumes, volume) for volume in config.volumes],
+        "HostConfig": _host_config(config),
+        "Config": _container_config(config),
+        "NetworkSettings": _network_settings(directory, config),
+    }
+
+
+def _state(state: State) -> dict[str, Any]:
+    from dissolver.image.timestamps import format_time
+
+    never = "0001-01-01T00:00:00Z"
+    return {
+        "Status": state.status,
+        "Running": state.is_running,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": state.pid if state.is_running else 0,
+        "ExitCode": state.exit_code or 0,
+        "Error": state.error.message if state.error else "",
+        "StartedAt": format_time(state.started_at) if state.started_at else never,
+        "FinishedAt": format_time(state.finished_at) if state.finished_at else never,
+    }
+
+
+def _mount(volumes: Path, volume: Volume) -> dict[str, Any]:
+    document = {
+        "Type": "bind" if volume.is_bind else "volume",
+        "Source": volume.source if volume.is_bind else str(volumes / volume.source / "_data"),
+        "Destination": volume.target,
+        "Mode": "ro" if volume.is_read_only else "",
+        "RW": not volume.is_read_only,
+        "Propagation": "rprivate" if volume.is_bind else "",
+    }
+    return document if volume.is_bind else {**document, "Name": volume.source, "Driver": "local"}
+
+
+def _host_config(config: ContainerConfig) -> dict[str, Any]:
+    from dissolver.runtime.listing import wanted_ports
+
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in wanted_ports(config):
+        host = {"HostIp": port.host_ip, "HostPort": str(port.host_port) if port.host_port else ""}
+        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(host)
+    binds = [volume for volume in config.volumes if volume.is_bind]
+    return {
+        "Binds": [
+            f"{volume.source}:{volume.target}{':ro' if volume.is_read_only else ''}"
+            for volume in binds
+        ],
+        "NetworkMode": config.network,
+        "PortBindings": bindings,
+        "AutoRemove": config.is_removed_at_end,
+        "ReadonlyRootfs": config.is_read_only,
+        "SecurityOpt": ["seccomp=unconfined"] if config.is_unconfined else None,
+        "Privileged": False,
+    }
+
+
+def _container_config(config: ContainerConfig) -> dict[str, Any]:
+    return {
+        **_EMPTY_CONFIG,
+        "Hostname": config.hostname,
+        "User": config.user,
+        "Tty": config.has_terminal,
+        "OpenStdin": config.is_interactive,
+        "Env": list(config.env),
+        "Cmd": list(config.argv),
+        "Image": config.image,
+        "WorkingDir": config.cwd,
+        "StopSignal": config.stop_signal,
+    }
+
+
+def _network_settings(directory: Path, config: ContainerConfig) -> dict[str, Any]:
+    from dissolver.runtime.start import connection_of
+
+    connection = connection_of(directory)
+    published: dict[str, list[dict[str, str]]] = {}
+    for port in connection.ports if connection else ():
+        host = {"HostIp": port.host_ip or "0.0.0.0", "HostPort": str(port.host_port)}  # noqa: S104
+        published.setdefault(f"{port.container_port}/{port.protocol}", []).append(host)
+    address = connection.address if connection else ""
+    gateway = connection.gateway if connection else ""
+    return {
+        "Ports": published,
+        "IPAddress": address,
+        "Gateway": gateway,
+        "Networks": {config.network: {"IPAddress": address, "Gateway": gateway}},
+    }

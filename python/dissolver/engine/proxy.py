@@ -76,7 +76,10 @@ class Proxy:
 
     def _connected(self) -> _Link:
         with self._lock:
-            if self._link is None or not self._link.is_alive:
+            if self._link is not None and not self._link.is_alive:
+                self._link.close()
+                self._link = None
+            if self._link is None:
                 self._link = _Link(self.settings)
             return self._link
 

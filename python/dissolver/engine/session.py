@@ -26,7 +26,7 @@ class Session:
 
     @property
     def store(self) -> Store:
-        """The store; the first use opens it, and removes what killed processes left.
+        """The store; the first use opens it.
 
         Raises:
             StoreError: it cannot be opened.

@@ -31,7 +31,7 @@ def prune_containers(session: Session) -> Pruned:
             continue
         size = tree_bytes(session.store.containers.directory(record.id))
         try:
-            containers.remove(session, record.id, force=False)
+            containers.remove(session, record.id, force=False, removes_volumes=False)
         except (ContainerNotFound, InUse):
             continue  # Somebody was faster: it is gone, or it runs again.
         removed.append(record.id)
