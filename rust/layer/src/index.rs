@@ -148,6 +148,12 @@ impl Index {
         self.header.entry_count
     }
 
+    /// Directories below the root that the tar has no header for.
+    #[must_use]
+    pub fn implied_count(&self) -> u32 {
+        self.header.implied_count
+    }
+
     /// How many paths the index knows: the root, every entry, every directory above one.
     #[must_use]
     pub fn len(&self) -> u32 {

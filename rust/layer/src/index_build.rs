@@ -88,6 +88,12 @@ impl IndexBuilder {
         self.records.is_empty()
     }
 
+    /// Bytes of names, links and attributes so far.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.heap.len()
+    }
+
     fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let start = self.heap.len();
         write(&mut self.heap);
@@ -430,6 +436,11 @@ impl IndexBuilder {
             extent_count: u32::try_from(facts.extents.len()).unwrap_or(u32::MAX),
             record_count: u32::try_from(tree.len()).unwrap_or(u32::MAX),
             heap_bytes: heap.len() as u64,
+            implied_count: tree
+                .iter()
+                .skip(1)
+                .filter(|record| record.is_implicit())
+                .count() as u32,
         };
         let failed = |source| LayerError::Io {
             op: "write",

@@ -70,6 +70,8 @@ pub(crate) struct Header {
     pub extent_count: u32,
     pub record_count: u32,
     pub heap_bytes: u64,
+    /// Directories below the root that have no header in the tar.
+    pub implied_count: u32,
 }
 
 impl Header {
@@ -90,6 +92,7 @@ impl Header {
         }
         out.extend_from_slice(&self.extent_count.to_le_bytes());
         out.extend_from_slice(&self.record_count.to_le_bytes());
+        out.extend_from_slice(&self.implied_count.to_le_bytes());
         let mut bytes = [0; HEADER_BYTES];
         bytes[..out.len()].copy_from_slice(&out);
         bytes
@@ -106,6 +109,7 @@ impl Header {
         let heap_bytes = fields.u64()?;
         let extent_count = fields.u32()?;
         let record_count = fields.u32()?;
+        let implied_count = fields.u32()?;
         Some(Header {
             diff_id,
             body_digest,
@@ -115,6 +119,7 @@ impl Header {
             extent_count,
             record_count,
             heap_bytes,
+            implied_count,
         })
     }
 }

@@ -74,6 +74,20 @@ impl Layers {
         self.0.root.join("packs")
     }
 
+    /// The pack that was written with the layer.
+    pub(crate) fn pack_path(&self, diff_id: DiffId) -> PathBuf {
+        self.packs().join(format!("{}.tar", diff_id.hex()))
+    }
+
+    /// Lets the next reader open the layer anew.
+    pub(crate) fn forget(&self, diff_id: DiffId) {
+        self.0
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&diff_id);
+    }
+
     pub(crate) fn temporary(&self) -> Result<Temporary, LayerError> {
         Temporary::new(&self.0.root.join("tmp"))
     }
@@ -134,11 +148,7 @@ impl Layers {
     ///
     /// As [`Layers::layer`].
     pub fn view(&self, diff_ids: &[DiffId]) -> Result<View, LayerError> {
-        diff_ids
-            .iter()
-            .map(|id| self.layer(*id))
-            .collect::<Result<_, _>>()
-            .map(View::new)
+        self.stack(diff_ids).map(View::new)
     }
 
     /// Begins a layer.
@@ -222,7 +232,7 @@ impl Unpublished {
         if directory.join("index").exists() {
             return Ok(());
         }
-        let pack = self.layers.packs().join(format!("{}.tar", diff_id.hex()));
+        let pack = self.layers.pack_path(diff_id);
         rename(&self.pack_path(), &pack)?;
         if self.fsync() {
             sync_directory(&self.layers.packs())?;

@@ -5,22 +5,51 @@
 //! what a path is in a root file system, and extraction makes a directory of one.
 #![forbid(unsafe_code)]
 
+pub mod compress;
+mod copy_digest;
+mod copy_error;
+mod copy_origin;
+mod copy_plan;
+mod copy_planner;
+#[cfg(test)]
+mod copy_scene;
+mod copy_sources;
+mod copy_write;
+mod create;
+mod diff;
 pub mod diff_id;
 pub mod entry;
 pub mod error;
+mod export;
+mod extract;
+mod implied;
 pub mod index;
 pub mod index_build;
 mod index_format;
+mod ingest;
+mod inspect;
 pub mod interrupt;
 pub mod layers;
+pub mod limits;
+pub mod links;
+mod lowers;
 mod pack;
 pub mod stored;
+mod tape;
+mod tar_fields;
 mod tar_header;
+pub mod tar_read;
+mod tar_sparse;
 pub mod tar_write;
 mod temporary;
+mod usage;
 pub mod view;
 mod whiteout;
+mod xattr;
 
+pub use copy_error::CopyError;
+pub use copy_origin::Origin;
+pub use copy_plan::{CopyPlan, CopyRequest};
 pub use diff_id::DiffId;
 pub use entry::{ContentDigest, Entry, Kind, Segment, Xattr};
 pub use error::LayerError;
@@ -29,6 +58,8 @@ pub use index_build::LayerInfo;
 pub use index_format::{Extent, INDEX_VERSION};
 pub use interrupt::Interrupt;
 pub use layers::{Layers, LayersOptions};
+pub use limits::Limits;
+pub use links::LinkNames;
 pub use stored::{Content, StoredLayer};
 pub use tar_write::LayerWriter;
 pub use view::{Found, LastLink, Resolved, View};

@@ -211,6 +211,28 @@ impl View {
         Ok(merged.into_values().filter_map(Slot::into_found).collect())
     }
 
+    /// The names in the directory that `path` leads to, in byte order.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::NotFound`], [`LayerError::NotADirectory`].
+    pub fn list(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, LayerError> {
+        let resolved = self.resolve(path, LastLink::Follow)?;
+        let found = resolved.found.ok_or_else(|| LayerError::NotFound {
+            path: path.to_vec(),
+        })?;
+        if found.entry.kind != Kind::Directory {
+            return Err(LayerError::NotADirectory {
+                path: path.to_vec(),
+            });
+        }
+        let children = self.children(&resolved.path)?;
+        Ok(children
+            .iter()
+            .map(|child| child.entry.name().to_vec())
+            .collect())
+    }
+
     /// The content of a file of this view; nothing for anything else.
     ///
     /// # Errors

@@ -1,8 +1,224 @@
-//! `dissolver._core.layer`.
+//! `dissolver._core.layer`: the layers of a store.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use dissolver_layer::{DiffId, Interrupt, LayerError, LayersOptions, Limits};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-/// Adds the classes and functions of this module.
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::error::Failure;
+use crate::interruptible::interruptible;
+use crate::paths::{BytesPath, OsPath};
+pub use crate::view::{Entry, View};
+
+/// What a layer is called and how large it is.
+#[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.layer")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LayerInfo {
+    diff_id: String,
+    tar_bytes: u64,
+    content_bytes: u64,
+    entry_count: u64,
+}
+
+#[pymethods]
+impl LayerInfo {
+    fn __repr__(&self) -> String {
+        format!(
+            "LayerInfo(diff_id='{}', tar_bytes={}, content_bytes={}, entry_count={})",
+            self.diff_id, self.tar_bytes, self.content_bytes, self.entry_count
+        )
+    }
+}
+
+impl From<dissolver_layer::LayerInfo> for LayerInfo {
+    fn from(info: dissolver_layer::LayerInfo) -> LayerInfo {
+        LayerInfo {
+            diff_id: info.diff_id.to_string(),
+            tar_bytes: info.tar_bytes,
+            content_bytes: info.content_bytes,
+            entry_count: info.entry_count,
+        }
+    }
+}
+
+/// The layers of a store, for many threads and processes.
+#[pyclass(frozen, module = "dissolver._core.layer")]
+#[derive(Debug)]
+pub struct Layers(pub dissolver_layer::Layers);
+
+/// Where a layer comes from.
+enum Source {
+    Descriptor(i32),
+    Path(std::path::PathBuf),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Source {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(descriptor) = object.extract::<i32>() {
+            return Ok(Source::Descriptor(descriptor));
+        }
+        OsPath::extract(object)
+            .map(|path| Source::Path(path.0))
+            .map_err(|_| PyTypeError::new_err("a source is a file descriptor or a path"))
+    }
+}
+
+impl Source {
+    fn open(self) -> PyResult<Box<dyn Read + Send>> {
+        Ok(match self {
+            Source::Descriptor(descriptor) => Box::new(duplicate(descriptor)?),
+            Source::Path(path) => {
+                let opened = File::open(&path).map_err(LayerError::io("open", path));
+                Box::new(opened.map_err(failure)?)
+            }
+        })
+    }
+}
+
+/// A file of our own for a descriptor that Python owns: it may be closed meanwhile.
+fn duplicate(descriptor: i32) -> PyResult<File> {
+    if descriptor < 0 {
+        return Err(PyValueError::new_err("a file descriptor is not negative"));
+    }
+    let path = format!("/proc/self/fd/{descriptor}");
+    dissolver_sys::descriptor::duplicate(descriptor)
+        .map(File::from)
+        .map_err(|error| failure(LayerError::io("dup", path)(error)).into())
+}
+
+#[pymethods]
+impl Layers {
+    #[new]
+    #[pyo3(signature = (root, *, userxattr, fsync = false))]
+    fn new(root: OsPath, userxattr: bool, fsync: bool) -> PyResult<Self> {
+        let options = LayersOptions { userxattr, fsync };
+        Ok(Layers(dissolver_layer::Layers::open(&root.0, options).map_err(failure)?))
+    }
+
+    fn info(&self, diff_id: &str) -> PyResult<Option<LayerInfo>> {
+        let layer = self.0.get(parse(diff_id)?).map_err(failure)?;
+        Ok(layer.map(|layer| layer.info().into()))
+    }
+
+    fn list(&self) -> PyResult<Vec<String>> {
+        let names = self.0.list().map_err(failure)?;
+        Ok(names.iter().map(DiffId::to_string).collect())
+    }
+
+    #[pyo3(signature = (source, *, expect = None))]
+    fn ingest(
+        &self,
+        py: Python<'_>,
+        source: Source,
+        expect: Option<&str>,
+    ) -> PyResult<LayerInfo> {
+        let expect = expect.map(parse).transpose()?;
+        let source = source.open()?;
+        run(py, |interrupt| self.0.ingest(source, expect, &Limits::default(), interrupt))
+            .map(LayerInfo::from)
+    }
+
+    fn view(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<View> {
+        let diff_ids = parse_all(&diff_ids)?;
+        py.detach(|| self.0.view(&diff_ids)).map(View::from).map_err(|error| failure(error).into())
+    }
+
+    fn lower_directories(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<Vec<OsString>> {
+        let diff_ids = parse_all(&diff_ids)?;
+        let directories = run(py, |interrupt| self.0.lower_directories(&diff_ids, interrupt))?;
+        Ok(directories.into_iter().map(OsString::from).collect())
+    }
+
+    #[pyo3(signature = (upper, parents, *, ignore_stubs = Vec::new()))]
+    fn commit_upper(
+        &self,
+        py: Python<'_>,
+        upper: OsPath,
+        parents: Vec<String>,
+        ignore_stubs: Vec<BytesPath>,
+    ) -> PyResult<LayerInfo> {
+        let parents = parse_all(&parents)?;
+        let stubs: Vec<Vec<u8>> = ignore_stubs.into_iter().map(|path| path.0).collect();
+        run(py, |interrupt| self.0.commit_upper(&upper.0, &parents, &stubs, interrupt))
+            .map(LayerInfo::from)
+    }
+
+    fn cat(&self, py: Python<'_>, diff_id: &str, fd: i32) -> PyResult<u64> {
+        let (diff_id, out) = (parse(diff_id)?, duplicate(fd)?);
+        run(py, |interrupt| self.0.cat(diff_id, borrow(&out), interrupt))
+    }
+
+    fn remove(&self, py: Python<'_>, diff_id: &str) -> PyResult<u64> {
+        let diff_id = parse(diff_id)?;
+        py.detach(|| self.0.remove(diff_id)).map_err(|error| failure(error).into())
+    }
+
+    fn disk_bytes(&self, py: Python<'_>, diff_id: &str) -> PyResult<u64> {
+        let diff_id = parse(diff_id)?;
+        py.detach(|| self.0.disk_bytes(diff_id)).map_err(|error| failure(error).into())
+    }
+
+    fn verify(&self, py: Python<'_>, diff_id: &str) -> PyResult<()> {
+        let diff_id = parse(diff_id)?;
+        run(py, |interrupt| self.0.verify(diff_id, interrupt))
+    }
+
+    fn extract(&self, py: Python<'_>, diff_ids: Vec<String>, destination: OsPath) -> PyResult<()> {
+        let diff_ids = parse_all(&diff_ids)?;
+        run(py, |interrupt| self.0.extract(&diff_ids, &destination.0, interrupt))
+    }
+
+    fn export_tar(&self, py: Python<'_>, diff_ids: Vec<String>, fd: i32) -> PyResult<()> {
+        let (diff_ids, out) = (parse_all(&diff_ids)?, duplicate(fd)?);
+        run(py, |interrupt| self.0.export_tar(&diff_ids, borrow(&out), interrupt))
+    }
+}
+
+fn borrow(file: &File) -> BorrowedFd<'_> {
+    use std::os::fd::AsFd as _;
+    file.as_fd()
+}
+
+fn parse(diff_id: &str) -> PyResult<DiffId> {
+    diff_id.parse().map_err(|error| failure(error).into())
+}
+
+fn parse_all(diff_ids: &[String]) -> PyResult<Vec<DiffId>> {
+    diff_ids.iter().map(|diff_id| parse(diff_id)).collect()
+}
+
+/// Does long work: the GIL released, signals heard, failures converted.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(&Interrupt) -> Result<T, LayerError> + Send,
+) -> PyResult<T> {
+    interruptible(py, |interrupt| work(interrupt).map_err(failure))
+}
+
+/// The facts of a failure of the `layer` crate.
+pub fn failure(error: LayerError) -> Failure {
+    let call = error.system_call();
+    Failure {
+        kind: error.kind(),
+        message: error.to_string(),
+        hint: error.hint().map(str::to_owned),
+        path: error.path(),
+        op: call.map(|(op, _)| op.to_owned()),
+        errno: call.and_then(|(_, errno)| errno),
+    }
+}
+
+/// Adds the classes of this module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<LayerInfo>()?;
+    module.add_class::<Entry>()?;
+    module.add_class::<Layers>()?;
+    module.add_class::<View>()?;
+    crate::copy::register(module)
 }

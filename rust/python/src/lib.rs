@@ -5,12 +5,14 @@
 //! around work.
 #![forbid(unsafe_code)]
 
+mod copy;
 mod error;
 mod interruptible;
 mod layer;
 mod paths;
 mod sandbox;
 mod tree;
+mod view;
 
 use pyo3::prelude::*;
 

@@ -2,5 +2,6 @@
 
 pub mod child;
 pub mod clone;
+pub mod descriptor;
 pub mod kernel;
 pub mod mmap;

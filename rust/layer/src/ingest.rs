@@ -1,0 +1,50 @@
+//! Taking in a layer that somebody else wrote.
+
+use std::io::Read;
+
+use crate::compress::decompressed;
+use crate::diff_id::DiffId;
+use crate::error::LayerError;
+use crate::index_build::LayerInfo;
+use crate::interrupt::Interrupt;
+use crate::layers::{Layers, Unpublished};
+use crate::limits::Limits;
+use crate::pack::PackWriter;
+use crate::tar_read;
+
+impl Layers {
+    /// Stores the tar that `source` yields, decompressed if it is compressed.
+    ///
+    /// The uncompressed bytes are kept as they are: their SHA-256 is the layer's
+    /// name. They are read once, indexed and verified on the way, and nothing is
+    /// kept of a tar that is refused. A layer that exists already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// Kinds `bad-tar`, `unsafe-path` and `limit` for archives that are broken or
+    /// hostile; [`LayerError::DigestMismatch`] if `expect` is another name.
+    pub fn ingest(
+        &self,
+        source: Box<dyn Read + Send>,
+        expect: Option<DiffId>,
+        limits: &Limits,
+        interrupt: &Interrupt,
+    ) -> Result<LayerInfo, LayerError> {
+        let mut source = decompressed(source, limits)?;
+        let place = Unpublished::new(self)?;
+        // Declared after `place`: its thread ends before the directory goes.
+        let mut pack = PackWriter::create(&place.pack_path())?;
+        let mut sink = |bytes: &[u8]| pack.write(bytes);
+        let index = tar_read::read(&mut source, &mut sink, limits, interrupt.clone())?;
+        let (diff_id, tar_bytes) = pack.finish(place.fsync())?;
+        if let Some(expected) = expect.filter(|expected| *expected != diff_id) {
+            return Err(LayerError::DigestMismatch {
+                expected,
+                found: diff_id,
+            });
+        }
+        let info = place.write_index(index, diff_id, tar_bytes)?;
+        place.publish(diff_id)?;
+        Ok(info)
+    }
+}

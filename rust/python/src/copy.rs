@@ -1,0 +1,129 @@
+//! `dissolver._core.layer.CopyPlan`: what a `COPY` will put where.
+
+use crate::error::Failure;
+use crate::interruptible::interruptible;
+use crate::layer::{LayerInfo, Layers, View};
+use crate::tree::Tree;
+use dissolver_layer::{CopyError, CopyRequest, Origin};
+use pyo3::prelude::*;
+use std::fmt::Write as _;
+
+/// A planned copy; nothing is read before its digest is asked for.
+#[pyclass(frozen, module = "dissolver._core.layer")]
+#[derive(Debug)]
+pub struct CopyPlan(dissolver_layer::CopyPlan);
+
+/// What files can be copied from.
+#[derive(FromPyObject)]
+enum AnyOrigin<'py> {
+    Tree(PyRef<'py, Tree>),
+    View(PyRef<'py, View>),
+}
+
+#[pymethods]
+impl CopyPlan {
+    #[staticmethod]
+    #[pyo3(signature = (base, origin, sources, destination, *, owner, keeps_owner, mode, new_directory_mtime))]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keyword arguments in Python, named at every call"
+    )]
+    fn for_copy(
+        py: Python<'_>,
+        base: &View,
+        origin: AnyOrigin<'_>,
+        sources: Vec<String>,
+        destination: String,
+        owner: Option<(u32, u32)>,
+        keeps_owner: bool,
+        mode: Option<u32>,
+        new_directory_mtime: i64,
+    ) -> PyResult<Self> {
+        let origin = match origin {
+            AnyOrigin::Tree(tree) => Origin::Tree(tree.0.clone()),
+            AnyOrigin::View(view) => Origin::View(view.0.clone()),
+        };
+        let request = CopyRequest {
+            sources: sources.into_iter().map(String::into_bytes).collect(),
+            destination: destination.into_bytes(),
+            owner,
+            keeps_owner,
+            mode,
+            new_directory_mtime_ns: new_directory_mtime,
+        };
+        let planned = py.detach(|| dissolver_layer::CopyPlan::for_copy(&base.0, origin, &request));
+        Ok(Self(planned.map_err(failure)?))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (base, path, *, uid, gid, new_directory_mtime))]
+    fn for_directory(
+        base: &View,
+        path: &str,
+        uid: u32,
+        gid: u32,
+        new_directory_mtime: i64,
+    ) -> PyResult<Self> {
+        let owner = (uid, gid);
+        let planned = dissolver_layer::CopyPlan::for_directory(
+            &base.0,
+            path.as_bytes(),
+            owner,
+            new_directory_mtime,
+        );
+        Ok(Self(planned.map_err(failure)?))
+    }
+
+    #[getter]
+    fn entry_count(&self) -> usize {
+        self.0.entry_count()
+    }
+
+    #[getter]
+    fn total_bytes(&self) -> u64 {
+        self.0.total_bytes()
+    }
+
+    #[getter]
+    fn bytes_hashed(&self) -> u64 {
+        self.0.bytes_hashed()
+    }
+
+    fn digest(&self, py: Python<'_>) -> PyResult<String> {
+        let digest = interruptible(py, |interrupt| self.0.digest(interrupt).map_err(failure))?;
+        let mut text = "blake3:".to_owned();
+        for byte in digest {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Ok(text)
+    }
+
+    fn inputs(&self, py: Python<'_>) -> Vec<(String, String)> {
+        py.detach(|| self.0.inputs())
+    }
+
+    fn write(&self, py: Python<'_>, layers: &Layers) -> PyResult<LayerInfo> {
+        let info = interruptible(py, |interrupt| {
+            self.0.write(&layers.0, interrupt).map_err(failure)
+        })?;
+        Ok(info.into())
+    }
+}
+
+fn failure(error: CopyError) -> Failure {
+    let (op, errno) = error.system_call().unzip();
+    Failure {
+        kind: error.kind(),
+        message: error.to_string(),
+        hint: error.hint(),
+        path: error.path(),
+        op: op.map(str::to_owned),
+        errno: errno.flatten(),
+    }
+}
+
+/// Adds the class to the module `layer`.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<CopyPlan>()
+}
