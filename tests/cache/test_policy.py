@@ -129,6 +129,7 @@ COPY: Pairs = (
         (with_input(COPY, "context/src/a.py", "755 2"), "file `src/a.py` changed"),
         (with_input(COPY, "destination", "/srv/"), "the destination changed"),
         ((*COPY, ("context/z", "644 4")), "file `z` added"),
+        ((*COPY, ("from/usr/bin/x", "755 4")), "file `usr/bin/x` added"),
         (COPY[:-1], "file `src/b.py` removed"),
         (
             with_input(with_input(COPY, "context/src/b.py", "9"), "context/src/a.py", "9"),
@@ -154,6 +155,20 @@ def test_all_differences_are_told_in_the_order_of_the_key() -> None:
         "parent layer changed",
         "variable `NEW` added",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("755 1", None, "directory `/srv/app` removed"),
+        (None, "755 1", "directory `/srv/app` added"),
+        ("755 1", "700 2", "directory `/srv/app` changed"),
+    ],
+)
+def test_a_directory_on_the_way_is_named(before: str | None, after: str | None, said: str) -> None:
+    name = "directory/srv/app"
+    old, new = (((name, value),) if value else () for value in (before, after))
+    assert first_difference(old, new) == said
 
 
 def test_the_text_of_a_heredoc_is_named() -> None:

@@ -75,6 +75,14 @@ def test_leftovers_are_told_and_collected(store: Store) -> None:
     assert store.check() == ()
 
 
+def test_a_pack_without_a_layer_is_told_and_collected(store: Store) -> None:
+    pack = store.layout.packs / ("ab" * 32 + ".tar")
+    pack.write_bytes(b"x" * 9000)
+    assert kinds(store) == [("leftover", "pack " + "ab" * 6)]
+    assert store.collect() >= 9000
+    assert not pack.exists()
+
+
 def test_a_damaged_database_is_found(store: Store) -> None:
     add_image(store, "a", "app")
     connection = store.database.read()

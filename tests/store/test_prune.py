@@ -10,12 +10,16 @@ from shelf import add_container, add_image, add_layer, add_record
 
 
 def disk_bytes(root: Path) -> int:
-    """Count what is on disk below ``root``, apart from the database."""
+    """Count what is on disk below ``root``, apart from the database and its reserve."""
     total = 0
-    for directory, _, files in os.walk(root):
-        for name in files:
-            if not name.startswith("store."):
-                total += (Path(directory) / name).lstat().st_blocks * 512
+    for directory, _, names in os.walk(root):
+        for path in (Path(directory), *(Path(directory) / name for name in names)):
+            if not path.name.startswith(("store.", "reserve")):
+                # File systems decide late how many blocks a file takes.
+                descriptor = os.open(path, os.O_RDONLY)
+                os.fsync(descriptor)
+                total += os.fstat(descriptor).st_blocks * 512
+                os.close(descriptor)
     return total
 
 

@@ -9,8 +9,10 @@ A name reads like a path: its first part says what kind of input it is.
 | ``file.NAME`` | digest of a file that the Dockerfile holds |
 | ``user``, ``workdir``, ``network`` | as text |
 | ``parent.0``… | diff IDs of the layers below, bottom first |
-| ``context/src/a.py`` | digest of a file's content and metadata |
-| ``destination``… | as the listing of a COPY names them |
+| ``destination`` | where a COPY puts things, as a path |
+| ``directory/srv`` | metadata of a directory on the way there |
+| ``context/src/a.py`` | mode and digest of a file of the context |
+| ``from/src/a.py`` | the same of a stage or an image |
 """
 
 from __future__ import annotations

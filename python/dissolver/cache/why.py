@@ -55,6 +55,9 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     if name.startswith("file."):
         return f"the text of `{name.removeprefix('file.')}` {verb}"
     kind, slash, path = name.partition("/")
+    if kind == "directory" and slash:
+        # One on the way to the destination: it is made, or exists below.
+        return f"directory `/{path}` {verb}"
     if slash:
         return f"file `{path or '.'}` {verb}"
     return _SINGLE.get(name, f"{kind} {verb}")

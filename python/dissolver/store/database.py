@@ -121,6 +121,8 @@ class Database:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: dict[int, tuple[threading.Thread, Connection]] = {}
+        self._owner = os.getpid()
+        self._inherited: list[object] = []
 
     def read(self) -> Connection:
         """Answer this thread's connection, for queries."""
@@ -135,6 +137,10 @@ class Database:
             connection = self._connect()
         self._local.connection = (os.getpid(), connection)
         with self._lock:
+            if self._owner != os.getpid():
+                # The parent's are not ours to close, and must not be collected either.
+                self._inherited.append(self._open)
+                self._open, self._owner = {}, os.getpid()
             for ident, (thread, ended) in list(self._open.items()):
                 if not thread.is_alive():
                     ended.close()

@@ -10,7 +10,7 @@ from dissolver._core import CoreError
 from dissolver.errors import DissolverError
 from dissolver.image.digest import short
 from dissolver.store.faults import explained
-from dissolver.store.gc import held_layers
+from dissolver.store.gc import abandoned_packs, held_layers
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -110,6 +110,9 @@ def _layers(store: Store, stored: set[str]) -> Iterator[Finding]:
 def _leftovers(store: Store, connection: Connection, stored: set[str]) -> Iterator[Finding]:
     for diff_id in sorted(stored - held_layers(connection)):
         name = f"layer {short(diff_id)}"
+        yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
+    for pack in sorted(abandoned_packs(store)):
+        name = f"pack {pack.name[:12]}"
         yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
     images = {row[0] for row in connection.execute("SELECT id FROM images")}
     for digest in store.blobs.list():

@@ -7,8 +7,10 @@ the next collection finds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
@@ -35,9 +37,10 @@ SELECT id FROM images
 WHERE NOT EXISTS (SELECT 1 FROM containers WHERE image = images.id)
 AND (:all OR NOT EXISTS (SELECT 1 FROM refs WHERE image = images.id))
 """
+_LAYERS_OF = "SELECT diff_id FROM image_layers WHERE image = ?"
 _FORGET_LAYERS_OF_REMOVED = """
 DELETE FROM step_records WHERE diff_id IN (
-    SELECT diff_id FROM candidates
+    SELECT value FROM json_each(?)
     EXCEPT SELECT diff_id FROM image_layers
     EXCEPT SELECT diff_id FROM container_layers
 )
@@ -62,19 +65,18 @@ def prune_images(store: Store, *, all_: bool) -> PruneReport:
     container stands on stays, and so do the records of steps that made no layer
     of a removed image.
     """
+    untagged: list[str] = []
+    layers: set[str] = set()
     with store.database.write("remove the images") as connection:
         ids = [row[0] for row in connection.execute(_UNUSED, {"all": all_})]
-        untagged = []
-        _make_candidates(connection)
         for identity in ids:
-            untagged += [reference.familiar for reference in store.images.references(identity)]
-            connection.execute(
-                "INSERT OR IGNORE INTO candidates SELECT diff_id FROM image_layers WHERE image = ?",
-                (identity,),
-            )
+            names = store.images.references(identity)
+            untagged += [reference.familiar for reference in names]
+            rows = connection.execute(_LAYERS_OF, (identity,))
+            layers |= {row[0] for row in rows}
             connection.execute("DELETE FROM images WHERE id = ?", (identity,))
-        records = connection.execute(_FORGET_LAYERS_OF_REMOVED).rowcount
-        connection.execute("DROP TABLE candidates")
+        forgotten = connection.execute(_FORGET_LAYERS_OF_REMOVED, (json.dumps(list(layers)),))
+        records = forgotten.rowcount
     return PruneReport(tuple(untagged), tuple(ids), records, collect(store))
 
 
@@ -90,10 +92,6 @@ def prune_records(store: Store, *, all_: bool) -> PruneReport:
     return PruneReport(records=records, reclaimed_bytes=freed + collect(store))
 
 
-def _make_candidates(connection: Connection) -> None:
-    connection.execute("CREATE TEMP TABLE candidates (diff_id TEXT PRIMARY KEY)")
-
-
 def collect(store: Store) -> int:
     """Remove every file that nothing refers to; answer the bytes of disk freed.
 
@@ -103,6 +101,7 @@ def collect(store: Store) -> int:
     layout = store.layout
     freed = sweep(layout.tmp) + sweep_unowned(layout.tmp)
     freed += _remove_layers(store, store.layers.list())
+    freed += sum(remove_tree(pack) for pack in abandoned_packs(store))
     kept = {row[0] for row in store.database.read().execute("SELECT id FROM images")}
     freed += sum(store.blobs.remove(digest) for digest in store.blobs.list() if digest not in kept)
     containers = {row[0] for row in store.database.read().execute("SELECT id FROM containers")}
@@ -129,6 +128,13 @@ def _remove_layers(store: Store, candidates: Iterable[str]) -> int:
             with explained(f"remove the layer `{diff_id}`"):
                 freed += store.layers.remove(diff_id)
     return freed
+
+
+def abandoned_packs(store: Store) -> list[Path]:
+    """List the packs without a layer: its maker or remover was killed between the two."""
+    stored = {diff_id.removeprefix("sha256:") for diff_id in store.layers.list()}
+    with explained("list the packs"):
+        return [pack for pack in store.layout.packs.iterdir() if pack.stem not in stored]
 
 
 def held_layers(connection: Connection) -> set[str]:

@@ -63,6 +63,11 @@ class Layout:
         return self.root / "blobs"
 
     @property
+    def packs(self) -> Path:
+        """The tars of the layers."""
+        return self.root / "packs"
+
+    @property
     def containers(self) -> Path:
         """One directory for each container."""
         return self.root / "containers"
