@@ -8,12 +8,15 @@ count characters of the logical line, in which continued lines are joined;
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 
 import msgspec
 
 from dissolver.dockerfile.source import Source
 from dissolver.errors import Where
+
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -62,7 +65,7 @@ class Heredoc(msgspec.Struct, frozen=True):
         """The body without the leading tabs that ``<<-`` takes off."""
         if not self.strips_tabs:
             return self.body
-        return "".join(line.lstrip("\t") for line in self.body.splitlines(keepends=True))
+        return _LEADING_TABS.sub("", self.body)
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -82,7 +82,7 @@ class LineReader:
         """Return the next logical line that holds an instruction, or nothing at the end."""
         comments: list[str] = []
         while self._next < len(self._lines):
-            line = self._lines[self._next].lstrip(SPACES)
+            line = self._lines[self._next].strip(SPACES)
             if line.startswith("#"):
                 comment = line[1:].strip(SPACES)
                 if comment:
@@ -104,7 +104,7 @@ class LineReader:
     def _join(self, comments: tuple[str, ...]) -> LogicalLine | None:
         """Join a line with its continuations; nothing if they are all empty."""
         first = self._next
-        raw = self._lines[first]
+        raw = self._lines[first].rstrip("\r")
         text = raw.lstrip(SPACES)
         column = len(raw) - len(text)
         content, continues = self._cut_continuation(text)
@@ -114,7 +114,7 @@ class LineReader:
         length = len(content)
         has_blank = False
         while continues and self._next < len(self._lines):
-            line = self._lines[self._next]
+            line = self._lines[self._next].rstrip("\r")
             self._next += 1
             bare = line.lstrip(SPACES)
             if bare.startswith("#"):
@@ -153,7 +153,7 @@ class LineReader:
         """
         first = self._next
         while self._next < len(self._lines):
-            line = self._lines[self._next]
+            line = self._lines[self._next].rstrip("\r")
             self._next += 1
             if (line.lstrip("\t") if marker.strips_tabs else line) == marker.name:
                 body = "".join(f"{text}\n" for text in self._lines[first : self._next - 1])

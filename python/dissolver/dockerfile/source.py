@@ -14,7 +14,7 @@ SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
-    """A named text: its lines without their ends."""
+    """A named text, cut at line feeds; a carriage return in front of one stays in its line."""
 
     name: str
     lines: tuple[str, ...]
@@ -24,14 +24,14 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     ) -> Where:
         """Point at a range of lines, or at a part of one; lines count from 1, columns from 0."""
         end = line if end_line is None else end_line
-        shown = tuple(show(text) for text in self.lines[line - 1 : end])
+        shown = tuple(show(text.rstrip("\r")) for text in self.lines[line - 1 : end])
         if column is None:
             return Where(self.name, line, end, shown)
         return Where(self.name, line, end, shown, column, max(length, 1))
 
 
 def read_source(text: str, name: str) -> Source:
-    """Cut ``text`` into lines; a byte order mark and carriage returns at line ends are dropped.
+    """Cut ``text`` into lines; a byte order mark in front is dropped.
 
     Raises:
         DockerfileError: a line is too long.
@@ -40,7 +40,7 @@ def read_source(text: str, name: str) -> Source:
     # What follows the last line end is a line only if there is something in it.
     if not lines[-1]:
         del lines[-1]
-    source = Source(name, tuple(line.rstrip("\r") for line in lines))
+    source = Source(name, tuple(lines))
     for number, line in enumerate(source.lines, 1):
         too_long = len(line) > LINE_LIMIT_BYTES or (
             len(line) * 4 > LINE_LIMIT_BYTES

@@ -18,7 +18,7 @@ from dissolver.dockerfile.lines import (
 )
 from dissolver.dockerfile.source import SPACES, Source, is_encodable, read_source
 from dissolver.dockerfile.words import BLANKS, split_bare, split_flags, split_quoted
-from dissolver.errors import DockerfileError
+from dissolver.errors import DockerfileError, Where
 
 _BLANKS = re.compile(f"[{BLANKS}]+")
 _WORD = re.compile(f"[^{SPACES}]+")
@@ -51,9 +51,7 @@ def read_statements(text: str, name: str) -> StatementList:
     """
     source = read_source(text, name)
     if not source.lines:
-        raise DockerfileError(
-            f"`{name}` is empty", hint="start it with `FROM IMAGE`", where=source.where(1)
-        )
+        raise _nothing(f"`{name}` is empty", name)
     directives = read_directives(source)
     escape = escape_character(directives, source)
     reader = LineReader(source, escape)
@@ -65,8 +63,12 @@ def read_statements(text: str, name: str) -> StatementList:
             statement = _with_heredocs(statement, heredocs, reader.line)
         statements.append(statement)
     if not statements:
-        raise DockerfileError(f"`{name}` has no instructions", hint="start it with `FROM IMAGE`")
+        raise _nothing(f"`{name}` has no instructions", name)
     return StatementList(source, directives, escape, tuple(statements))
+
+
+def _nothing(message: str, name: str) -> DockerfileError:
+    return DockerfileError(message, hint="start it with `FROM IMAGE`", where=Where(name, 1, 1))
 
 
 def cut_statement(source: Source, line: LogicalLine, escape: str) -> Statement:

@@ -189,9 +189,9 @@ def _check_repository(repository: str, whole: str) -> None:
         if not component:
             raise BadReference(f"the name in `{whole}` has an empty part between slashes")
         if component != component.lower():
-            lower = repository.lower().removeprefix(OFFICIAL)
+            right = whole.replace(component, component.lower(), 1)
             raise BadReference(
-                f"the name `{component}` in `{whole}` must be lower case", hint=f"write `{lower}`"
+                f"the name `{component}` in `{whole}` must be lower case", hint=f"write `{right}`"
             )
         raise BadReference(
             f"the name `{component}` in `{whole}` is not valid",

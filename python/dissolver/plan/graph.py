@@ -337,7 +337,7 @@ def _forward(stage: Stage, later: Stage) -> DockerfileError:
         if copy.origin is not None and copy.origin.text.lower() in (later.name, str(later.index)):
             where = copy.where_of(copy.origin)
             break
-    name, later_name = stage.label or "stage-0", later.label or "stage-0"
+    name, later_name = (each.name or f"stage-{each.index}" for each in (stage, later))
     if stage.index == later.index:
         return DockerfileError(f"circular dependency detected on stage `{name}`", where=where)
     return DockerfileError(

@@ -1,0 +1,312 @@
+"""Variables in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from dissolver.dockerfile.expand import (
+    expand,
+    expand_document,
+    expand_for_display,
+    expand_words,
+)
+from dissolver.errors import DockerfileError
+
+ENV = {
+    "HOME": "/root",
+    "NAME": "web",
+    "EMPTY": "",
+    "FILE": "archive.tar.gz",
+    "PATHS": "/a/b/c",
+    "SPACED": "two words",
+    "STARS": "a*b?c",
+    "größe": "XL",
+    "_x1": "under",
+    "LINES": "one\ntwo",
+}
+
+WORDS = [
+    # Plain text, and dollars that stand for themselves.
+    ("", ""),
+    ("plain", "plain"),
+    ("a b", "a b"),
+    ("$", "$"),
+    ("a$", "a$"),
+    ("$ x", "$ x"),
+    ("a$/b", "a$/b"),
+    ("100%", "100%"),
+    ("$%", "$%"),
+    ("{}", "{}"),
+    ("a}b", "a}b"),
+    # Names.
+    ("$NAME", "web"),
+    ("${NAME}", "web"),
+    ("$NAME-1", "web-1"),
+    ("$NAME.x", "web.x"),
+    ("$NAMEx", ""),
+    ("${NAME}x", "webx"),
+    ("$NAME$HOME", "web/root"),
+    ("x$NAME", "xweb"),
+    ("$MISSING", ""),
+    ("a${MISSING}b", "ab"),
+    ("$EMPTY", ""),
+    ("$größe", "XL"),
+    ("${größe}", "XL"),
+    ("$_x1", "under"),
+    ("$name", ""),
+    # Positional and special parameters are never set.
+    ("$1", ""),
+    ("$12x", "x"),
+    ("$0a", "a"),
+    ("$@", ""),
+    ("a$*b", "ab"),
+    ("$#", ""),
+    ("$?", ""),
+    ("$-", ""),
+    ("$$", ""),
+    ("$$NAME", "NAME"),
+    ("$!", ""),
+    ("${1}", ""),
+    ("${@}", ""),
+    # Defaults and alternatives.
+    ("${NAME:-x}", "web"),
+    ("${NAME-x}", "web"),
+    ("${MISSING:-x}", "x"),
+    ("${MISSING-x}", "x"),
+    ("${EMPTY:-x}", "x"),
+    ("${EMPTY-x}", ""),
+    ("${MISSING:-}", ""),
+    ("${MISSING-}", ""),
+    ("${NAME:+x}", "x"),
+    ("${NAME+x}", "x"),
+    ("${MISSING:+x}", ""),
+    ("${MISSING+x}", ""),
+    ("${EMPTY:+x}", ""),
+    ("${EMPTY+x}", "x"),
+    ("${NAME:?must}", "web"),
+    ("${NAME?must}", "web"),
+    ("${EMPTY?must}", ""),
+    # Nested.
+    ("${MISSING:-$NAME}", "web"),
+    ("${MISSING:-${NAME}}", "web"),
+    ("${MISSING:-${ALSO:-${NAME}}}", "web"),
+    ("${MISSING:-a${NAME}b}", "awebb"),
+    ("${NAME:+-$NAME}", "-web"),
+    ("${MISSING:-a b}", "a b"),
+    ("${MISSING:-'a}b'}", "a}b"),
+    ('${MISSING:-"$NAME"}', "web"),
+    ("${MISSING:-a\\}b}", "a}b"),
+    # Prefixes and suffixes.
+    ("${FILE%.*}", "archive.tar"),
+    ("${FILE%%.*}", "archive"),
+    ("${FILE#*.}", "tar.gz"),
+    ("${FILE##*.}", "gz"),
+    ("${FILE%.gz}", "archive.tar"),
+    ("${FILE%.zip}", "archive.tar.gz"),
+    ("${FILE#archive}", ".tar.gz"),
+    ("${FILE#tar}", "archive.tar.gz"),
+    ("${FILE%}", "archive.tar.gz"),
+    ("${FILE#}", "archive.tar.gz"),
+    ("${FILE#*}", "archive.tar.gz"),
+    ("${FILE##*}", ""),
+    ("${FILE%%*}", ""),
+    ("${FILE%?}", "archive.tar.g"),
+    ("${FILE#??}", "chive.tar.gz"),
+    ("${PATHS##*/}", "c"),
+    ("${PATHS%/*}", "/a/b"),
+    ("${PATHS%%/*}", ""),
+    ("${STARS%\\?*}", "a*b"),
+    ("${STARS#a\\*}", "b?c"),
+    ("${STARS#a*}", "*b?c"),
+    ("${MISSING#x}", ""),
+    ("${FILE%.$MISSING}", "archive.tar.gz"),
+    ("${FILE%.${MISSING:-gz}}", "archive.tar"),
+    ("${LINES#*t}", "one\ntwo"),
+    ("${LINES%%o}", "one\ntw"),
+    # Replacement.
+    ("${FILE/a/A}", "Archive.tar.gz"),
+    ("${FILE//a/A}", "Archive.tAr.gz"),
+    ("${FILE/./-}", "archive-tar.gz"),
+    ("${FILE//./-}", "archive-tar-gz"),
+    ("${FILE/tar/}", "archive..gz"),
+    ("${FILE/x/y}", "archive.tar.gz"),
+    ("${FILE/a*r/X}", "X.gz"),
+    ("${FILE//?/x}", "xxxxxxxxxxxxxx"),
+    ("${FILE/*/all}", "all"),
+    ("${FILE//*/all}", "all"),
+    ("${PATHS//\\//-}", "-a-b-c"),
+    ("${PATHS/\\/a/}", "/b/c"),
+    ("${PATHS//\\//\\/}", "\\/a\\/b\\/c"),
+    ("${FILE/$NAME/x}", "archive.tar.gz"),
+    ("${FILE/archive/$NAME}", "web.tar.gz"),
+    ("${NAME//e/$0}", "wb"),
+    ("${MISSING/a/b}", ""),
+    ("${EMPTY/a/b}", ""),
+    ("${NAME/$EMPTY/x}", "xweb"),
+    ("${NAME//$EMPTY/-}", "-w-e-b-"),
+    ("${NAME///}", "web"),
+    # Quotes.
+    ("'$NAME'", "$NAME"),
+    ('"$NAME"', "web"),
+    ("'a b'", "a b"),
+    ("a'b'c", "abc"),
+    ("''", ""),
+    ('""', ""),
+    ("'a\\'", "a\\"),
+    ('"a\\"b"', 'a"b'),
+    ('"a\\$NAME"', "a$NAME"),
+    ('"a\\\\b"', "a\\b"),
+    ('"a\\nb"', "a\\nb"),
+    ('"it\'s"', "it's"),
+    ("'say \"hi\"'", 'say "hi"'),
+    ('"${NAME:-x}"', "web"),
+    ('"${FILE%.*}"', "archive.tar"),
+    # Escapes.
+    ("\\$NAME", "$NAME"),
+    ("\\${NAME}", "${NAME}"),
+    ("a\\ b", "a b"),
+    ("\\\\", "\\"),
+    ("\\\\$NAME", "\\web"),
+    ("a\\nb", "anb"),
+    ("\\'", "'"),
+    ('\\"', '"'),
+    ("a\\", "a"),
+    ("$\\NAME", "$NAME"),
+]
+
+
+@pytest.mark.parametrize(("word", "expected"), WORDS)
+def test_a_word_becomes(word: str, expected: str) -> None:
+    assert expand(word, ENV) == expected
+
+
+BACKTICK_WORDS = [
+    ("`$NAME", "$NAME"),
+    ("c:\\$NAME", "c:\\web"),
+    ("a` b", "a b"),
+    ('"`$NAME"', "$NAME"),
+    ('"\\$NAME"', "\\web"),
+    ("${FILE%.*}", "archive.tar"),
+]
+
+
+@pytest.mark.parametrize(("word", "expected"), BACKTICK_WORDS)
+def test_a_backtick_can_be_the_escape_character(word: str, expected: str) -> None:
+    assert expand(word, ENV, "`") == expected
+
+
+FAULTS = [
+    ("${", "`}` is missing in a substitution"),
+    ("${NAME", "`}` is missing in a substitution"),
+    ("${NAME:", "`}` is missing in a substitution"),
+    ("${NAME:-x", "`}` is missing in a substitution"),
+    ("${NAME#x", "`}` is missing in a substitution"),
+    ("${NAME/a/b", "`}` is missing in a substitution"),
+    ("${NAME/a}", "`/` is missing in a substitution"),
+    ("${NAME//}", "`/` is missing in a substitution"),
+    ("${}", "a substitution has no name"),
+    ("${:-x}", "a substitution has no name"),
+    ("${{NAME}}", "a substitution has no name"),
+    ("${NAME=x}", "the modifier `=` is not supported in a substitution"),
+    ("${NAME:=x}", "the modifier `:=` is not supported in a substitution"),
+    ("${NAME:#x}", "the modifier `:#` is not supported in a substitution"),
+    ("${NAME:%x}", "the modifier `:%` is not supported in a substitution"),
+    ("${NAME:x}", "the modifier `:x` is not supported in a substitution"),
+    ("${NAME!}", "the modifier `!` is not supported in a substitution"),
+    ("${NAME^^}", "the modifier `^` is not supported in a substitution"),
+    ("${MISSING:?}", "`MISSING`: is not allowed to be unset"),
+    ("${MISSING?}", "`MISSING`: is not allowed to be unset"),
+    ("${EMPTY:?}", "`EMPTY`: is not allowed to be empty"),
+    ("${MISSING:?set $NAME}", "`MISSING`: set web"),
+    ("${EMPTY:?say something}", "`EMPTY`: say something"),
+    ("'a", "a single quote is not closed"),
+    ('"a', "a double quote is not closed"),
+    ('"a\\"', "a double quote is not closed"),
+    ("${MISSING:-'x}", "a single quote is not closed"),
+    ("${NAME#\\x}", "the pattern `\\x` in a substitution is not valid: `\\x` escapes nothing"),
+    ("${NAME/a\\b/c}", "the pattern `a\\b` in a substitution is not valid: `\\b` escapes nothing"),
+]
+
+
+@pytest.mark.parametrize(("word", "message"), FAULTS)
+def test_a_faulty_word_is_explained(word: str, message: str) -> None:
+    with pytest.raises(DockerfileError) as caught:
+        expand(word, ENV)
+    assert caught.value.message == message
+
+
+def test_substitutions_nested_beyond_reason_are_refused() -> None:
+    word = "${a:-" * 5000 + "}" * 5000
+    with pytest.raises(DockerfileError, match="nested too deep"):
+        expand(word, ENV)
+
+
+def test_a_pattern_with_many_stars_takes_no_time() -> None:
+    word = "${LONG#" + "a*" * 40 + "b}"
+    assert expand(word, {"LONG": "a" * 2000}) == "a" * 2000
+
+
+SPLIT = [
+    ("a b", ("a", "b")),
+    ("  a   b ", ("a", "b")),
+    ("$SPACED", ("two", "words")),
+    ('"$SPACED"', ("two words",)),
+    ("x$SPACED y", ("xtwo", "words", "y")),
+    ("a\\ b c", ("a b", "c")),
+    ("'a b' c", ("a b", "c")),
+    ("$MISSING", ()),
+    ("", ()),
+    ("80 $MISSING 443", ("80", "443")),
+    ("a'b c'd", ("ab cd",)),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), SPLIT)
+def test_a_text_is_cut_after_expansion(text: str, expected: tuple[str, ...]) -> None:
+    assert expand_words(text, ENV).words == expected
+
+
+def test_names_without_a_value_are_reported() -> None:
+    found = expand_words("$NAME ${NOT:-x} $SET${EMPTY}", ENV)
+    assert found.unset == {"NOT", "SET"}
+
+
+DOCUMENTS = [
+    ("plain\n", "plain\n"),
+    ("$NAME\n", "web\n"),
+    ("'$NAME'\n", "'web'\n"),
+    ('"$NAME"\n', '"web"\n'),
+    ("\\$NAME\n", "$NAME\n"),
+    ("a\\\\b\n", "a\\b\n"),
+    ("a\\nb\n", "anb\n"),
+    ("it's\n", "it's\n"),
+    ("${MISSING:-x}\n", "x\n"),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), DOCUMENTS)
+def test_a_document_keeps_its_quotes(body: str, expected: str) -> None:
+    assert expand_document(body, ENV) == expected
+
+
+SHOWN = [
+    ("RUN echo $NAME", True, "RUN echo web"),
+    ("RUN echo $MISSING", True, "RUN echo $MISSING"),
+    ("RUN echo ${MISSING}", True, "RUN echo ${MISSING}"),
+    ("RUN echo ${MISSING:-$NAME}", True, "RUN echo ${MISSING:-web}"),
+    ("RUN echo ${MISSING%.*}", True, "RUN echo ${MISSING%.*}"),
+    ("RUN echo ${MISSING/a/b}", True, "RUN echo ${MISSING/a/b}"),
+    ("RUN echo ${MISSING//a/b}", True, "RUN echo ${MISSING//a/b}"),
+    ("RUN echo ${MISSING:?x}", True, "RUN echo ${MISSING:?x}"),
+    ("RUN echo '$NAME' \"$NAME\"", True, "RUN echo '$NAME' \"web\""),
+    ("RUN echo 'open", True, "RUN echo 'open"),
+    ("RUN awk '{print $1}'", True, "RUN awk '{print $1}'"),
+    ("COPY '$NAME' \"$NAME\" /x", False, "COPY $NAME web /x"),
+    ("COPY $MISSING /x", False, "COPY  /x"),
+    ("COPY ${NAME=x} /x", False, "COPY ${NAME=x} /x"),
+]
+
+
+@pytest.mark.parametrize(("text", "keeps_quotes", "expected"), SHOWN)
+def test_an_instruction_is_shown(text: str, keeps_quotes: bool, expected: str) -> None:
+    assert expand_for_display(text, ENV, keeps_quotes=keeps_quotes) == expected

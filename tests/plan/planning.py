@@ -1,0 +1,75 @@
+"""Planning in tests: from a text to lowered stages, without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dissolver.dockerfile.parse import parse
+from dissolver.errors import DissolverError
+from dissolver.image.config import ImageConfig
+from dissolver.image.mutate import empty_image
+from dissolver.image.platform import Platform
+from dissolver.plan.graph import StageBase, StageGraph, stage_graph
+from dissolver.plan.lower import LoweredStage, lower_stage
+
+MACHINE = Platform("linux", "amd64")
+EMPTY = empty_image(MACHINE)
+
+
+def graph_of(
+    text: str,
+    *,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    platform: Platform = MACHINE,
+) -> StageGraph:
+    return stage_graph(
+        parse(text),
+        build_args=build_args or {},
+        target=target,
+        platform=platform,
+        build_platform=MACHINE,
+    )
+
+
+def lower_all(
+    graph: StageGraph,
+    *,
+    base: ImageConfig = EMPTY,
+    build_args: Mapping[str, str] | None = None,
+) -> dict[int, LoweredStage]:
+    """Lower every needed stage; ``base`` stands for all images."""
+    lowered: dict[int, LoweredStage] = {}
+    for stage in graph.needed:
+        below = lowered[stage.base.index] if isinstance(stage.base, StageBase) else None
+        lowered[stage.index] = lower_stage(
+            graph,
+            stage,
+            base if below is None else below.config,
+            build_args=build_args or {},
+            inherited_args={} if below is None else below.args,
+        )
+    return lowered
+
+
+def lower(
+    text: str,
+    *,
+    base: ImageConfig = EMPTY,
+    build_args: Mapping[str, str] | None = None,
+    target: str | None = None,
+) -> LoweredStage:
+    """Plan a Dockerfile and return its target stage; a missing FROM is added."""
+    if not text.lstrip().upper().startswith(("FROM", "ARG", "#")):
+        text = "FROM image\n" + text
+    graph = graph_of(text, target=target, build_args=build_args)
+    return lower_all(graph, base=base, build_args=build_args)[graph.target.index]
+
+
+def failure_of(work: Callable[[], object]) -> DissolverError | None:
+    """Return how ``work`` failed, if it did."""
+    try:
+        work()
+    except DissolverError as error:
+        return error
+    return None
