@@ -28,7 +28,7 @@ from dissolver.runtime.spec import BindMount
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dissolver._core.layer import Entry, View
+    from dissolver._core.layer import View
 
 SOURCES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, Gentoo
@@ -176,7 +176,7 @@ def bundle_targets(view: View) -> tuple[str, ...]:
     found: set[str] = set()
     for source in SOURCES:
         target = rootfs.resolve(view, source)
-        entry = _entry(view, target)
+        entry = rootfs.stat(view, target)
         if (entry is None and source == DEFAULT_TARGET) or (entry and entry.kind == "file"):
             found.add(target)
     return tuple(sorted(found))
@@ -186,29 +186,18 @@ def _imitate(lower: Path, view: View) -> None:
     """Give the directories below ``lower`` the modes, owners and times the image has."""
     for base, _, _ in os.walk(lower, topdown=False):
         inside = "/" + os.path.relpath(base, lower).removeprefix(".")
-        entry = _entry(view, inside)
+        entry = rootfs.stat(view, inside)
         if entry is not None and entry.kind == "directory":
             os.chown(base, entry.uid, entry.gid)
             Path(base).chmod(entry.mode)
             os.utime(base, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
-def _entry(view: View, path: str) -> Entry | None:
-    from dissolver._core import CoreError
-
-    try:
-        return view.stat(path, follow=False)
-    except CoreError:
-        return None
-
-
 def _content(view: View, path: str) -> bytes | None:
-    from dissolver._core import CoreError
-
-    try:
-        return view.read(path, limit=BUNDLE_BYTES)
-    except CoreError:
+    entry = rootfs.stat(view, path)
+    if entry is None or entry.kind != "file":
         return None
+    return view.read(path, limit=BUNDLE_BYTES)
 
 
 def _write(path: Path, data: bytes) -> None:

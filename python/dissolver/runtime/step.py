@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError, sandbox
@@ -206,7 +206,11 @@ class _Step:
             rootfs.make_stubs(extra, directories, files)
             below.append(extra)
         system = [mount.target for mount in spec.system_mounts()]
-        self.stubs = rootfs.missing_paths(self._view, [*system, *(t for t, _ in targets)])
+        places = [*system, *(target for target, _ in targets)]
+        if self._loan is not None:
+            # A step that only touched the bundle has copied the directories it is lent in.
+            places += [str(PurePosixPath(target).parent) for target in self._loan.targets]
+        self.stubs = rootfs.missing_paths(self._view, places)
         stack = rootfs.lowers(layers, *below)
         return (str(lent), *stack) if lent else stack
 
