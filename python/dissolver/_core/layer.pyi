@@ -1,0 +1,312 @@
+"""Layers: stored as tars, looked at through indexes, extracted for mounts.
+
+Diff IDs are texts such as ``sha256:<64 hex digits>``; lists of them are bottom first.
+Paths in layers may be ``str``, ``bytes`` or path-like, with a leading slash or without.
+Every method may be called from many threads; long ones let other threads run and
+hear signals. Failures are `CoreError`; beside the kinds that are named, all raise
+``io`` (with op, path and errno), ``bad-digest``, ``bad-index`` and ``unknown-version``.
+"""
+
+import builtins
+import os
+from collections.abc import Sequence
+from typing import Literal, final
+
+from dissolver._core.tree import Tree
+
+@final
+class LayerInfo:
+    """What a layer is called and how large it is."""
+
+    @property
+    def diff_id(self) -> str:
+        """SHA-256 of the uncompressed tar."""
+
+    @property
+    def tar_bytes(self) -> int:
+        """Bytes of the uncompressed tar."""
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes of all files together, hard links counted once."""
+
+    @property
+    def entry_count(self) -> int:
+        """Entries of the tar, whiteouts included."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Entry:
+    """One entry of a view; immutable."""
+
+    @property
+    def path(self) -> bytes:
+        """Relative to the root, without a leading slash; the root is empty."""
+
+    @property
+    def kind(self) -> Literal["file", "directory", "symlink", "character", "block", "fifo"]:
+        """What it is; a hard link is what it is a link to."""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits with set-uid, set-gid and sticky."""
+
+    @property
+    def uid(self) -> int:
+        """Owning user."""
+
+    @property
+    def gid(self) -> int:
+        """Owning group."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of content; 0 for everything but files."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time in nanoseconds since the epoch."""
+
+    @property
+    def link_target(self) -> bytes | None:
+        """The text of a symbolic link."""
+
+    @property
+    def hard_link(self) -> bytes | None:
+        """The first name of the same inode in the layer, for every further name."""
+
+    @property
+    def device(self) -> tuple[int, int]:
+        """Major and minor number of a device, else zeros."""
+
+    @property
+    def digest(self) -> str | None:
+        """``blake3:<hex>`` of a file's content."""
+
+    @property
+    def xattrs(self) -> builtins.list[tuple[bytes, bytes]]:
+        """Extended attributes, sorted by name."""
+
+@final
+class Layers:
+    """The layers under a store's root: ``layers/``, ``packs/`` and ``tmp/``.
+
+    For many threads and processes at once. A layer becomes visible by one rename, when
+    it is complete and verified; until then it lies in ``tmp/<pid>-<start time>-<n>/``,
+    which is removed at the end and can be swept once that process is gone. A layer that
+    exists already is never written again. `remove` must not run beside work that uses
+    the layer: hold the store's lock.
+    """
+
+    def __new__(
+        cls, root: str | bytes | os.PathLike[str], *, userxattr: bool, fsync: bool = False
+    ) -> Layers:
+        """Open the layers under ``root``, making the directories that are missing.
+
+        ``userxattr`` says that overlays are mounted in a user namespace, which reads
+        ``user.overlay.*``; it is a property of the store and must not vary. With ``fsync``
+        data reaches the disk before it gets its name.
+        """
+
+    def info(self, diff_id: str) -> LayerInfo | None:
+        """Describe a layer; ``None`` if it is not stored."""
+
+    def list(self) -> builtins.list[str]:
+        """Name all layers, sorted."""
+
+    def ingest(
+        self, source: int | str | bytes | os.PathLike[str], *, expect: str | None = None
+    ) -> LayerInfo:
+        """Store the tar that a file or a descriptor holds, from where that stands.
+
+        Uncompressed, gzip, zstd, bzip2 or xz, told apart by content; the uncompressed bytes
+        are kept as they are. Read once, with flat memory; nothing is kept of what is refused.
+
+        Raises:
+            CoreError: ``bad-tar``, ``unsafe-path`` or ``limit`` for archives that are broken
+                or hostile; ``digest-mismatch`` if ``expect`` is not the diff ID.
+        """
+
+    def view(self, diff_ids: Sequence[str]) -> View:
+        """Look at a stack of layers as one root file system; none is an empty one.
+
+        Raises:
+            CoreError: ``unknown-layer``.
+        """
+
+    def lower_directories(self, diff_ids: Sequence[str]) -> builtins.list[str]:
+        """Give the directories to stack in an overlay mount, bottom first, as absolute paths.
+
+        Extracts what was not extracted yet. There may be one more than there are layers.
+
+        Raises:
+            CoreError: ``unknown-layer``; ``unmapped-owner`` if the user namespace has too few ids.
+        """
+
+    def commit_upper(
+        self,
+        upper: str | bytes | os.PathLike[str],
+        parents: Sequence[str],
+        *,
+        ignore_stubs: Sequence[str | bytes | os.PathLike[str]] = (),
+    ) -> LayerInfo:
+        """Make a layer of an overlay's upper directory, which is gone afterwards.
+
+        Copies that changed nothing, sockets, and the mount points ``ignore_stubs`` that the
+        parents lack and that are still empty are left out. The overlay must be unmounted.
+
+        Raises:
+            CoreError: ``unknown-layer``; ``unsupported-overlay`` if it was mounted with
+                redirect_dir or metacopy; ``bad-tar`` for a name that layers reserve. ``upper``
+                is still there then.
+        """
+
+    def cat(self, diff_id: str, fd: int) -> int:
+        """Write a layer's tar to ``fd`` and return its length.
+
+        Raises:
+            CoreError: ``unknown-layer``.
+        """
+
+    def remove(self, diff_id: str) -> int:
+        """Remove a layer and return the bytes that this frees; 0 if it is not stored."""
+
+    def disk_bytes(self, diff_id: str) -> int:
+        """Tell how much disk a layer occupies: its pack, its index, what was extracted.
+
+        Raises:
+            CoreError: ``unknown-layer``.
+        """
+
+    def verify(self, diff_id: str) -> None:
+        """Read a layer and compare it with its name and its index.
+
+        Raises:
+            CoreError: ``digest-mismatch``, ``bad-index``, ``unknown-layer``.
+        """
+
+    def extract(self, diff_ids: Sequence[str], destination: str | bytes | os.PathLike[str]) -> None:
+        """Extract a whole root file system into an empty or missing directory.
+
+        Raises:
+            CoreError: ``not-empty``, ``unknown-layer``, ``unmapped-owner``.
+        """
+
+    def export_tar(self, diff_ids: Sequence[str], fd: int) -> None:
+        """Write a whole root file system to ``fd`` as one tar; the same layers, the same bytes.
+
+        Raises:
+            CoreError: ``unknown-layer``.
+        """
+
+@final
+class View:
+    """A stack of layers merged as it is looked at, whiteouts and opaque directories applied.
+
+    Immutable; stays readable when its layers are removed. Symbolic links are followed
+    inside the root: nothing leads out of it.
+    """
+
+    def stat(self, path: str | bytes | os.PathLike[str], *, follow: bool = True) -> Entry | None:
+        """Describe what is at ``path``; ``None`` if there is nothing.
+
+        ``follow`` is about the last component. The entry's path is the resolved one.
+
+        Raises:
+            CoreError: ``symlink-loop``.
+        """
+
+    def resolve(self, path: str | bytes | os.PathLike[str]) -> bytes:
+        """Follow every symbolic link and return the canonical absolute path.
+
+        What does not exist is taken as it is written.
+
+        Raises:
+            CoreError: ``symlink-loop``.
+        """
+
+    def list(self, path: str | bytes | os.PathLike[str]) -> builtins.list[bytes]:
+        """Name what is in a directory, sorted by bytes.
+
+        Raises:
+            CoreError: ``not-found``, ``not-a-directory``, ``symlink-loop``.
+        """
+
+    def read(self, path: str | bytes | os.PathLike[str], *, limit: int) -> bytes:
+        """Read a whole file of at most ``limit`` bytes.
+
+        Raises:
+            CoreError: ``not-found``, ``not-a-file``, ``too-large``, ``symlink-loop``.
+        """
+
+@final
+class CopyPlan:
+    """What a COPY will put where, known from listings alone; immutable.
+
+    Contents are read by `digest` and `write`; each is read once.
+    """
+
+    @staticmethod
+    def for_copy(
+        base: View,
+        origin: Tree | View,
+        sources: Sequence[str],
+        destination: str,
+        *,
+        owner: tuple[int, int] | None,
+        keeps_owner: bool,
+        mode: int | None,
+        new_directory_mtime: int,
+    ) -> CopyPlan:
+        """Plan a copy of ``sources``, names and patterns rooted at ``origin``, onto ``base``.
+
+        ``destination`` is absolute; with a slash at the end, or several sources, or where a
+        directory is, it means a directory. ``owner`` and ``mode`` override; without ``owner``
+        entries keep theirs if ``keeps_owner``, else they are root's. New directories get
+        ``new_directory_mtime``, nanoseconds since the epoch.
+
+        Raises:
+            CoreError: ``not-found`` (``path`` is the source), ``bad-pattern``,
+                ``not-a-directory`` or ``is-a-directory`` where kinds clash.
+        """
+
+    @staticmethod
+    def for_directory(
+        base: View, path: str, *, uid: int, gid: int, new_directory_mtime: int
+    ) -> CopyPlan:
+        """Plan to make a directory and those above it; nothing if it exists.
+
+        Raises:
+            CoreError: ``not-a-directory``.
+        """
+
+    @property
+    def entry_count(self) -> int:
+        """Entries that the layer will have."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files that are copied."""
+
+    @property
+    def bytes_hashed(self) -> int:
+        """Bytes that `digest` had to read."""
+
+    def digest(self) -> str:
+        """Digest everything that the layer will be but for modification times: ``blake3:<hex>``.
+
+        Raises:
+            CoreError: ``changed-while-read`` names the file.
+        """
+
+    def inputs(self) -> builtins.list[tuple[str, str]]:
+        """Name what `digest` covers, each with a short digest."""
+
+    def write(self, layers: Layers) -> LayerInfo:
+        """Write the layer.
+
+        Raises:
+            CoreError: ``changed-while-read`` names the file.
+        """
