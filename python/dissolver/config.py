@@ -31,9 +31,10 @@ class Settings:
     """Where things are kept and what holds unless a command says otherwise.
 
     ``root`` holds what lasts, ``run`` what a reboot may remove; both are absolute.
-    ``layers`` chooses how layers become directories (``auto`` probes). The last
-    four concern output: ``log_lines`` counts the lines of a running step's log on
-    a terminal, ``palette`` is the text of ``BUILDKIT_COLORS``.
+    ``layers`` chooses how layers become directories (``auto`` probes). The others
+    concern output: a dumb terminal cannot move its cursor, ``palette`` is the text
+    of ``BUILDKIT_COLORS``, ``log_lines`` counts the lines of a running step's
+    output on a terminal.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Settings:
     layers: str = "auto"
     progress: str = "auto"
     uses_color: bool = True
+    is_dumb_terminal: bool = False
     palette: str = ""
     log_lines: int = 6
 
@@ -97,6 +99,7 @@ def load_settings(
         layers=_choice(sources, "layers", LAYER_MODES),
         progress=_choice(sources, "progress", PROGRESS_MODES),
         uses_color=wants_color(env),
+        is_dumb_terminal=env.get("TERM") == "dumb",
         palette=env.get("BUILDKIT_COLORS", ""),
         log_lines=_log_lines(env),
     )

@@ -29,10 +29,7 @@ def test_an_error_without_a_place_is_a_line() -> None:
 def test_several_lines_are_all_shown_with_their_numbers() -> None:
     where = Where("Dockerfile", 9, 10, ("RUN echo one && \\", "    exit 7"))
     assert failure(DissolverError("it failed", where=where)) == (
-        "error: it failed\n"
-        "  Dockerfile:9\n"
-        "     9 │ RUN echo one && \\\n"
-        "    10 │     exit 7\n"
+        "error: it failed\n  Dockerfile:9\n     9 │ RUN echo one && \\\n    10 │     exit 7\n"
     )
 
 

@@ -237,9 +237,7 @@ def test_wide_characters_leave_the_timers_in_their_column() -> None:
 
 def test_a_name_with_control_characters_stays_a_line() -> None:
     script = Script().announce("[1/1] RUN a\n\x1b[2J\tb").complete(1)
-    assert Shown(60).play(script).screen.lines[1].startswith(
-        " => [1/1] RUN a\\n\\x1b[2J b"
-    )
+    assert Shown(60).play(script).screen.lines[1].startswith(" => [1/1] RUN a\\n\\x1b[2J b")
 
 
 def test_the_cursor_is_visible_whenever_nothing_is_being_written() -> None:

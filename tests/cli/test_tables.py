@@ -41,7 +41,8 @@ def test_a_cell_cannot_steer_the_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width"), [("abc", 3), ("日本", 4), ("e\u0301", 1), ("a\u200bb", 2), ("ｶﾅ", 2), ("", 0)]
+    ("text", "width"),
+    [("abc", 3), ("日本", 4), ("e\u0301", 1), ("a\u200bb", 2), ("ｶﾅ", 2), ("", 0)],
 )
 def test_cells_are_counted(text: str, width: int) -> None:
     assert cell_width(text) == width

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -14,6 +17,13 @@ from dissolver.cli import exits
 from dissolver.cli.catalog import ALIASES, COMMANDS, GROUPS, Entry
 from dissolver.cli.invocation import Invocation, OpenEngine, begin, end, open_engine
 from dissolver.cli.words import UsageSlip, build_command, shared_options, suggestion
+
+
+def _help_alone() -> None:
+    """Show the help where no command was named."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
 
 
 class LazyGroup(click.Group):
@@ -28,7 +38,9 @@ class LazyGroup(click.Group):
         aliases: dict[str, str],
         params: list[click.Parameter],
     ) -> None:
-        super().__init__(name, help=help, params=params, no_args_is_help=True)
+        super().__init__(
+            name, help=help, params=params, invoke_without_command=True, callback=_help_alone
+        )
         self._entries, self._groups, self._aliases = entries, groups, aliases
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -114,12 +126,32 @@ def _terminate(signal_number: int, _frame: FrameType | None) -> None:
     raise Terminated(signal_number)
 
 
+def _open_closed_streams() -> None:
+    """Connect streams that the caller closed to nothing.
+
+    Otherwise the next file to be opened, such as the store's database, would take
+    a closed stream's number and receive what is written to it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None, *, open_engine: OpenEngine = open_engine) -> int:
     """Carry out one command and answer the exit code; errors become text on stderr.
 
     ``open_engine`` stands in for the real engine in tests.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:

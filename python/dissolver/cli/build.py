@@ -66,6 +66,7 @@ def build(
 
     invocation = current()
     mode = _progress_mode(invocation, progress, quiet=quiet)
+    build_args = named_values(build_arg or [], caller_environment())
     text = _text_from_stdin() if file == "-" else None
     _forget(iidfile)
     display = choose_display(
@@ -84,7 +85,7 @@ def build(
             dockerfile_text=text,
             tags=tag or (),
             target=target,
-            build_args=named_values(build_arg or [], caller_environment()),
+            build_args=build_args,
             no_cache=no_cache,
             host_certificates=host_certificates,
             network=network,

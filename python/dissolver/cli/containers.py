@@ -12,7 +12,7 @@ from typer import Argument, Option
 from dissolver.cli.invocation import current
 from dissolver.cli.listing import Row, listed, read_filters
 from dissolver.cli.render.cells import ellipsis
-from dissolver.cli.render.times import age, local_time, rfc3339
+from dissolver.cli.render.times import age, local_time
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip
 from dissolver.errors import ContainerNotFound
@@ -83,16 +83,10 @@ def row(container: ContainerSummary, now_ns: int, *, shortens: bool) -> Row:
         "RunningFor": age(container.created_ns, now_ns),
         "CreatedAt": local_time(container.created_ns),
         "Status": container.status,
-        "State": state(container),
+        "State": container.state,
         "Ports": container.ports,
         "Names": container.name,
     }
-
-
-def state(container: ContainerSummary) -> str:
-    """Tell the state in one word from the words of the status."""
-    first = container.status.split()[0].lower() if container.status else ""
-    return {"up": "running"}.get(first, first)
 
 
 def matches(container: ContainerSummary, filters: dict[str, list[str]]) -> bool:
@@ -100,11 +94,21 @@ def matches(container: ContainerSummary, filters: dict[str, list[str]]) -> bool:
     tests = {
         "id": lambda value: container.id.startswith(value),
         "name": lambda value: value in container.name,
-        "status": lambda value: value == state(container),
-        "ancestor": lambda value: value in (container.image, container.image.split(":")[0]),
-        "exited": lambda value: container.status.startswith(f"Exited ({value})"),
+        "status": lambda value: value == container.state,
+        "ancestor": lambda value: is_ancestor(container, value),
+        "exited": lambda value: value == str(container.exit_code),
     }
     return all(any(tests[key](value) for value in values) for key, values in filters.items())
+
+
+def is_ancestor(container: ContainerSummary, image: str) -> bool:
+    """Tell whether a container was made from an image: its name, with a tag or not, or ID."""
+    identity = image.removeprefix("sha256:")
+    names = {container.image, container.image.rpartition(":")[0] or container.image}
+    is_id = len(identity) >= SHORT_ID and container.image_id.removeprefix("sha256:").startswith(
+        identity
+    )
+    return is_id or image in names or f"{image}:latest" in names
 
 
 def logs(
@@ -121,10 +125,10 @@ def logs(
     lines: Iterable[LogLine] = current().engine.logs(container, follow=follow)
     if tail != "all":
         lines = _last(lines, tail)
-    outputs = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+    outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     for line in lines:
         output = outputs[line.stream]
-        stamp = f"{rfc3339(line.time_ns)} ".encode() if timestamps else b""
+        stamp = f"{line.time} ".encode() if timestamps else b""
         output.write(stamp + line.data)
         if follow:
             output.flush()

@@ -29,9 +29,6 @@ def report(error: BaseException, invocation: Invocation) -> int:
 
     if isinstance(error, (click.exceptions.Exit, SystemExit)):
         return _asked_for(error)
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        sys.stdout.write(error.format_message() + "\n")
-        return 0
     if isinstance(error, BrokenPipeError):
         return _broken_pipe()
     if isinstance(error, KeyboardInterrupt):
@@ -70,7 +67,7 @@ def _traceback(error: BaseException) -> None:
 def _usage(error: click.UsageError, invocation: Invocation) -> int:
     from dissolver.cli.words import explain_slip
 
-    message, hint = explain_slip(error)
+    message, hint = explain_slip(error, invocation.command_path)
     _write(DissolverError(message, hint=hint), invocation)
     entry = invocation.entry
     return RUN_FAILED if entry is not None and entry.runs_programs else USAGE

@@ -40,6 +40,7 @@ class Invocation:
         self._settings: Settings | None = None
         self._engine: Engine | None = None
         self.entry: Entry | None = None
+        self.command_path = "dissolver"
         # Whether the display of a build has shown what the failed step wrote.
         self.has_shown_output = False
         self.is_rootless = os.geteuid() != 0

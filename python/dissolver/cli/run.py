@@ -81,6 +81,20 @@ def run(
     read_only: Annotated[
         bool, Option("--read-only", help="Make the root file system read-only")
     ] = False,
+    publish_all: Annotated[
+        bool, Option("-P", "--publish-all", help="Publish every exposed port on a free one")
+    ] = False,
+    stop_signal: Annotated[
+        str | None, Option("--stop-signal", metavar="SIGNAL", help="What `stop` sends")
+    ] = None,
+    stop_timeout: Annotated[
+        float | None,
+        Option("--stop-timeout", metavar="SECONDS", help="How long `stop` waits before it kills"),
+    ] = None,
+    security_opt: Annotated[
+        list[str] | None,
+        Option("--security-opt", metavar="OPTION", help="seccomp=unconfined, no-new-privileges"),
+    ] = None,
 ) -> int:
     """Create a container from an image and run it."""
     if interactive and tty and not detach:
@@ -103,6 +117,10 @@ def run(
         network=network if network is not None else invocation.settings.network,
         hostname=hostname,
         read_only=read_only,
+        publishes_all=publish_all,
+        stop_signal=stop_signal,
+        stop_timeout=stop_timeout,
+        security=tuple(security_opt or ()),
     )
     words = tuple(command or ())
     if detach:

@@ -58,9 +58,9 @@ def prune_builder(
 def prune_system(all_: All = False, force: Force = False) -> int:
     """Remove all that nothing uses."""
     what = "images without at least one container associated to them" if all_ else "dangling images"
+    cache = "all build cache" if all_ else "unused build cache"
     warning = (
-        "WARNING! This will remove:\n"
-        f"  - all stopped containers\n  - all {what}\n  - the whole build cache\n"
+        f"WARNING! This will remove:\n  - all stopped containers\n  - all {what}\n  - {cache}\n"
     )
     if not (force or _agreed(warning)):
         return 1

@@ -73,6 +73,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words of the command."""
+        current().command_path = ctx.command_path
         return super().parse_args(ctx, list(self._plain_words(args)))
 
     def _plain_words(self, args: Sequence[str]) -> list[str]:
@@ -155,9 +156,9 @@ def suggestion(word: str, known: Sequence[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else ""
 
 
-def explain_slip(error: click.UsageError) -> tuple[str, str]:
-    """Word a slip: what is wrong, and what to try."""
-    path = error.ctx.command_path if error.ctx is not None else "dissolver"
+def explain_slip(error: click.UsageError, path: str) -> tuple[str, str]:
+    """Word a slip of the command ``path``: what is wrong, and what to try."""
+    path = error.ctx.command_path if error.ctx is not None else path
     see = f"see `{path} --help`"
     if isinstance(error, UsageSlip):
         return error.message, error.hint or see

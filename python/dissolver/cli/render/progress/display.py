@@ -73,7 +73,8 @@ def choose_display(
         from dissolver.cli.render.progress.rawjson import RawJsonDisplay
 
         return RawJsonDisplay(write, epoch_clock())
-    if mode == "plain" or not is_terminal:
+    is_drawn = mode == "tty" or (is_terminal and not settings.is_dumb_terminal)
+    if mode == "plain" or not is_drawn:
         from dissolver.cli.render.progress.plain import PlainDisplay
 
         return PlainDisplay(write, builder=builder, debug=debug)

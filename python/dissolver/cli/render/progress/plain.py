@@ -35,8 +35,9 @@ class PlainDisplay:
         self.trace = Trace()
         self._write = write
         self._debug = debug
-        self._text = f"#0 building with {builder}\n" if builder else ""
-        self._wrote_any = bool(builder)
+        # Told with the first step: a build that never starts has only its error to tell.
+        self._gap = f"#0 building with {builder}\n\n" if builder else ""
+        self._text = ""
         self._current: TracedVertex | None = None
         self._current_since = 0.0
         # Vertices with news, by id, and since when they have had them.
@@ -93,10 +94,8 @@ class PlainDisplay:
         if traced is not self._current:
             if self._current is not None:
                 self._text += f"#{self._current.vertex.id} ...\n"
-            self._text += ("\n" if self._wrote_any else "") + (
-                f"{number} {printable(traced.vertex.name)}\n"
-            )
-            self._wrote_any = True
+            self._text += f"{self._gap}{number} {printable(traced.vertex.name)}\n"
+            self._gap = "\n"
             self._current, self._current_since = traced, now
         self._text += "".join(f"{number} {line}\n" for line in self._lines(traced, now))
         if traced.vertex.completed is not None:

@@ -21,6 +21,8 @@ _PREFIX = " => "
 # Below this a name says nothing any more.
 _MINIMUM_NAME = 12
 _TAIL_MARGIN = 10
+# The header, and the line that the cursor waits on.
+_SPARE_ROWS = 2
 
 
 @dataclass
@@ -137,16 +139,13 @@ class TerminalPicture:
             for job in running
             if job.traced is not None and job.traced.tail.byte_count
         ]
-        rows = max(1, min(self.log_lines, height - 2))
-        free = height - 2 - len(running)
+        free = height - _SPARE_ROWS - len(running)
         used = 0
         for job, traced in with_output:
-            if free <= rows + 3:
-                break
-            job.tail_lines = rows
-            used += len(traced.tail.lines(width - _TAIL_MARGIN, rows))
-            free -= rows + 3
-        return _keep_running(jobs, height - 2 - used)
+            # Two rows are left for what was done before.
+            job.tail_lines = max(0, min(self.log_lines, free - used - 2))
+            used += len(traced.tail.lines(width - _TAIL_MARGIN, job.tail_lines))
+        return _keep_running(jobs, height - _SPARE_ROWS - used)
 
 
 def _keep_running(jobs: list[_Job], limit: int) -> list[_Job]:

@@ -1,0 +1,487 @@
+"""Tables, JSON and templates of what there is, cell for cell."""
+
+from __future__ import annotations
+
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dissolver.cli import containers, images
+from dissolver.cli.render.times import SECOND_NS
+from dissolver.engine.results import HistoryRow, Info, Pruned
+from dissolver.errors import ContainerNotFound, ImageNotFound
+from dissolver.image.config import Image, ImageConfig, RunConfig
+from dissolver.image.reference import parse_reference
+from dissolver.runtime.container import ContainerSummary, LogLine
+from dissolver.store.fsck import Finding
+from dissolver.store.images import ListedImage
+from dissolver.store.usage import Usage
+
+NOW = 1_700_000_000 * SECOND_NS
+MINUTE = 60 * SECOND_NS
+
+
+@pytest.fixture(autouse=True)
+def _standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: NOW)
+
+
+def image(letter: str, *names: str, minutes: int | None, size: int, **labels: str) -> ListedImage:
+    created = None if minutes is None else NOW - minutes * MINUTE
+    config = ImageConfig(
+        architecture="amd64", os="linux", created=created, config=RunConfig(labels=labels)
+    )
+    references = tuple(parse_reference(name) for name in names)
+    return ListedImage(Image("sha256:" + letter * 64, config, size), references)
+
+
+IMAGES = [
+    image("a", minutes=3, size=1_100_000_000),
+    image("b", "goals:2", "goals:latest", minutes=29, size=1_100_000_000, stage="test"),
+    image("c", "node", minutes=180, size=1_090_000_000),
+    image("d", "ghcr.io/someone/tool:v1", minutes=None, size=7_800_000),
+]
+
+
+# images -------------------------------------------------------------------------
+
+
+def test_images_are_listed_as_people_know_it(line: Any) -> None:
+    line.engine.answers["images"] = IMAGES
+    assert (
+        line("images").out
+        == """\
+REPOSITORY             TAG       IMAGE ID       CREATED          SIZE
+<none>                 <none>    aaaaaaaaaaaa   3 minutes ago    1.1GB
+goals                  2         bbbbbbbbbbbb   29 minutes ago   1.1GB
+goals                  latest    bbbbbbbbbbbb   29 minutes ago   1.1GB
+node                   latest    cccccccccccc   3 hours ago      1.09GB
+ghcr.io/someone/tool   v1        dddddddddddd   N/A              7.8MB
+"""
+    )
+
+
+def test_an_empty_store_lists_a_header(line: Any) -> None:
+    line.engine.answers["images"] = []
+    assert line("images", "-a").out == ("REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n")
+
+
+def test_ids_alone_are_told_once_each(line: Any) -> None:
+    line.engine.answers["images"] = IMAGES
+    assert line("images", "-q").out == "".join(letter * 12 + "\n" for letter in "abcd")
+    full = line("images", "-aq", "--no-trunc").out
+    assert full.splitlines()[0] == "sha256:" + "a" * 64
+
+
+def test_digests_have_a_column_when_asked_for(line: Any) -> None:
+    digest = "sha256:" + "e" * 64
+    line.engine.answers["images"] = [image("a", f"node@{digest}", minutes=3, size=5)]
+    assert line("images", "--digests").out.splitlines() == [
+        f"REPOSITORY   TAG       {'DIGEST':<74}IMAGE ID       CREATED         SIZE",
+        f"node         <none>    {digest}   aaaaaaaaaaaa   3 minutes ago   5B",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (["goals"], "bb"),
+        (["goals:2"], "b"),
+        (["docker.io/library/goals"], "bb"),
+        (["go*"], "bb"),
+        (["-f", "dangling=true"], "a"),
+        (["-f", "dangling=false"], "bbcd"),
+        (["-f", "reference=*:latest"], "bc"),
+        (["-f", "label=stage"], "bb"),
+        (["-f", "label=stage=prod"], ""),
+        (["nothing"], ""),
+    ],
+)
+def test_images_can_be_chosen(line: Any, words: list[str], ids: str) -> None:
+    line.engine.answers["images"] = IMAGES
+    rows = line("images", *words, "--format", "{{.ID}}").out.split()
+    assert rows == [letter * 12 for letter in ids]
+
+
+def test_images_through_templates_and_as_json(line: Any) -> None:
+    line.engine.answers["images"] = IMAGES[1:2]
+    assert line("images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}").out == (
+        "goals:2 1.1GB\ngoals:latest 1.1GB\n"
+    )
+    assert line("images", "--format", "table {{.Tag}}\\t{{.ID}}").out == (
+        "TAG       IMAGE ID\n2         bbbbbbbbbbbb\nlatest    bbbbbbbbbbbb\n"
+    )
+    first = json.loads(line("images", "--format", "json").out.splitlines()[0])
+    assert first["Repository"] == "goals"
+    assert first["CreatedSince"] == "29 minutes ago"
+    assert set(first) == set(images.TITLES)
+
+
+def test_a_slip_into_the_other_form_gets_a_hint(line: Any) -> None:
+    line.engine.answers["images"] = IMAGES
+    assert line("images", "ls").err == "hint: did you mean `dissolver image ls`?\n"
+
+
+# ps -------------------------------------------------------------------------------
+
+
+def container(letter: str, name: str, **changes: Any) -> ContainerSummary:
+    values: dict[str, Any] = {
+        "id": letter * 64,
+        "name": name,
+        "image": "node",
+        "image_id": "sha256:" + "c" * 64,
+        "command": "docker-entrypoint.sh node server.js",
+        "created_ns": NOW - 5 * MINUTE,
+        "status": "Up 5 minutes",
+        "ports": "",
+        "state": "running",
+        "exit_code": None,
+    }
+    return ContainerSummary(**{**values, **changes})
+
+
+CONTAINERS = [
+    container("1", "web", ports="0.0.0.0:3000->80/tcp, [::]:3000->80/tcp"),
+    container(
+        "2",
+        "eager_turing",
+        image="goals:2",
+        image_id="sha256:" + "b" * 64,
+        command="sh",
+        status="Exited (3) 2 minutes ago",
+        state="exited",
+        exit_code=3,
+    ),
+]
+
+
+def test_containers_are_listed_as_people_know_it(line: Any) -> None:
+    line.engine.answers["containers"] = CONTAINERS
+    assert line("ps", "-a").out == (
+        "CONTAINER ID   IMAGE     COMMAND                CREATED         STATUS"
+        "                     PORTS                                     NAMES\n"
+        '111111111111   node      "docker-entrypoint.…   5 minutes ago   Up 5 minutes'
+        "               0.0.0.0:3000->80/tcp, [::]:3000->80/tcp   web\n"
+        '222222222222   goals:2   "sh"                   5 minutes ago   Exited (3) 2 minutes ago'
+        "                                             eager_turing\n"
+    )
+    assert line.engine.calls[-1] == ("containers", (), {"all_": True})
+
+
+def test_only_running_containers_are_asked_for_by_default(line: Any) -> None:
+    line.engine.answers["containers"] = []
+    assert line("ps").out == (
+        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
+    )
+    assert line.engine.calls == [("containers", (), {"all_": False})]
+
+
+@pytest.mark.parametrize(
+    "words", [["-n", "1"], ["-l"], ["-f", "exited=3"], ["-f", "status=exited"]]
+)
+def test_what_may_not_run_is_looked_for_among_all(line: Any, words: list[str]) -> None:
+    line.engine.answers["containers"] = CONTAINERS
+    assert len(line("ps", "-q", *words).out.splitlines()) == 1
+    assert line.engine.calls == [("containers", (), {"all_": True})]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["-f", "name=we"], ["web"]),
+        (["-f", "name=we", "-f", "name=turing"], ["web", "eager_turing"]),
+        (["-f", "name=we", "-f", "status=exited"], []),
+        (["-f", "id=2222"], ["eager_turing"]),
+        (["-f", "ancestor=node"], ["web"]),
+        (["-f", "ancestor=goals"], ["eager_turing"]),
+        (["-f", "ancestor=" + "b" * 12], ["eager_turing"]),
+        (["-f", "status=running"], ["web"]),
+        (["-f", "exited=0"], []),
+    ],
+)
+def test_containers_can_be_chosen(line: Any, words: list[str], names: list[str]) -> None:
+    line.engine.answers["containers"] = CONTAINERS
+    assert line("ps", "-a", *words, "--format", "{{.Names}}").out.split() == names
+
+
+def test_nothing_is_shortened_when_told_so(line: Any) -> None:
+    line.engine.answers["containers"] = CONTAINERS[:1]
+    assert line("ps", "--no-trunc", "--format", "{{.ID}} {{.Command}}").out == (
+        "1" * 64 + ' "docker-entrypoint.sh node server.js"\n'
+    )
+    assert line("ps", "-q").out == "1" * 12 + "\n"
+    assert line("ps", "-q", "--no-trunc").out == "1" * 64 + "\n"
+
+
+def test_containers_as_json(line: Any) -> None:
+    line.engine.answers["containers"] = CONTAINERS[1:]
+    row = json.loads(line("ps", "-a", "--format", "json").out)
+    assert (row["State"], row["Names"], row["RunningFor"]) == (
+        "exited",
+        "eager_turing",
+        "5 minutes ago",
+    )
+    assert set(row) == set(containers.TITLES)
+
+
+# logs -----------------------------------------------------------------------------
+
+
+LOG = [
+    LogLine("stdout", b"one\n", "2026-01-01T00:00:01.5Z", 1),
+    LogLine("stderr", b"oops\n", "2026-01-01T00:00:02.5Z", 2),
+    LogLine("stdout", b"last", "2026-01-01T00:00:03.5Z", 3),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "err"),
+    [
+        ([], "one\nlast", "oops\n"),
+        (["-n", "1"], "last", ""),
+        (["--tail=2"], "last", "oops\n"),
+        (["--tail", "all"], "one\nlast", "oops\n"),
+        (
+            ["-t"],
+            "2026-01-01T00:00:01.5Z one\n2026-01-01T00:00:03.5Z last",
+            "2026-01-01T00:00:02.5Z oops\n",
+        ),
+    ],
+)
+def test_logs_keep_the_streams_apart(line: Any, words: list[str], out: str, err: str) -> None:
+    line.engine.answers["logs"] = iter(LOG)
+    done = line("logs", *words, "web")
+    assert (done.code, done.out, done.err) == (0, out, err)
+    assert line.asked("logs") == (("web",), {"follow": False})
+
+
+def test_logs_can_be_followed(line: Any) -> None:
+    line.engine.answers["logs"] = iter(LOG)
+    assert line("logs", "-f", "web").out == "one\nlast"
+    assert line.asked("logs")[1] == {"follow": True}
+
+
+# history ---------------------------------------------------------------------------
+
+
+HISTORY = [
+    HistoryRow("sha256:" + "a" * 64, NOW - MINUTE, 'CMD ["node" "server.js"]', 0, "buildkit"),
+    HistoryRow(None, NOW - MINUTE, "RUN /bin/sh -c npm install --no-audit --no-fund # b", 1140, ""),
+    HistoryRow(None, None, "import", 7_800_000, "Imported from -"),
+]
+
+
+def test_history_is_listed_as_people_know_it(line: Any) -> None:
+    line.engine.answers["history"] = HISTORY
+    assert line("history", "app").out == (
+        "IMAGE          CREATED              CREATED BY                                      SIZE"
+        "      COMMENT\n"
+        'aaaaaaaaaaaa   About a minute ago   CMD ["node" "server.js"]                        0B'
+        "        buildkit\n"
+        "<missing>      About a minute ago   RUN /bin/sh -c npm install --no-audit --no-f…   1.14kB"
+        "    \n"
+        "<missing>      N/A                  import                                          7.8MB"
+        "     Imported from -\n"
+    )
+
+
+def test_history_can_be_exact(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.engine.answers["history"] = HISTORY[1:2]
+    assert line("history", "--human=false", "--no-trunc", "app").out == (
+        "IMAGE       CREATED AT             CREATED BY"
+        "                                            SIZE      COMMENT\n"
+        "<missing>   2023-11-14T22:12:20Z   RUN /bin/sh -c npm install --no-audit --no-fund # b"
+        "   1140      \n"
+    )
+    assert line("history", "-q", "app").out == "<missing>\n"
+
+
+# inspect ----------------------------------------------------------------------------
+
+
+def looked_up(known: dict[str, dict[str, Any]], error: type[Exception]) -> Any:
+    def look(name: str) -> dict[str, Any]:
+        if name in known:
+            return known[name]
+        raise error(f"nothing answers to `{name}`")
+
+    return look
+
+
+@pytest.fixture
+def inspected(line: Any) -> Any:
+    line.engine.answers |= {
+        "inspect_container": looked_up(
+            {"web": {"Id": "1", "State": {"Status": "running"}}}, ContainerNotFound
+        ),
+        "inspect_image": looked_up({"node": {"Id": "sha256:c", "Size": 5}}, ImageNotFound),
+    }
+    return line
+
+
+def test_inspect_shows_json_as_people_know_it(inspected: Any) -> None:
+    done = inspected("image", "inspect", "node")
+    assert done.out == '[\n    {\n        "Id": "sha256:c",\n        "Size": 5\n    }\n]\n'
+
+
+def test_inspect_finds_containers_and_images(inspected: Any) -> None:
+    done = inspected("inspect", "web", "node", "-f", "{{.Id}}")
+    assert (done.code, done.out) == (0, "1\nsha256:c\n")
+    assert inspected("inspect", "-f", "{{.State.Status}}", "web").out == "running\n"
+
+
+def test_inspect_shows_what_it_found_and_tells_what_it_did_not(inspected: Any) -> None:
+    done = inspected("inspect", "nobody", "web", "--format", "json")
+    assert done.code == 1
+    assert json.loads(done.out) == [{"Id": "1", "State": {"Status": "running"}}]
+    assert done.err == (
+        "error: no container or image answers to `nobody`\n"
+        "hint: see `dissolver ps -a` and `dissolver images`\n"
+    )
+
+
+def test_inspect_can_look_for_one_kind(inspected: Any) -> None:
+    assert inspected("inspect", "--type", "image", "web").code == 1
+    assert inspected("container", "inspect", "web").code == 0
+    assert inspected("inspect", "node", "-f", "{{.Nope}}").err.startswith(
+        "error: the format asks for `.Nope`, which is not there\nhint: the fields are `.Id`, `.S"
+    )
+
+
+# Tidying up ---------------------------------------------------------------------------
+
+
+PRUNED = Pruned(
+    containers=("1" * 64,),
+    untagged=("goals:2",),
+    images=("sha256:" + "a" * 64,),
+    records=3,
+    reclaimed_bytes=12_345_678,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "named"),
+    [
+        (["image", "prune"], "prune_images", {"all_": False}),
+        (["image", "prune", "-a"], "prune_images", {"all_": True}),
+        (["container", "prune"], "prune_containers", {}),
+        (["builder", "prune"], "prune_builder", {}),
+        (["system", "prune", "-a"], "prune_system", {"all_": True}),
+    ],
+)
+def test_a_prune_asks_first(
+    line: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    method: str,
+    named: dict[str, Any],
+) -> None:
+    line.engine.answers[method] = PRUNED
+    for answer, calls in (("n\n", 0), ("\n", 0), ("nyes\n", 0), ("y\n", 1), (" YES \n", 2)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        done = line(*words)
+        assert done.out.startswith("WARNING! This will remove")
+        assert "Are you sure you want to continue? [y/N] " in done.out
+        assert len(line.engine.calls) == calls
+    assert line.engine.calls[0] == (method, (), named)
+
+
+def test_a_prune_by_force_does_not_ask(line: Any) -> None:
+    line.engine.answers["prune_system"] = PRUNED
+    assert line("system", "prune", "-f").out == (
+        f"Deleted Containers:\n{'1' * 64}\n\n"
+        f"Deleted Images:\nuntagged: goals:2\ndeleted: sha256:{'a' * 64}\n\n"
+        "Deleted build cache records: 3\n\n"
+        "Total reclaimed space: 12.3MB\n"
+    )
+
+
+def test_a_prune_that_found_nothing_says_so(line: Any) -> None:
+    line.engine.answers["prune_images"] = Pruned()
+    assert line("image", "prune", "-f").out == "Total reclaimed space: 0B\n"
+
+
+def test_the_question_of_image_prune_is_dockers(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert line("image", "prune").out == (
+        "WARNING! This will remove all dangling images.\nAre you sure you want to continue? [y/N] "
+    )
+
+
+def test_a_prune_that_nobody_answers_removes_nothing(
+    line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    done = line("image", "prune")
+    assert (done.code, line.engine.calls) == (1, [])
+    assert done.err == (
+        "error: nobody answered, so nothing was removed\nhint: use `-f` to go on without asking\n"
+    )
+
+
+def test_disk_usage_is_a_table(line: Any) -> None:
+    line.engine.answers["disk_usage"] = [
+        Usage("Images", 5, 1, 2_000_000_000, 500_000_000),
+        Usage("Build Cache", 12, 0, 0, 0),
+    ]
+    assert line("system", "df").out == (
+        "TYPE          TOTAL     ACTIVE    SIZE      RECLAIMABLE\n"
+        "Images        5         1         2GB       500MB (25%)\n"
+        "Build Cache   12        0         0B        0B\n"
+    )
+    assert line("builder", "du").out.splitlines()[1].startswith("Build Cache")
+
+
+# The machinery --------------------------------------------------------------------------
+
+
+def test_info_tells_what_works_here(line: Any) -> None:
+    line.engine.answers["info"] = Info(
+        "0.1.0", "/root", "/run", False, "6.18", "amd64", 4, 2, 1, {"overlay": "", "erofs": "old"}
+    )
+    assert line("info").out == (
+        "Version: 0.1.0\nRoot: /root\nRun: /run\nRootless: no\nKernel: 6.18\n"
+        "Architecture: amd64\nImages: 4\nContainers: 2 (1 running)\n"
+        "Features:\n  erofs: no, old\n  overlay: yes\n"
+    )
+    assert line("info", "-f", "{{.Images}} {{.Rootless}}").out == "4 false\n"
+    assert json.loads(line("system", "info", "--format", "json").out)["Kernel"] == "6.18"
+
+
+def test_the_version_is_told(line: Any) -> None:
+    from dissolver import _core
+
+    assert line("--version").out == f"dissolver {_core.version}\n"
+    assert line("version", "-f", "{{.Version}}").out == f"{_core.version}\n"
+    assert line("version").out.startswith(f"dissolver\n Version:  {_core.version}\n")
+
+
+@pytest.mark.parametrize(
+    ("findings", "code", "out"),
+    [
+        ([], 0, "everything is as it must be\n"),
+        ([Finding("leftover", "layer `x`", "nothing needs it")], 0, "leftover: layer `x`: noth"),
+        ([Finding("damaged", "layer `x`", "its digest differs")], 1, "damaged: layer `x`: its d"),
+    ],
+)
+def test_a_check_fails_only_for_what_harms(
+    line: Any, findings: list[Finding], code: int, out: str
+) -> None:
+    line.engine.answers["check"] = findings
+    done = line("system", "check")
+    assert done.code == code
+    assert done.out.startswith(out)
+
+
+def test_a_layer_goes_to_standard_output(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = SimpleNamespace(isatty=lambda: False, fileno=lambda: 1, flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", stdout)
+    assert line("layer", "cat", "sha256:84d1").code == 0
+    assert line.asked("layer_cat")[0] == ("sha256:84d1", 1)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True, flush=lambda: None))
+    assert line("layer", "cat", "x").err.startswith("error: a tar does not belong on a terminal\n")

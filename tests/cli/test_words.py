@@ -1,0 +1,470 @@
+"""Words become calls: every flag arrives where it belongs, and slips are told."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.builds import story
+from dissolver.cli.catalog import COMMANDS, GROUPS
+from dissolver.errors import ContainerNotFound, ImageNotFound, InUse
+from dissolver.runtime.container import RunOptions
+
+IMAGE = SimpleNamespace(id="sha256:" + "a" * 64)
+BUILT = SimpleNamespace(image=IMAGE)
+
+
+# build ------------------------------------------------------------------------
+
+
+def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_OUTSIDE", "yes")
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    line.engine.answers["build"] = BUILT
+    done = line(
+        *("build", "-t", "a:1", "--tag", "b", "-f", "sub/Dockerfile", "--target", "final"),
+        *("--build-arg", "A=1=2", "--build-arg", "FROM_OUTSIDE", "--build-arg", "NOT_THERE"),
+        *("--no-cache", "--network", "none", "--host-certificates", "context"),
+    )
+    arguments, named = line.asked("build")
+    assert done.code == 0
+    assert arguments == ("context",)
+    assert named.pop("on_event")
+    assert named == {
+        "dockerfile": "sub/Dockerfile",
+        "dockerfile_text": None,
+        "tags": ["a:1", "b"],
+        "target": "final",
+        "build_args": {"A": "1=2", "FROM_OUTSIDE": "yes"},
+        "no_cache": True,
+        "host_certificates": True,
+        "network": "none",
+    }
+
+
+def test_build_leaves_what_was_not_said_to_the_engine(line: Any) -> None:
+    line.engine.answers["build"] = BUILT
+    line("build", ".")
+    named = line.asked("build")[1]
+    assert named["host_certificates"] is None
+    assert named["dockerfile"] is None
+    assert named["tags"] == ()
+
+
+def test_build_reads_a_dockerfile_from_standard_input(
+    line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"FROM scratch\n"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    line.engine.answers["build"] = BUILT
+    line("build", "-f", "-", ".")
+    assert line.asked("build")[1]["dockerfile_text"] == "FROM scratch\n"
+
+
+def test_a_quiet_build_prints_the_id_and_nothing_else(line: Any) -> None:
+    line.engine.answers["build"] = BUILT
+    for words in (("-q",), ("--progress", "quiet"), ("--progress=quiet",)):
+        done = line("build", *words, ".")
+        assert (done.code, done.out, done.err) == (0, IMAGE.id + "\n", "")
+
+
+def test_a_build_tells_its_progress_on_standard_error(line: Any) -> None:
+    def build(*_: object, on_event: Any, **__: object) -> Any:
+        for _at, event in story().events:
+            on_event(event)
+        return BUILT
+
+    line.engine.answers["build"] = build
+    done = line("build", ".")
+    assert done.out == ""
+    assert done.err.startswith("#0 building with dissolver:root")
+    assert "#8 [4/5] RUN npm install\n#8 CACHED\n" in done.err
+
+
+def test_the_id_is_written_to_a_file(line: Any, tmp_path: Path) -> None:
+    line.engine.answers["build"] = BUILT
+    line("build", "--iidfile", tmp_path / "id", ".")
+    assert (tmp_path / "id").read_text() == IMAGE.id
+
+
+def test_a_failed_build_leaves_no_older_id(line: Any, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("older")
+    line.engine.answers["build"] = ImageNotFound("no image")
+    assert line("build", "--iidfile", tmp_path / "id", ".").code == 1
+    assert not (tmp_path / "id").exists()
+
+
+@pytest.mark.parametrize("variable", ["DISSOLVER_PROGRESS", "BUILDKIT_PROGRESS"])
+def test_the_environment_chooses_the_progress(
+    line: Any, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "quiet")
+    line.engine.answers["build"] = BUILT
+    assert line("build", ".").out == IMAGE.id + "\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["--progress", "loud"], "unknown progress mode `loud`", "use one of `auto`"),
+        (["--build-arg", "=x"], "`=x` has no name before the `=`", "see `dissolver build --help`"),
+    ],
+)
+def test_build_refuses_words_that_mean_nothing(
+    line: Any, words: list[str], message: str, hint: str
+) -> None:
+    done = line("build", *words, ".")
+    assert done.code == 2
+    assert done.err.startswith(f"error: {message}\nhint: {hint}")
+
+
+def test_progress_on_a_terminal_needs_one(line: Any) -> None:
+    done = line("build", "--progress=tty", ".")
+    assert done.code == 1
+    assert done.err == (
+        "error: `--progress tty` needs a terminal on standard error\n"
+        "hint: use `--progress plain`, or `auto`, which looks for itself\n"
+    )
+
+
+# run and exec -----------------------------------------------------------------
+
+
+def test_run_passes_every_word_on(
+    line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTSIDE", "in")
+    (tmp_path / "env").write_text("# remark\nFILE=1 # kept\n\nB=file\nOUTSIDE\n")
+    line.engine.answers["run"] = SimpleNamespace(container="c" * 64)
+    done = line(
+        *("run", "-d", "--rm", "--name", "web", "-p", "3000:80", "-p", "81", "-e", "A=1=2"),
+        *("-e", "B=word", "--env-file", tmp_path / "env", "-v", "/src:/dst:ro", "-w", "/app"),
+        *("-u", "node", "--entrypoint", "", "--network", "host", "-h", "inside", "--read-only"),
+        *("-P", "--stop-signal", "INT", "--stop-timeout", "3", "--security-opt", "x=y"),
+        *("node:20", "node", "-e", "1 + 1", "--rm"),
+    )
+    assert (done.code, done.out) == (0, "c" * 64 + "\n")
+    arguments, _ = line.asked("run")
+    assert arguments[:2] == ("node:20", ("node", "-e", "1 + 1", "--rm"))
+    assert arguments[2] == RunOptions(
+        detach=True,
+        remove=True,
+        name="web",
+        ports=("3000:80", "81"),
+        env=("FILE=1 # kept", "B=word", "OUTSIDE=in", "A=1=2"),
+        volumes=("/src:/dst:ro",),
+        workdir="/app",
+        user="node",
+        entrypoint="",
+        network="host",
+        hostname="inside",
+        read_only=True,
+        publishes_all=True,
+        stop_signal="INT",
+        stop_timeout=3.0,
+        security=("x=y",),
+    )
+
+
+def test_run_connects_the_streams_and_answers_the_code(line: Any) -> None:
+    line.engine.answers |= {"create": "c" * 64, "attach": 42}
+    done = line("run", "-i", "node", "cat")
+    assert done.code == 42
+    assert line.asked("create")[0][0:2] == ("node", ("cat",))
+    assert line.asked("start") == (("c" * 64,), {"waits_for_attach": True})
+    assert line.asked("attach") == (("c" * 64,), {"stdin": 0, "stdout": 1, "stderr": 2})
+
+
+def test_run_without_interactive_leaves_standard_input_alone(line: Any) -> None:
+    line.engine.answers |= {"create": "c", "attach": 0}
+    line("run", "node")
+    assert line.asked("attach")[1]["stdin"] is None
+
+
+def test_a_container_that_cannot_start_is_removed_if_it_was_to_be(line: Any) -> None:
+    line.engine.answers |= {"create": "c", "start": InUse("port in use")}
+    assert line("run", "--rm", "node").code == 125
+    assert line.asked("remove_container") == (("c",), {"force": True})
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["-itd"], {"interactive": True, "terminal": True, "detach": True}),
+        (["-d", "--rm=true"], {"detach": True, "remove": True}),
+        (["-d", "--rm=false"], {"detach": True, "remove": False}),
+        (["-d=true", "-p=80:80"], {"detach": True, "ports": ("80:80",)}),
+        (["-dp", "80:80"], {"detach": True, "ports": ("80:80",)}),
+        (["-dp80:80"], {"detach": True, "ports": ("80:80",)}),
+        (["-d", "--env=A=b"], {"detach": True, "env": ("A=b",)}),
+        (["-d", "-e=A=b"], {"detach": True, "env": ("A=b",)}),
+        (["-dp", "80:80", "--rm=1"], {"detach": True, "remove": True, "ports": ("80:80",)}),
+    ],
+)
+def test_flags_may_be_written_as_docker_users_do(
+    line: Any, words: list[str], options: dict[str, Any]
+) -> None:
+    line.engine.answers["run"] = SimpleNamespace(container="c")
+    assert line("run", *words, "node").code == 0
+    assert line.asked("run")[0][2] == RunOptions(**options)
+
+
+def test_words_after_the_image_belong_to_the_program(line: Any) -> None:
+    line.engine.answers |= {"create": "c", "attach": 0}
+    line("run", "node", "--help", "-d", "--rm=false", "--", "-x")
+    assert line.asked("create")[0][1] == ("--help", "-d", "--rm=false", "--", "-x")
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "-it", "node"], ["exec", "-it", "web", "sh"], ["run", "-i", "-t", "node"]]
+)
+def test_a_terminal_cannot_be_made_of_a_pipe(
+    line: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    done = line(*words)
+    assert done.code == 1
+    assert done.err == (
+        "error: the input device is not a TTY\n"
+        "hint: leave out `-t`, or type the command in a terminal\n"
+    )
+    assert line.engine.calls == []
+
+
+def test_exec_passes_every_word_on(line: Any) -> None:
+    line.engine.answers["exec"] = SimpleNamespace(exit_code=3)
+    done = line("exec", "-i", "-e", "A=b", "-w", "/x", "-u", "node", "web", "sh", "-c", "exit 3")
+    assert done.code == 3
+    assert line.asked("exec") == (
+        ("web", ["sh", "-c", "exit 3"]),
+        {
+            "environment": ["A=b"],
+            "working_directory": "/x",
+            "user": "node",
+            "interactive": True,
+            "terminal": False,
+            "detach": False,
+            "stdin": 0,
+            "stdout": 1,
+            "stderr": 2,
+        },
+    )
+
+
+def test_a_detached_exec_is_connected_to_nothing(line: Any) -> None:
+    line.engine.answers["exec"] = SimpleNamespace(exit_code=0)
+    line("exec", "-d", "web", "sleep", "9")
+    named = line.asked("exec")[1]
+    assert [named[key] for key in ("detach", "stdin", "stdout", "stderr")] == [True] + [None] * 3
+
+
+# Several names ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "named"),
+    [
+        (["stop", "-t", "1.5"], "stop", {"timeout": 1.5}),
+        (["stop", "--time", "2"], "stop", {"timeout": 2.0}),
+        (["container", "stop"], "stop", {"timeout": None}),
+        (["rm", "-f"], "remove_container", {"force": True}),
+        (["container", "rm"], "remove_container", {"force": False}),
+    ],
+)
+def test_each_name_is_tried_whatever_became_of_the_others(
+    line: Any, words: list[str], method: str, named: dict[str, Any]
+) -> None:
+    def answer(name: str, **_: object) -> None:
+        if name == "two":
+            raise InUse("`two` is in use")
+
+    line.engine.answers[method] = answer
+    done = line(*words, "one", "two", "three")
+    assert (done.code, done.out, done.err) == (1, "one\nthree\n", "error: `two` is in use\n")
+    assert [call[1:] for call in line.engine.calls] == [
+        ((name,), named) for name in ("one", "two", "three")
+    ]
+
+
+def test_rm_by_force_does_not_mind_what_is_gone(line: Any) -> None:
+    line.engine.answers["remove_container"] = ContainerNotFound("no container `web`")
+    assert line("rm", "-f", "web").code == 0
+    done = line("rm", "web")
+    assert (done.code, done.err) == (1, "error: no container `web`\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "signal"), [([], "KILL"), (["-s", "HUP"], "HUP"), (["--signal=9"], "9")]
+)
+def test_kill_names_its_signal(line: Any, words: list[str], signal: str) -> None:
+    assert line("kill", *words, "web").out == "web\n"
+    assert line.asked("kill")[0] == ("web", signal)
+
+
+def test_rmi_tells_what_it_took_away(line: Any) -> None:
+    line.engine.answers["remove_image"] = SimpleNamespace(
+        untagged=("goals:v1", "goals:latest"), deleted=("sha256:" + "a" * 64,)
+    )
+    done = line("image", "rm", "-f", "goals:v1")
+    assert done.out == (f"Untagged: goals:v1\nUntagged: goals:latest\nDeleted: sha256:{'a' * 64}\n")
+    assert line.asked("remove_image") == (("goals:v1",), {"force": True})
+
+
+def test_tag_gives_a_name(line: Any) -> None:
+    done = line("tag", "84d1016c860a", "goals:v1")
+    assert (done.code, done.out) == (0, "")
+    assert line.asked("tag")[0] == ("84d1016c860a", "goals:v1")
+
+
+# Base images ---------------------------------------------------------------------
+
+
+def test_import_passes_its_words_on(line: Any) -> None:
+    line.engine.answers["import_image"] = IMAGE
+    done = line("import", "-c", 'CMD ["sh"]', "-c", "ENV A=b", "rootfs.tar", "box:1")
+    assert done.out == IMAGE.id + "\n"
+    assert line.asked("import_image") == (
+        ("rootfs.tar",),
+        {"tags": ("box:1",), "changes": ['CMD ["sh"]', "ENV A=b"]},
+    )
+
+
+def test_import_reads_standard_input(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False, fileno=lambda: 17))
+    line.engine.answers["import_image"] = IMAGE
+    line("import", "-", "box")
+    assert line.asked("import_image")[0] == (17,)
+
+
+def test_a_terminal_is_no_tar(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    assert line("import", "-").err.startswith("error: standard input is a terminal, not a tar\n")
+
+
+def test_bootstrap_passes_its_words_on(line: Any) -> None:
+    def bootstrap(*_: object, on_output: Any, **__: object) -> Any:
+        on_output(1, b"installing\n")
+        return IMAGE
+
+    line.engine.answers["bootstrap"] = bootstrap
+    done = line(
+        "image", "bootstrap", "bookworm", "-t", "debian:12", "--include", "a,b", "--include=c"
+    )
+    assert (done.out, done.err) == (IMAGE.id + "\n", "installing\n")
+    arguments, named = line.asked("bootstrap")
+    assert arguments == ("bookworm",)
+    assert (named["tags"], named["include"]) == (["debian:12"], ["a", "b", "c"])
+
+
+# Slips ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "code"),
+    [
+        (["bild"], "error: unknown command `bild` of `dissolver`\nhint: did you mean `build`?", 2),
+        (
+            ["image", "lss"],
+            "error: unknown command `lss` of `dissolver image`\nhint: did you mean `ls`?",
+            2,
+        ),
+        (
+            ["build", "--no-cahce", "."],
+            "error: unknown flag `--no-cahce` of `dissolver build`\nhint: did you mean `--no-ca",
+            2,
+        ),
+        (
+            ["run", "--rmm", "box"],
+            "error: unknown flag `--rmm` of `dissolver run`\nhint: did you mean `--rm`?",
+            125,
+        ),
+        (
+            ["exec", "-z", "web", "sh"],
+            "error: unknown flag `-z` of `dissolver exec`\nhint: see `dissolver exec --help`",
+            125,
+        ),
+        (
+            ["--rot", "x", "ps"],
+            "error: unknown flag `--rot` of `dissolver`\nhint: did you mean `--root`?",
+            2,
+        ),
+        (["rm"], "error: `dissolver rm` needs CONTAINER...\nhint: see `dissolver rm --help`", 2),
+        (["run"], "error: `dissolver run` needs IMAGE\nhint: see `dissolver run --help`", 125),
+        (["exec", "web"], "error: `dissolver exec` needs COMMAND [ARGUMENT]...\n", 125),
+        (
+            ["stop", "-t", "soon", "web"],
+            "error: bad value for `--timeout`: `soon` is not a valid float\n",
+            2,
+        ),
+        (
+            ["build", "-t"],
+            "error: `-t` requires an argument\nhint: see `dissolver build --help`\n",
+            2,
+        ),
+        (["run", "--rm=maybe", "box"], "error: `--rm` is true or false, not `maybe`\n", 125),
+        (["tag", "a", "b", "c"], "error: got unexpected extra argument (c)\n", 2),
+        (["ps", "-f", "x=1"], "error: unknown filter `x=1`\nhint: the filters are `id=…`", 2),
+        (["logs", "-n", "few", "web"], "error: `--tail` is a number or `all`, not `few`\n", 2),
+        (["inspect", "--type", "planet", "x"], "error: unknown type `planet`\n", 2),
+    ],
+)
+def test_a_slip_is_one_clear_line(line: Any, words: list[str], error: str, code: int) -> None:
+    line.engine.answers["logs"] = []
+    done = line(*words)
+    assert done.err.startswith(error)
+    assert done.err.count("\n") == 2
+    assert (done.code, done.out) == (code, "")
+
+
+# The catalogue -------------------------------------------------------------------
+
+
+ALL_WORDS = [(name,) for name in COMMANDS] + [
+    (group, name) for group in GROUPS for name in GROUPS[group].commands
+]
+
+
+@pytest.mark.parametrize("words", ALL_WORDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(line: Any, words: tuple[str, ...]) -> None:
+    done = line(*words, "--help")
+    entry = COMMANDS[words[0]] if len(words) == 1 else GROUPS[words[0]].commands[words[1]]
+    assert done.code == 0
+    assert done.out.startswith(f"Usage:  dissolver {' '.join(words)} ")
+    assert f"\n{entry.help}\n\nExample:\n  {entry.example}\n" in done.out
+    assert "Options:\n" in done.out
+    assert line.engine.calls == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("image", "ls"),
+        ("image", "list"),
+        ("container", "ls"),
+        ("container", "ps"),
+        ("container", "list"),
+    ],
+)
+def test_the_grouped_words_mean_the_short_ones(line: Any, words: tuple[str, ...]) -> None:
+    line.engine.answers |= {"images": [], "containers": []}
+    assert line(*words).code == 0
+    assert line.engine.names == ["images" if words[0] == "image" else "containers"]
+
+
+@pytest.mark.parametrize("words", [[], ["image"], ["--help"], ["system", "--help"]])
+def test_without_a_command_the_help_is_shown(line: Any, words: list[str]) -> None:
+    done = line(*words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage:  dissolver")
+    assert "Commands:\n" in done.out
+
+
+def test_shared_options_may_stand_anywhere(line: Any, tmp_path: Path) -> None:
+    line.engine.answers["images"] = []
+    line("images", "--root", tmp_path / "other", "--debug")
+    assert line.engine.settings.root == tmp_path / "other"
+    assert line.engine.is_closed
