@@ -135,7 +135,10 @@ impl Layers {
         Ok(directories.into_iter().map(OsString::from).collect())
     }
 
-    #[pyo3(signature = (upper, parents, *, ignore_stubs = Vec::new()))]
+    #[pyo3(
+        signature = (upper, parents, *, ignore_stubs = Vec::new()),
+        text_signature = "($self, upper, parents, *, ignore_stubs=())"
+    )]
     fn commit_upper(
         &self,
         py: Python<'_>,

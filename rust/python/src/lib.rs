@@ -28,6 +28,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ] {
         let child = PyModule::new(module.py(), name)?;
         register(&child)?;
+        // PyO3 lists what was added; the stubs say it, and nobody imports a star.
+        child.delattr("__all__")?;
         module.add_submodule(&child)?;
         // `import dissolver._core.layer` looks the name up here; a compiled
         // module has no directory that the import system could search.
@@ -37,5 +39,5 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .getattr("modules")?
             .set_item(format!("dissolver._core.{name}"), &child)?;
     }
-    Ok(())
+    module.delattr("__all__")
 }
