@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +110,47 @@ def test_success_without_a_proper_tar_is_no_image(store: Store, stand_in: StandI
     with pytest.raises(DissolverError):
         bootstrap(store, "bookworm")
     assert store.images.list() == []
+
+
+def test_a_killed_bootstrap_leaves_no_process_and_nothing_to_keep(
+    store: Store, stand_in: StandIn
+) -> None:
+    stand_in("echo half > $TMPDIR/half; exec sleep 314.15926")
+    script = (
+        "import sys; from pathlib import Path; from dissolver.store import Store;"
+        "from dissolver.intake.bootstrap import bootstrap;"
+        "bootstrap(Store(Path(sys.argv[1]), Path(sys.argv[2])), 'bookworm',"
+        " on_line=lambda line: print(line, flush=True))"
+    )
+    command = [sys.executable, "-c", script, store.root, store.run]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running apt-get update...\n"
+        process.kill()
+    wait_until(lambda: not sleepers())
+    assert store.sweep() > 0
+    assert list(store.layout.tmp.iterdir()) == []
+    store.prune_images()
+    assert store.check() == ()
+
+
+def sleepers() -> list[Path]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"314.15926" in words:
+            found.append(path)
+    return found
+
+
+def wait_until(claim: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_missing_mmdebstrap_is_told_with_how_to_install_it(

@@ -211,11 +211,15 @@ def _dev_directory() -> bytes:
     return entry.tobuf()
 
 
+_UNTOLD = ("I: removing tempdir", "I: finding correct signed-by")
+
+
 def _told(on_line: Callable[[str], None]) -> Callable[[str], None]:
-    """Pass on what mmdebstrap says itself; packages and hooks say far too much."""
+    """Pass on the stages that mmdebstrap names itself; packages and hooks say far too much."""
 
     def tell(line: str) -> None:
-        if line.startswith(("I: ", "W: ", "E: ")) and "-hook" not in line:
+        is_stage = line.startswith("I: ") and line.endswith("...")
+        if line.startswith(("W: ", "E: ")) or (is_stage and not line.startswith(_UNTOLD)):
             on_line(line.removeprefix("I: "))
 
     return tell
