@@ -34,6 +34,7 @@ VALUE = {
         ('{{join .List ", "}}', "a, b"),
         ("{{len .List}}", "2"),
         ("{{index .List 1}}", "b"),
+        ('<{{index .Ports "82/tcp"}}{{index .Nothing "x"}}>', "<>"),
         ('{{(index (index .Ports "80/tcp") 0).HostPort}}', "3000"),
         ("{{range .List}}<{{.}}>{{end}}", "<a><b>"),
         ("{{range $k, $v := .Ports}}{{$k}}={{len $v}} {{end}}", "80/tcp=1 81/tcp=0 "),

@@ -15,7 +15,8 @@ class Entry:
 
     ``runs_programs`` marks those whose exit code may be a program's: usage errors
     end with 125, and options end at the first word that is none.
-    ``failure_code`` is the exit code of other failures.
+    ``failure_code`` is the exit code of other failures. ``needs_users`` marks what
+    does not work fully for an ordinary user without subordinate ids.
     """
 
     module: str
@@ -24,6 +25,7 @@ class Entry:
     example: str
     runs_programs: bool = False
     failure_code: int = 1
+    needs_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ _BUILD = Entry(
     "build",
     "Build an image from a Dockerfile",
     "dissolver build -t name:tag .",
+    needs_users=True,
 )
 _RUN = Entry(
     "run",
@@ -47,6 +50,7 @@ _RUN = Entry(
     "dissolver run -d -p 3000:80 name:tag",
     runs_programs=True,
     failure_code=125,
+    needs_users=True,
 )
 _EXEC = Entry(
     "run",
@@ -69,6 +73,7 @@ _IMPORT = Entry(
     "import_tar",
     "Make an image from a tar of a root file system",
     "dissolver import -c 'CMD [\"sh\"]' rootfs.tar name:tag",
+    needs_users=True,
 )
 _INSPECT = Entry(
     "inspect",
@@ -105,6 +110,7 @@ GROUPS: dict[str, Group] = {
                 "bootstrap",
                 "Make a base image from the machine's apt sources",
                 "dissolver image bootstrap bookworm -t debian:bookworm-slim",
+                needs_users=True,
             ),
             "build": _BUILD,
             "history": _HISTORY,

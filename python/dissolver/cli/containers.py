@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -91,7 +91,7 @@ def row(container: ContainerSummary, now_ns: int, *, shortens: bool) -> Row:
 
 def matches(container: ContainerSummary, filters: dict[str, list[str]]) -> bool:
     """Tell whether a container is one of those that the filters let through."""
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "id": lambda value: container.id.startswith(value),
         "name": lambda value: value in container.name,
         "status": lambda value: value == container.state,

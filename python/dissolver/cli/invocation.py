@@ -22,12 +22,21 @@ def open_engine(settings: Settings) -> Engine:
     settings were read: afterwards it counts as root.
     """
     if os.geteuid() != 0:
-        from dissolver.runtime import rootless
-
-        rootless.enter()
+        _enter_user_namespace()
     from dissolver.engine import Engine
 
     return Engine(settings=settings)
+
+
+def _enter_user_namespace() -> None:
+    from dissolver.runtime import rootless
+
+    entered = rootless.enter()
+    entry = current().entry
+    if entered.notice is not None and entry is not None and entry.needs_users:
+        from dissolver.cli.render.failures import warning
+
+        sys.stderr.write(warning(entered.notice, colored=current().colors_errors))
 
 
 class Invocation:

@@ -90,11 +90,10 @@ def info_text(found: Info) -> str:
 
 
 def check() -> int:
-    """Verify everything in the store; 1 when something is damaged or missing."""
-    findings = current().engine.check()
-    lines = [f"{item.kind}: {item.subject}: {item.message}\n" for item in findings]
-    sys.stdout.write("".join(lines) or "everything is as it must be\n")
-    return 1 if any(item.kind != "leftover" for item in findings) else 0
+    """Verify everything in the store; 1 when something is wrong."""
+    problems = current().engine.check()
+    sys.stdout.write("".join(f"{problem}\n" for problem in problems) or "no problems found\n")
+    return 1 if problems else 0
 
 
 def layer_cat(layer: Annotated[str, Argument(metavar="LAYER")]) -> None:

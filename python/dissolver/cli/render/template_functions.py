@@ -34,8 +34,9 @@ def to_json(value: object) -> str:
 
 def _index(value: object, *keys: object) -> object:
     for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
+        if value is None or isinstance(value, dict):
+            # As in Go, what a map does not have is an empty value, not a mistake.
+            value = (value or {}).get(key, "")
         elif isinstance(value, (list, tuple, str)) and isinstance(key, int):
             value = value[key]
         else:
