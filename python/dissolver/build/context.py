@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
-from dissolver.errors import ContextError, from_core
+from dissolver.dockerfile.ignore import clean_path
+from dissolver.errors import ContextError, Where, from_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from dissolver._core.tree import IgnoreRules, Tree
     from dissolver.build.definition import IgnoreFile
     from dissolver.build.events import OpenVertex
-    from dissolver.errors import Where
 
 # A directory of a context may hold a hundred thousand names; comparing a
 # misspelt one with each of them is not worth more than a blink.
 _NAMES_COMPARED = 5_000
+
+# What a source may look like in an instruction, JSON or not.
+_WORD = re.compile(r"[^\s\"',\[\]]+")
 
 
 class BuildContext:
@@ -94,19 +98,24 @@ class BuildContext:
             raise from_core(error) from error
 
     def explain_missing(self, source: str, where: Where) -> ContextError:
-        """Say why ``source`` is not in the context, with the likeliest remedy."""
-        inside = _rooted(source)
+        """Say why ``source`` is not in the context, with the likeliest remedy.
+
+        ``source`` is rooted at the context, as COPY reads it; the message quotes it as
+        the Dockerfile has it.
+        """
+        inside = source.lstrip("/")
+        written, place = as_written(source, where)
         if self._patterns and os.path.lexists(self.root / inside):
             return ContextError(
-                f"`{source}` is excluded from the build context",
-                where=where,
+                f"`{written}` is excluded from the build context",
+                where=place,
                 hint=f"remove the pattern from `{self._ignore.name}` that matches it, "
                 f"or add `!{inside}`",
             )
-        if _climbs_out(source):
+        if _climbs_out(written):
             return ContextError(
-                f"`{source}` leads out of the build context",
-                where=where,
+                f"`{written}` leads out of the build context",
+                where=place,
                 hint="only files below the context can be copied: move it there, "
                 "or build with a directory further up",
             )
@@ -114,7 +123,7 @@ class BuildContext:
 
     def _names_beside(self, source: str) -> list[str]:
         """List what lies in the directory where ``source`` was looked for."""
-        directory = PurePosixPath(_rooted(source)).parent
+        directory = PurePosixPath(source.lstrip("/")).parent
         try:
             with os.scandir(self.root / directory) as entries:
                 names = [entry.name for entry in islice(entries, _NAMES_COMPARED)]
@@ -130,16 +139,25 @@ def missing(
     """Say that ``origin`` lacks ``source``, and suggest the name most like it."""
     from dissolver.dockerfile.suggest import did_you_mean
 
-    hint = did_you_mean(_rooted(source), beside(source))
-    if hint is None and source.startswith("/"):
+    written, place = as_written(source, where)
+    hint = did_you_mean(source.lstrip("/"), beside(source))
+    if hint is None and written.startswith("/"):
         hint = f"a leading `/` stands for the top of {origin}"
-    return ContextError(f"`{source}` is not in {origin}", where=where, hint=hint)
+    return ContextError(f"`{written}` is not in {origin}", where=place, hint=hint)
 
 
-def _rooted(source: str) -> str:
-    """Give ``source`` as COPY reads it: relative to the top, never above it."""
-    return os.path.normpath("/" + source).lstrip("/")
+def as_written(source: str, where: Where) -> tuple[str, Where]:
+    """Find the word of an instruction that means ``source``, and its exact place.
+
+    Where no word reads like it, such as with a variable, it is given as it is.
+    """
+    for number, line in enumerate(where.source, start=where.line):
+        for word in _WORD.finditer(line):
+            if clean_path(f"/{word[0]}") == source:
+                place = Where(where.file, number, number, (line,), word.start(), len(word[0]))
+                return word[0], place
+    return source.lstrip("/"), where
 
 
-def _climbs_out(source: str) -> bool:
-    return os.path.normpath(source.lstrip("/")).startswith("..")
+def _climbs_out(written: str) -> bool:
+    return clean_path(written.lstrip("/")).startswith("..")
