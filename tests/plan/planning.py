@@ -60,7 +60,7 @@ def lower(
     target: str | None = None,
 ) -> LoweredStage:
     """Plan a Dockerfile and return its target stage; a missing FROM is added."""
-    if not text.lstrip().upper().startswith(("FROM", "ARG", "#")):
+    if "FROM " not in text:
         text = "FROM image\n" + text
     graph = graph_of(text, target=target, build_args=build_args)
     return lower_all(graph, base=base, build_args=build_args)[graph.target.index]

@@ -137,7 +137,8 @@ def decode_config(document: bytes) -> ImageConfig:
     try:
         fields = _present(msgspec.json.decode(document, type=dict[str, Any]))
         fields["config"] = _decode_run(fields.get("config", {}))
-        fields["history"] = [_decode_entry(entry) for entry in fields.get("history", ())]
+        history = msgspec.convert(fields.get("history", ()), list[Any])
+        fields["history"] = [_decode_entry(entry) for entry in history]
         if "created" in fields:
             fields["created"] = _decode_time(fields["created"])
         _set_unknown_aside(fields, ImageConfig)
