@@ -245,7 +245,7 @@ class View:
 class CopyPlan:
     """What a COPY will put where, known from listings alone; immutable.
 
-    Contents are read by `digest` and `write`; each is read once.
+    Contents are read by `digest`, where they are not known, and by `write`, once each.
     """
 
     @staticmethod
@@ -262,14 +262,19 @@ class CopyPlan:
     ) -> CopyPlan:
         """Plan a copy of ``sources``, names and patterns rooted at ``origin``, onto ``base``.
 
-        ``destination`` is absolute; with a slash at the end, or several sources, or where a
-        directory is, it means a directory. ``owner`` and ``mode`` override; without ``owner``
-        entries keep theirs if ``keeps_owner``, else they are root's. New directories get
-        ``new_directory_mtime``, nanoseconds since the epoch.
+        Directories give what they hold; symbolic links are followed where they are named or
+        matched, and stay links inside a directory; a pattern that matches nothing copies
+        nothing. ``destination`` is absolute; with a slash at the end, or where a directory is,
+        it means a directory, and its symbolic links are followed in ``base``. ``owner`` and
+        ``mode`` hold for all that is copied or made (``mode`` not for symbolic links); without
+        ``owner`` entries keep theirs if ``keeps_owner``, else they are root's. Directories
+        that exist keep their metadata, but for those that a copied directory is merged into.
+        ``new_directory_mtime`` is in nanoseconds since the epoch. Nothing is read.
 
         Raises:
-            CoreError: ``not-found`` (``path`` is the source), ``bad-pattern``,
-                ``not-a-directory`` or ``is-a-directory`` where kinds clash.
+            CoreError: ``not-found`` (``path`` is the source), ``bad-pattern``, ``symlink-loop``;
+                ``is-a-directory`` or ``not-a-directory`` (``path`` is what is in the way) where
+                a directory and something else would have the same path.
         """
 
     @staticmethod
@@ -279,34 +284,46 @@ class CopyPlan:
         """Plan to make a directory and those above it; nothing if it exists.
 
         Raises:
-            CoreError: ``not-a-directory``.
+            CoreError: ``not-a-directory`` if something else is at ``path`` or above it.
         """
 
     @property
     def entry_count(self) -> int:
-        """Entries that the layer will have."""
+        """Entries that the layer will have, the repeated directories of the base included."""
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all files that are copied."""
+        """Bytes of all files that are copied, hard links counted once."""
 
     @property
     def bytes_hashed(self) -> int:
-        """Bytes that `digest` had to read."""
+        """Bytes that `digest` had to read; 0 before it was called."""
 
     def digest(self) -> str:
         """Digest everything that the layer will be but for modification times: ``blake3:<hex>``.
 
+        Reads the files of a context whose contents the stat cache does not know, on all
+        cores; files of layers are known by their indexes.
+
         Raises:
-            CoreError: ``changed-while-read`` names the file.
+            CoreError: ``changed-while-read`` names the file, ``io`` what cannot be read.
         """
 
     def inputs(self) -> builtins.list[tuple[str, str]]:
-        """Name what `digest` covers, each with a short digest."""
+        """Name what `digest` covers: ``destination``, ``directory/<path>`` for those on the way,
+        and ``context/<path>`` or ``from/<path>`` for what is copied.
+
+        Values are permission bits in octal and a short digest of everything that counts;
+        ask after `digest`, which is what finds contents out.
+        """
 
     def write(self, layers: Layers) -> LayerInfo:
-        """Write the layer.
+        """Write the layer in one pass, and make it visible once it is complete.
+
+        Memory does not grow with the files. What is written is what was digested; a layer
+        that exists already is found and left as it is.
 
         Raises:
-            CoreError: ``changed-while-read`` names the file.
+            CoreError: ``changed-while-read`` names the file, by its path in the origin;
+                ``digest-mismatch`` a damaged layer that is copied from; ``io`` a full disk.
         """

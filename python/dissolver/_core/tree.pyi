@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from typing import Self, final
 
-
 @final
 class IgnoreRules:
     """The rules of a `.dockerignore`, compiled once; immutable.
@@ -20,10 +19,8 @@ class IgnoreRules:
             CoreError: ``bad-pattern`` for the first one that is not a pattern.
         """
 
-    def excludes(
-        self, path: str | bytes | os.PathLike[str], is_directory: bool = False
-    ) -> bool:
-        """Tell whether ``path``, relative to the context, is excluded by itself or with a parent."""
+    def excludes(self, path: str | bytes | os.PathLike[str], is_directory: bool = False) -> bool:
+        """Tell whether ``path``, relative to the context, is excluded, if only with a parent."""
 
 @final
 class Tree:
