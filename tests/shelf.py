@@ -6,8 +6,11 @@ import hashlib
 import io
 import tarfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dissolver.image.config import HistoryEntry, Image, ImageConfig
 from dissolver.image.mutate import with_layer
@@ -17,6 +20,13 @@ from dissolver.store.containers import ContainerRecord
 from dissolver.store.records import StepRecord
 
 SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store of the test's own."""
+    with Store(tmp_path / "store", tmp_path / "run") as made:
+        yield made
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:

@@ -74,6 +74,26 @@ def test_inputs_may_hold_any_name_that_a_file_can_have(store: Store) -> None:
     assert (len(found.inputs), found.inputs[1], found.inputs[:1]) == (2, odd[1], odd[:1])
 
 
+def test_a_build_may_lie_in_a_directory_with_any_name(store: Store) -> None:
+    build = b"/src/\xff".decode("utf-8", "surrogateescape")
+    add_record(store, "k", add_layer(store, "a"), build=build)
+    store.records.use("k", build, "other")
+    assert store.records.latest_like(build, "s") is not None
+    assert len(store.records.latest_of(build)) == 2
+
+
+def test_a_record_may_have_no_inputs_and_empty_values(store: Store) -> None:
+    diff_id = add_layer(store, "a")
+    for key, inputs in (("none", ()), ("empty", (("user", ""),)), ("nul", (("a", "b\0c"),))):
+        add_record(store, key, diff_id, inputs=inputs)
+    found = [store.records.find(key) for key in ("none", "empty", "nul")]
+    assert [tuple(each.inputs) for each in found if each] == [
+        (),
+        (("user", ""),),
+        (("a", "b\N{REPLACEMENT CHARACTER}c"),),
+    ]
+
+
 def test_the_inputs_of_a_large_copy_take_little_room(store: Store) -> None:
     import hashlib
 
