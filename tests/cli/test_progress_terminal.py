@@ -153,7 +153,8 @@ def test_what_another_failure_stopped_is_cancelled() -> None:
     lines = Shown(60).play(script).finish(script).screen.lines
     assert lines[1].startswith(" => ERROR [a 1/1] RUN x ")
     assert lines[2].startswith(" => CANCELED [b 1/1] RUN y ")
-    assert lines.count("------") == 2
+    # There is no output to repeat.
+    assert "------" not in lines
 
 
 def test_a_transfer_shows_how_far_it_is() -> None:

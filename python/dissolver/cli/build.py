@@ -66,6 +66,9 @@ def build(
 
     invocation = current()
     mode = _progress_mode(invocation, progress, quiet=quiet)
+    if invocation.debug and mode == "auto":
+        # Plans of sandboxes would be drawn over.
+        mode = "plain"
     build_args = named_values(build_arg or [], caller_environment())
     text = _text_from_stdin() if file == "-" else None
     _forget(iidfile)
@@ -78,6 +81,10 @@ def build(
     )
     engine = invocation.engine
     invocation.has_shown_output = display.shows_failed_output
+    if invocation.debug and mode != "tty":
+        from dissolver.cli.sandbox_plans import tell_plans_of_steps
+
+        tell_plans_of_steps()
     with LiveDisplay(display) as live:
         result = engine.build(
             context,

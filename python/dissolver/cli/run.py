@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build import named_values
-from dissolver.cli.invocation import current
+from dissolver.cli.invocation import Invocation, current
 from dissolver.config import caller_environment
 from dissolver.errors import NotATerminal
 
 if TYPE_CHECKING:
-    from dissolver.engine import Engine
     from dissolver.runtime.container import RunOptions
 
 Interactive = Annotated[
@@ -124,12 +123,24 @@ def run(
     )
     words = tuple(command or ())
     if detach:
-        sys.stdout.write(invocation.engine.run(image, words, options).container + "\n")
+        container = invocation.engine.run(image, words, options).container
+        _tell_plan(invocation, container)
+        sys.stdout.write(f"{container}\n")
         return 0
-    return _run_attached(invocation.engine, image, words, options)
+    return _run_attached(invocation, image, words, options)
 
 
-def _run_attached(engine: Engine, image: str, command: tuple[str, ...], options: RunOptions) -> int:
+def _tell_plan(invocation: Invocation, container: str) -> None:
+    if invocation.debug:
+        from dissolver.cli.sandbox_plans import tell_plan_of_container
+
+        tell_plan_of_container(invocation.settings.root, container)
+
+
+def _run_attached(
+    invocation: Invocation, image: str, command: tuple[str, ...], options: RunOptions
+) -> int:
+    engine = invocation.engine
     container = engine.create(image, command, options)
     try:
         engine.start(container, waits_for_attach=True)
@@ -137,6 +148,7 @@ def _run_attached(engine: Engine, image: str, command: tuple[str, ...], options:
         if options.remove:
             engine.remove_container(container, force=True)
         raise
+    _tell_plan(invocation, container)
     return engine.attach(container, stdin=0 if options.interactive else None, stdout=1, stderr=2)
 
 

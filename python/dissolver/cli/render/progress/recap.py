@@ -18,7 +18,7 @@ def failure_recap(trace: Trace, *, last: int | None = None) -> str:
     """Repeat the output of failed steps between rules, ``last`` lines of each at most."""
     text = ""
     for traced in trace:
-        if not traced.failed:
+        if not traced.failed or not traced.lines:
             continue
         lines = list(traced.lines)[-last:] if last is not None else list(traced.lines)
         text += f"{RULE}\n > {printable(traced.vertex.name)}:\n"
