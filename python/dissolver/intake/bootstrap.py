@@ -92,8 +92,7 @@ def bootstrap(
     _check_users(Path("/proc/self/uid_map"))
     with store.lock_shared(), store.workspace() as workspace:
         command = _command(workspace, suite, include, mirror)
-        environment = dict(os.environ, TMPDIR=os.fspath(workspace), LC_ALL="C.UTF-8")
-        producer = Producer(command, environment, _told(on_line))
+        producer = Producer(command, _told(on_line))
         layer = producer.into(store.layers, head=_dev_directory())
         _check_outcome(producer, suite)
         if layer is None:
@@ -137,6 +136,7 @@ def _command(workspace: Path, suite: str, include: Sequence[str], mirror: str | 
         # children with their process namespace, however it ends.
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+        *("env", f"TMPDIR={workspace}", "LC_ALL=C.UTF-8"),
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar"),
         # A user namespace cannot make devices, and a container gets its own.
         "--skip=output/dev",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from dissolver.errors import CoreFailure, IntakeError
@@ -26,11 +26,9 @@ class Producer:
     def __init__(
         self,
         command: Sequence[str],
-        environment: Mapping[str, str],
         on_line: Callable[[str], None],
     ) -> None:
         self._command = command
-        self._environment = environment
         self._on_line = on_line
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self.status: int | None = None
@@ -57,7 +55,6 @@ class Producer:
             os.write(writing, head)
             process = subprocess.Popen(
                 self._command,
-                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=subprocess.PIPE,
