@@ -42,8 +42,8 @@ def mounts_below(path: Path) -> list[str]:
     [
         ("true", 0),
         ("exit 3", 3),
-        ("sh -c 'kill -9 $$'", 137),
-        ("sh -c 'kill -TERM $$'", 143),
+        ("sh -c 'kill -9 $$'; exit $?", 137),
+        ("sh -c 'kill -TERM $$'; exit $?", 143),
         (["nosuch"], 127),
         (["/nosuch"], 127),
         (["/etc/passwd"], 126),

@@ -143,7 +143,10 @@ def port_commands(
     netavark = _netavark()
     flock = need_program("flock", HINT)
     request = netavark_request(lease.name, lease.address, ports, subnet)
-    words = (flock, str(directory / "netavark.lock"), netavark, "--config", str(directory))
+    # netavark says what is wrong on its standard output.
+    shell = ("sh", "-c", 'exec "$@" >&2', "sh")
+    words = (flock, str(directory / "netavark.lock"), *shell, netavark)
+    words = (*words, "--config", str(directory))
     return (
         (Command((*words, "setup", "{netns}"), request),),
         (Command((*words, "teardown", "{netns}"), request),),

@@ -218,15 +218,16 @@ def remove(
     """
     record = store.containers.resolve(container)
     directory = store.containers.directory(record.id)
-    if state_of(store, record).is_running:
-        if not force:
-            raise InUse(
-                f"the container `{record.name}` is running",
-                hint=f"stop it first: `dissolver stop {record.name}`, or use `--force`",
-            )
+    last = state.read_state(directory)
+    if last.status == "exited" or last.supervisor is None:
+        _await_supervisor(last)
+    elif force:
         _send_and_wait(store, record, frames.signal(9))
     else:
-        _await_supervisor(state.read_state(directory))
+        raise InUse(
+            f"the container `{record.name}` is {'running' if last.is_running else 'starting'}",
+            hint=f"stop it first: `dissolver stop {record.name}`, or use `--force`",
+        )
     store.containers.remove(record.id)
     _forget_last_run(store, record.id, directory)
     shutil.rmtree(directory, ignore_errors=True)

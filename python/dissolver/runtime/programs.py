@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,11 +97,10 @@ def complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
         return "it said nothing"
-    if lines[-1].startswith("{"):
+    before, brace, rest = lines[-1].partition("{")
+    if brace:
         import json
 
-        try:
-            return str(json.loads(lines[-1])["error"])
-        except (ValueError, KeyError, TypeError):
-            pass
+        with suppress(ValueError, KeyError, TypeError):
+            return before + str(json.loads(brace + rest)["error"])
     return lines[-1]

@@ -1,0 +1,77 @@
+"""What a container wrote, read back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dissolver.runtime.logs import LogLine, parse_time, read_log
+
+FIRST = '{"log":"one\\n","stream":"stdout","time":"2024-01-02T03:04:05.000000006Z"}\n'
+SECOND = '{"log":"tw\\u00f6\\n","stream":"stderr","time":"2024-01-02T03:04:06Z"}\n'
+AT = 1704164645_000000006
+
+
+def test_lines_come_with_their_stream_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST + SECOND)
+    assert list(read_log(path)) == [
+        LogLine("stdout", b"one\n", "2024-01-02T03:04:05.000000006Z", AT),
+        LogLine("stderr", "twö\n".encode(), "2024-01-02T03:04:06Z", 1704164646_000000000),
+    ]
+
+
+def test_a_missing_log_is_empty(tmp_path: Path) -> None:
+    assert list(read_log(tmp_path / "log.json")) == []
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST + SECOND[:20])
+    assert [line.data for line in read_log(path)] == [b"one\n"]
+
+
+def test_a_damaged_line_does_not_hide_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST + "damage\n" + SECOND)
+    assert len(list(read_log(path))) == 2
+
+
+def test_following_goes_on_until_the_container_ends(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST)
+    running = threading.Event()
+    running.set()
+
+    def write() -> None:
+        time.sleep(0.1)
+        with path.open("a") as file:
+            file.write(SECOND[:10])
+            file.flush()
+            time.sleep(0.1)
+            file.write(SECOND[10:] + FIRST)
+        running.clear()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    lines = [line.data for line in read_log(path, follow=True, is_running=running.is_set)]
+    thread.join()
+    assert lines == [b"one\n", "twö\n".encode(), b"one\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:01.5Z", 1_500_000_000),
+        ("1970-01-01T01:00:00.000000001+01:00", 1),
+        ("2024-01-02T03:04:05.000000006Z", AT),
+        ("nonsense", 0),
+        ("", 0),
+    ],
+)
+def test_times_keep_their_nanoseconds(text: str, expected: int) -> None:
+    assert parse_time(text) == expected
