@@ -62,6 +62,7 @@ def test_a_directory_that_cannot_be_read_is_an_error_with_its_remedy(context: Pa
     finally:
         closed.chmod(0o755)
     assert (caught.value.kind, caught.value.path) == ("io", b"src")
+    assert caught.value.message == "cannot open `src`: permission denied"
     assert caught.value.hint == "make it readable for you, or exclude it in `.dockerignore`"
 
 

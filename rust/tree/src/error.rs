@@ -28,7 +28,7 @@ pub enum TreeError {
         path: Vec<u8>,
     },
     /// The operating system refused.
-    #[error("cannot {op} `{}`: {errno}", String::from_utf8_lossy(path))]
+    #[error("cannot {op} `{}`: {}", String::from_utf8_lossy(path), reason(*errno))]
     Io {
         /// The operation, as a verb.
         op: &'static str,
@@ -40,6 +40,15 @@ pub enum TreeError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What the kernel means, without the number that the standard library puts behind it.
+fn reason(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
 }
 
 impl TreeError {
