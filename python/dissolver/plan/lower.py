@@ -176,10 +176,9 @@ def _expanded_pairs(instruction: ast.Env | ast.Label, scope: Scope) -> list[tupl
 
 def _env(instruction: ast.Env, scope: Scope) -> str:
     pairs = _expanded_pairs(instruction, scope)
-    for name, value in pairs:
-        if not name:
-            raise DockerfileError("`ENV` names can not be blank", where=instruction.where)
-        scope.set_variable(name, value)
+    if not all(name for name, _ in pairs):
+        raise DockerfileError("`ENV` names can not be blank", where=instruction.where)
+    scope.set_variables(pairs)
     return history.pairs_text("ENV", pairs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from msgspec.structs import replace
@@ -52,6 +52,10 @@ class Scope:
             if value is not None and name not in NOT_IN_ENVIRONMENT
         }
         self.env |= environment_of(run)
+        self._pairs = {name: (name, value) for name, value in self.env.items()}
+        self._slots: dict[str, int] = {}
+        for slot, item in enumerate(run.env):
+            self._slots.setdefault(item.partition("=")[0], slot)
         self._escape = escape
         self._global_args = global_args
         self._build_args = build_args
@@ -66,11 +70,14 @@ class Scope:
         """The working directory as an absolute, clean path."""
         return clean_path(self.run.working_dir or "/")
 
-    def set_variable(self, name: str, value: str) -> None:
-        """Carry out one pair of an ENV."""
-        self.run = with_environment(self.run, name, value)
-        self.env[name] = value
-        self._forget()
+    def set_variables(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Carry out an ENV; a variable that the image has keeps its position there."""
+        env = list(self.run.env)
+        for name, value in pairs:
+            slot = self._slots.setdefault(name, len(env))
+            env[slot : slot + 1] = [f"{name}={value}"]
+            self._set(name, value)
+        self.run = replace(self.run, env=tuple(env))
 
     def declare(self, instruction: Instruction, definition: ArgDefinition) -> str | None:
         """Carry out one name of an ARG and return its value, if it has one."""
@@ -84,8 +91,8 @@ class Scope:
             value = self._global_args.get(name)
         self.args[name] = value
         if value is not None and name not in NOT_IN_ENVIRONMENT:
-            self.env[name] = value
-        self._forget()
+            self._set(name, value)
+        self.__dict__.pop("argument_values", None)
         return value
 
     def expand(self, instruction: Instruction, word: Word) -> str:
@@ -107,14 +114,17 @@ class Scope:
     @cached_property
     def environment(self) -> tuple[tuple[str, str], ...]:
         """All variables as pairs, in the order in which they came to be."""
-        return tuple(self.env.items())
+        return tuple(self._pairs.values())
 
     @cached_property
     def argument_values(self) -> Mapping[str, str]:
         """The declared arguments with the values they have now; unset ones are empty."""
         return {name: self.env.get(name, value or "") for name, value in self.args.items()}
 
-    def _forget(self) -> None:
+    def _set(self, name: str, value: str) -> None:
+        self.env[name] = value
+        # Pairs are kept, so that the environment of thousands of steps is cheap to list.
+        self._pairs[name] = (name, value)
         self.__dict__.pop("environment", None)
         self.__dict__.pop("argument_values", None)
 
