@@ -39,15 +39,22 @@ struct Process {
 
 impl Process {
     fn new(sandboxed: Sandboxed) -> Process {
-        Process { pid: sandboxed.pid(), sandboxed: Mutex::new(Some(Arc::new(sandboxed))) }
+        Process {
+            pid: sandboxed.pid(),
+            sandboxed: Mutex::new(Some(Arc::new(sandboxed))),
+        }
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<Sandboxed>>> {
-        self.sandboxed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sandboxed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> PyResult<Arc<Sandboxed>> {
-        self.slot().clone().ok_or_else(|| failure(SandboxError::NotRunning { pid: self.pid }))
+        self.slot()
+            .clone()
+            .ok_or_else(|| failure(SandboxError::NotRunning { pid: self.pid }))
     }
 }
 
@@ -61,7 +68,11 @@ impl Process {
     #[getter]
     fn network_namespace(&self) -> PyResult<String> {
         let sandboxed = self.open()?;
-        Ok(format!("/proc/{}/fd/{}", std::process::id(), sandboxed.network().as_raw_fd()))
+        Ok(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            sandboxed.network().as_raw_fd()
+        ))
     }
 
     #[getter]
@@ -73,7 +84,10 @@ impl Process {
         let sandboxed = self.open()?;
         sandboxed.open_gate();
         loop {
-            match py.detach(|| sandboxed.advance(Some(SIGNAL_INTERVAL))).map_err(failure)? {
+            match py
+                .detach(|| sandboxed.advance(Some(SIGNAL_INTERVAL)))
+                .map_err(failure)?
+            {
                 Stage::Running => return Ok(()),
                 _ => py.check_signals()?,
             }
@@ -83,11 +97,16 @@ impl Process {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<i32>> {
         let sandboxed = self.open()?;
-        let limit = timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+        let limit = timeout
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
-            let left = deadline.map_or(SIGNAL_INTERVAL, |deadline| deadline.saturating_duration_since(Instant::now()));
-            let status = py.detach(|| sandboxed.wait(Some(left.min(SIGNAL_INTERVAL)))).map_err(failure)?;
+            let left = deadline.map_or(SIGNAL_INTERVAL, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            let status = py
+                .detach(|| sandboxed.wait(Some(left.min(SIGNAL_INTERVAL))))
+                .map_err(failure)?;
             if status.is_some() || left.is_zero() {
                 return Ok(status);
             }
@@ -119,7 +138,13 @@ fn streams(numbers: [Option<i32>; 3]) -> PyResult<[Option<OwnedFd>; 3]> {
     let one = |number: Option<i32>| match number {
         Some(number) => dissolver_sys::kernel::duplicate(number)
             .map(Some)
-            .map_err(|errno| failure(SandboxError::setup("duplicate the file", number.to_string(), errno))),
+            .map_err(|errno| {
+                failure(SandboxError::setup(
+                    "duplicate the file",
+                    number.to_string(),
+                    errno,
+                ))
+            }),
         None => Ok(None),
     };
     let [input, output, error] = numbers;
@@ -136,7 +161,8 @@ fn start(
     stderr: Option<i32>,
 ) -> PyResult<Process> {
     let streams = streams([stdin, stdout, stderr])?;
-    let work = || Spec::decode(spec).and_then(|spec| dissolver_sandbox::process::start(&spec, streams));
+    let work =
+        || Spec::decode(spec).and_then(|spec| dissolver_sandbox::process::start(&spec, streams));
     py.detach(work).map(Process::new).map_err(failure)
 }
 
@@ -151,8 +177,14 @@ fn enter(
     stderr: Option<i32>,
 ) -> PyResult<Process> {
     let streams = streams([stdin, stdout, stderr])?;
-    let work = || Spec::decode(spec).and_then(|spec| dissolver_sandbox::enter::enter(pid, &spec, streams));
+    let work =
+        || Spec::decode(spec).and_then(|spec| dissolver_sandbox::enter::enter(pid, &spec, streams));
     py.detach(work).map(Process::new).map_err(failure)
+}
+
+#[pyfunction]
+fn supervise(py: Python<'_>, container_directory: PathBuf) -> i32 {
+    py.detach(|| dissolver_sandbox::supervise::supervise(&container_directory))
 }
 
 #[pyfunction]
@@ -169,9 +201,8 @@ fn set_window(fd: i32, rows: u16, columns: u16) -> PyResult<()> {
     use std::os::fd::AsFd;
     let [terminal, ..] = streams([Some(fd), None, None])?;
     match terminal {
-        Some(terminal) => {
-            dissolver_sandbox::terminal::set_window(terminal.as_fd(), rows, columns).map_err(failure)
-        }
+        Some(terminal) => dissolver_sandbox::terminal::set_window(terminal.as_fd(), rows, columns)
+            .map_err(failure),
         None => Ok(()),
     }
 }
@@ -194,7 +225,8 @@ fn start_time(pid: i32) -> Option<u64> {
 
 #[pyfunction]
 fn probe(py: Python<'_>, directory: PathBuf) -> PyResult<BTreeMap<&'static str, String>> {
-    py.detach(|| dissolver_sandbox::probe::probe(&directory)).map_err(failure)
+    py.detach(|| dissolver_sandbox::probe::probe(&directory))
+        .map_err(failure)
 }
 
 /// Adds the classes and functions of this module.
@@ -202,6 +234,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Process>()?;
     module.add_function(wrap_pyfunction!(start, module)?)?;
     module.add_function(wrap_pyfunction!(enter, module)?)?;
+    module.add_function(wrap_pyfunction!(supervise, module)?)?;
     module.add_function(wrap_pyfunction!(describe, module)?)?;
     module.add_function(wrap_pyfunction!(set_window, module)?)?;
     module.add_function(wrap_pyfunction!(enter_user_namespace, module)?)?;

@@ -62,7 +62,9 @@ impl CapabilitySet {
         for name in names {
             let name = name.as_ref();
             let number = NAMES.iter().position(|known| *known == name);
-            let number = number.ok_or_else(|| SandboxError::BadSpec { reason: format!("`{name}` is no capability") })?;
+            let number = number.ok_or_else(|| SandboxError::BadSpec {
+                reason: format!("`{name}` is no capability"),
+            })?;
             set |= 1 << number;
         }
         Ok(CapabilitySet(set))
@@ -71,7 +73,8 @@ impl CapabilitySet {
     /// The names in the set, in the kernel's order.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        let is_member = |(number, name): (usize, &&'static str)| (self.0 >> number & 1 == 1).then_some(*name);
+        let is_member =
+            |(number, name): (usize, &&'static str)| (self.0 >> number & 1 == 1).then_some(*name);
         NAMES.iter().enumerate().filter_map(is_member).collect()
     }
 
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn names_and_numbers_agree_with_the_kernel() {
-        let set = CapabilitySet::from_names(&["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"]);
+        let set =
+            CapabilitySet::from_names(&["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"]);
         assert_eq!(set.unwrap(), CapabilitySet(1 | 1 << 21 | 1 << 40));
         assert_eq!(CapabilitySet(1 << 10).names(), ["CAP_NET_BIND_SERVICE"]);
     }
@@ -96,6 +100,9 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused() {
         let error = CapabilitySet::from_names(&["CAP_EVERYTHING"]).unwrap_err();
-        assert_eq!(error.to_string(), "the sandbox specification is wrong: `CAP_EVERYTHING` is no capability");
+        assert_eq!(
+            error.to_string(),
+            "the sandbox specification is wrong: `CAP_EVERYTHING` is no capability"
+        );
     }
 }

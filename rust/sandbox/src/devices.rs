@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use dissolver_sys::kernel::{MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmodat, makedev, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, chmodat, makedev, mkdirat, mknodat, openat, symlinkat,
+};
 use rustix::io::Errno;
 
 use crate::mounts::Detached;
@@ -36,9 +38,14 @@ pub fn detach(op: &Op, makes_nodes: bool, has_console: bool) -> Result<OwnedFd, 
     wanted.set("mode", "755")?;
     let tree = wanted.finish(MOUNT_ATTR_NOSUID)?;
     let root = tree.as_fd();
-    let explain = |name: &str, errno: Errno| SandboxError::setup(op.name(), format!("/dev/{name}"), errno);
+    let explain =
+        |name: &str, errno: Errno| SandboxError::setup(op.name(), format!("/dev/{name}"), errno);
     for (name, major, minor) in DEVICES {
-        let made = if makes_nodes { make_node(root, name, major, minor) } else { make_file(root, name) };
+        let made = if makes_nodes {
+            make_node(root, name, major, minor)
+        } else {
+            make_file(root, name)
+        };
         made.map_err(|errno| explain(name, errno))?;
     }
     if has_console {
@@ -55,7 +62,13 @@ pub fn detach(op: &Op, makes_nodes: bool, has_console: bool) -> Result<OwnedFd, 
 
 fn make_node(root: BorrowedFd<'_>, name: &str, major: u32, minor: u32) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o666);
-    mknodat(root, name, FileType::CharacterDevice, mode, makedev(major, minor))?;
+    mknodat(
+        root,
+        name,
+        FileType::CharacterDevice,
+        mode,
+        makedev(major, minor),
+    )?;
     // The umask, which belongs to the whole process and must stay, took bits away.
     chmodat(root, name, mode, AtFlags::empty())
 }

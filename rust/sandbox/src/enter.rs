@@ -21,18 +21,27 @@ use crate::terminal::Pty;
 /// # Errors
 ///
 /// [`SandboxError::NotRunning`] if there is no such process, else as [`crate::process::start`].
-pub fn enter(pid: i32, spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
+pub fn enter(
+    pid: i32,
+    spec: &Spec,
+    streams: [Option<OwnedFd>; 3],
+) -> Result<Process, SandboxError> {
     let container = Pid::from_raw(pid).ok_or(SandboxError::NotRunning { pid })?;
     let pidfd = pidfd_open(container, PidfdFlags::empty()).map_err(|errno| match errno {
         Errno::SRCH => SandboxError::NotRunning { pid },
         errno => SandboxError::operation("open the container's process", errno),
     })?;
-    let mut joined = clone::NEW_MOUNTS | clone::NEW_UTS | clone::NEW_IPC | clone::NEW_CGROUP | clone::NEW_NETWORK;
+    let mut joined = clone::NEW_MOUNTS
+        | clone::NEW_UTS
+        | clone::NEW_IPC
+        | clone::NEW_CGROUP
+        | clone::NEW_NETWORK;
     if !shares_user_namespace(pid)? {
         joined |= clone::NEW_USER;
     }
     let plan = crate::plan::plan_enter(spec, &Host::look()?, pid, joined)?;
-    let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3).map_err(|errno| SandboxError::operation("duplicate a file", errno))?;
+    let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3)
+        .map_err(|errno| SandboxError::operation("duplicate a file", errno))?;
     let mut workshop = Workshop::for_process(spec, streams)?.joining(copy);
     if spec.terminal {
         workshop.take_terminal(Pty::open_in_container(pid)?)?;
@@ -43,10 +52,12 @@ pub fn enter(pid: i32, spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Pro
 /// The kernel refuses to join the user namespace that one is in.
 fn shares_user_namespace(pid: i32) -> Result<bool, SandboxError> {
     let identity = |path: &str| {
-        stat(path).map(|facts| (facts.st_dev, facts.st_ino)).map_err(|errno| match errno {
-            Errno::NOENT | Errno::SRCH => SandboxError::NotRunning { pid },
-            errno => SandboxError::setup("look at the user namespace", path, errno),
-        })
+        stat(path)
+            .map(|facts| (facts.st_dev, facts.st_ino))
+            .map_err(|errno| match errno {
+                Errno::NOENT | Errno::SRCH => SandboxError::NotRunning { pid },
+                errno => SandboxError::setup("look at the user namespace", path, errno),
+            })
     };
     Ok(identity("/proc/self/ns/user")? == identity(&format!("/proc/{pid}/ns/user"))?)
 }

@@ -41,7 +41,8 @@ impl Host {
     pub fn look() -> Result<Host, SandboxError> {
         let uid_map = IdMap::read("/proc/self/uid_map")?;
         let gid_map = IdMap::read("/proc/self/gid_map")?;
-        let permitted = capabilities(None).map_err(|errno| SandboxError::operation("read capabilities", errno))?;
+        let permitted = capabilities(None)
+            .map_err(|errno| SandboxError::operation("read capabilities", errno))?;
         let permitted = CapabilitySet(permitted.permitted.bits());
         let is_rootless = !uid_map.is_initial();
         let may_make_devices = CapabilitySet::from_names(&["CAP_MKNOD"])?;
@@ -50,8 +51,10 @@ impl Host {
             makes_devices: !is_rootless && permitted.and(may_make_devices) == may_make_devices,
             has_terminal_group: gid_map.covers(TERMINAL_GROUP),
             // The file is missing where the kernel cannot deny it.
-            sets_groups: !std::fs::read("/proc/self/setgroups").is_ok_and(|word| word.starts_with(b"deny")),
-            has_cgroup2: statfs("/sys/fs/cgroup").is_ok_and(|facts| facts.f_type as u64 == CGROUP2_MAGIC),
+            sets_groups: !std::fs::read("/proc/self/setgroups")
+                .is_ok_and(|word| word.starts_with(b"deny")),
+            has_cgroup2: statfs("/sys/fs/cgroup")
+                .is_ok_and(|facts| facts.f_type as u64 == CGROUP2_MAGIC),
             permitted,
             capability_count: read_capability_count()?,
         })
@@ -61,7 +64,10 @@ impl Host {
 fn read_capability_count() -> Result<u32, SandboxError> {
     let path = "/proc/sys/kernel/cap_last_cap";
     let text = read_text(path)?;
-    let last: u32 = text.trim().parse().map_err(|_| unreadable(path, rustix::io::Errno::INVAL))?;
+    let last: u32 = text
+        .trim()
+        .parse()
+        .map_err(|_| unreadable(path, rustix::io::Errno::INVAL))?;
     Ok((last + 1).min(u64::BITS))
 }
 
@@ -83,13 +89,18 @@ impl IdMap {
     }
 
     fn covers(&self, id: u32) -> bool {
-        self.0.iter().any(|(inside, _, length)| (*inside..inside + length).contains(&u64::from(id)))
+        self.0
+            .iter()
+            .any(|(inside, _, length)| (*inside..inside + length).contains(&u64::from(id)))
     }
 }
 
 fn read_text(path: &str) -> Result<String, SandboxError> {
     std::fs::read_to_string(path).map_err(|error| {
-        unreadable(path, rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
+        unreadable(
+            path,
+            rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO),
+        )
     })
 }
 

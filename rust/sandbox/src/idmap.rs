@@ -37,10 +37,17 @@ pub type Range = (u32, u32, u32);
 ///
 /// [`SandboxError::HasThreads`], [`SandboxError::MapRefused`], or [`SandboxError::Setup`].
 /// After a failure to map, the process must not go on: it is nobody.
-pub fn enter_user_namespace(uids: &[Range], gids: &[Range], uses_helpers: bool) -> Result<(), SandboxError> {
+pub fn enter_user_namespace(
+    uids: &[Range],
+    gids: &[Range],
+    uses_helpers: bool,
+) -> Result<(), SandboxError> {
     refuse_threads()?;
     let helpers = if uses_helpers {
-        Some([Helper::start("newuidmap", uids)?, Helper::start("newgidmap", gids)?])
+        Some([
+            Helper::start("newuidmap", uids)?,
+            Helper::start("newgidmap", gids)?,
+        ])
     } else {
         None
     };
@@ -76,13 +83,18 @@ pub fn join_user_namespace(pid: i32) -> Result<(), SandboxError> {
     let directory = rustix::process::getcwd(Vec::new()).map_err(explain)?;
     kernel::join_namespaces(pidfd.as_fd(), NEW_USER | NEW_MOUNTS).map_err(explain)?;
     become_root(true)?;
-    rustix::process::chdir(&directory)
-        .map_err(|errno| SandboxError::setup("enter the working directory", directory.as_bytes(), errno))
+    rustix::process::chdir(&directory).map_err(|errno| {
+        SandboxError::setup("enter the working directory", directory.as_bytes(), errno)
+    })
 }
 
 fn refuse_threads() -> Result<(), SandboxError> {
     let tasks = std::fs::read_dir("/proc/self/task").map(Iterator::count);
-    if tasks.is_ok_and(|count| count > 1) { Err(SandboxError::HasThreads) } else { Ok(()) }
+    if tasks.is_ok_and(|count| count > 1) {
+        Err(SandboxError::HasThreads)
+    } else {
+        Ok(())
+    }
 }
 
 fn become_root(sets_groups: bool) -> Result<(), SandboxError> {
@@ -101,12 +113,19 @@ fn become_root(sets_groups: bool) -> Result<(), SandboxError> {
 }
 
 fn lines(ranges: &[Range]) -> String {
-    ranges.iter().map(|(inside, outside, length)| format!("{inside} {outside} {length}\n")).collect()
+    ranges
+        .iter()
+        .map(|(inside, outside, length)| format!("{inside} {outside} {length}\n"))
+        .collect()
 }
 
 fn write_map(path: &str, text: &str) -> Result<(), SandboxError> {
     std::fs::write(path, text).map_err(|error| {
-        SandboxError::setup("map IDs", path, Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        SandboxError::setup(
+            "map IDs",
+            path,
+            Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        )
     })
 }
 
@@ -122,12 +141,21 @@ struct Helper {
 impl Helper {
     fn start(name: &str, ranges: &[Range]) -> Result<Helper, SandboxError> {
         let paths = HELPER_DIRECTORIES.map(|directory| format!("{directory}/{name}"));
-        let program = paths.into_iter().find(|path| Path::new(path).exists()).ok_or_else(|| {
-            SandboxError::MapRefused { program: name.to_owned(), reason: "it is not installed".to_owned() }
-        })?;
-        let numbers = ranges.iter().flat_map(|(inside, outside, length)| [inside, outside, length]);
+        let program = paths
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .ok_or_else(|| SandboxError::MapRefused {
+                program: name.to_owned(),
+                reason: "it is not installed".to_owned(),
+            })?;
+        let numbers = ranges
+            .iter()
+            .flat_map(|(inside, outside, length)| [inside, outside, length]);
         let own = std::process::id().to_string();
-        let argv = [program.clone(), own].into_iter().chain(numbers.map(u32::to_string)).collect();
+        let argv = [program.clone(), own]
+            .into_iter()
+            .chain(numbers.map(u32::to_string))
+            .collect();
         let explain = |errno| SandboxError::operation("make a pipe", errno);
         let (complaints, stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(explain)?;
         let plan = Plan {
@@ -137,9 +165,16 @@ impl Helper {
             is_searched: false,
         };
         let workshop = Workshop::with_streams([None, None, Some(stderr)])?;
-        let command = Command { argv, env: Vec::new() };
+        let command = Command {
+            argv,
+            env: Vec::new(),
+        };
         let process = launch(plan, command, workshop, Birthplace::New(0))?;
-        Ok(Helper { process, program, complaints })
+        Ok(Helper {
+            process,
+            program,
+            complaints,
+        })
     }
 
     fn finish(self) -> Result<(), SandboxError> {
@@ -164,7 +199,10 @@ impl Helper {
             Some(line) if !line.trim().is_empty() => line.trim().to_owned(),
             _ => format!("it ended with status {status}"),
         };
-        Err(SandboxError::MapRefused { program: self.program, reason })
+        Err(SandboxError::MapRefused {
+            program: self.program,
+            reason,
+        })
     }
 }
 
@@ -176,9 +214,22 @@ impl Helper {
 ///
 /// What starting the child itself reports.
 pub fn user_namespace_refusal() -> Result<Option<String>, SandboxError> {
-    let plan = Plan { ops: vec![Op::Gate], namespaces: NEW_USER, candidates: Vec::new(), is_searched: false };
-    let command = Command { argv: Vec::new(), env: Vec::new() };
-    match launch(plan, command, Workshop::with_streams([None, None, None])?, Birthplace::New(NEW_USER)) {
+    let plan = Plan {
+        ops: vec![Op::Gate],
+        namespaces: NEW_USER,
+        candidates: Vec::new(),
+        is_searched: false,
+    };
+    let command = Command {
+        argv: Vec::new(),
+        env: Vec::new(),
+    };
+    match launch(
+        plan,
+        command,
+        Workshop::with_streams([None, None, None])?,
+        Birthplace::New(NEW_USER),
+    ) {
         Ok(_) => Ok(None),
         Err(SandboxError::Setup { errno, .. }) => Ok(Some(errno_text(errno))),
         Err(error) => Err(error),

@@ -20,4 +20,5 @@ pub mod probe;
 pub mod process;
 pub mod report;
 pub mod spec;
+pub mod supervise;
 pub mod terminal;

@@ -6,8 +6,8 @@ use dissolver_sys::kernel::{MOUNT_ATTR_RDONLY, make_mounts_private, set_mount_at
 use rustix::fs::CWD;
 use rustix::io::{Errno, read};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
 use crate::ops::Op;
@@ -33,7 +33,11 @@ impl Detached {
         let (name, object) = (op.name(), op.object());
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
         let context = context.map_err(|errno| failure(name, object.clone(), errno, None))?;
-        let mut detached = Detached { context, op: name, object };
+        let mut detached = Detached {
+            context,
+            op: name,
+            object,
+        };
         // What `/proc/mounts` shows in its first column.
         detached.set("source", kind)?;
         Ok(detached)
@@ -49,7 +53,13 @@ impl Detached {
     /// Returns whether it does.
     pub fn try_set(&mut self, key: &str, value: &str) -> Result<bool, SandboxError> {
         match fsconfig_set_string(self.context.as_fd(), key, value) {
-            Err(Errno::INVAL) if self.message().is_some_and(|text| text.contains("nknown parameter")) => Ok(false),
+            Err(Errno::INVAL)
+                if self
+                    .message()
+                    .is_some_and(|text| text.contains("nknown parameter")) =>
+            {
+                Ok(false)
+            }
             result => self.checked(result).map(|()| true),
         }
     }
@@ -63,7 +73,11 @@ impl Detached {
     pub fn finish(self, attributes: u64) -> Result<OwnedFd, SandboxError> {
         self.checked(fsconfig_create(self.context.as_fd()))?;
         let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
-        let result = fsmount(self.context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes);
+        let result = fsmount(
+            self.context.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            attributes,
+        );
         result.map_err(|errno| failure(self.op, self.object, errno, None))
     }
 
@@ -85,8 +99,18 @@ impl Detached {
     }
 }
 
-fn failure(op: &'static str, object: Option<String>, errno: Errno, detail: Option<String>) -> SandboxError {
-    SandboxError::Setup { op, path: object.map(String::into_bytes), errno: errno.raw_os_error(), detail }
+fn failure(
+    op: &'static str,
+    object: Option<String>,
+    errno: Errno,
+    detail: Option<String>,
+) -> SandboxError {
+    SandboxError::Setup {
+        op,
+        path: object.map(String::into_bytes),
+        errno: errno.raw_os_error(),
+        detail,
+    }
 }
 
 /// Copies a file or directory of the host as a detached mount.

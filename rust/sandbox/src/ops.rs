@@ -196,10 +196,22 @@ impl Op {
             Op::BindDevice { .. } => "mount device",
             Op::Terminals { .. } => "mount devpts",
             Op::Console { .. } => "mount console",
-            Op::Kernel { kind: KernelKind::Proc, .. } => "mount proc",
-            Op::Kernel { kind: KernelKind::Sysfs, .. } => "mount sysfs",
-            Op::Kernel { kind: KernelKind::Mqueue, .. } => "mount mqueue",
-            Op::Kernel { kind: KernelKind::Cgroup2, .. } => "mount cgroup2",
+            Op::Kernel {
+                kind: KernelKind::Proc,
+                ..
+            } => "mount proc",
+            Op::Kernel {
+                kind: KernelKind::Sysfs,
+                ..
+            } => "mount sysfs",
+            Op::Kernel {
+                kind: KernelKind::Mqueue,
+                ..
+            } => "mount mqueue",
+            Op::Kernel {
+                kind: KernelKind::Cgroup2,
+                ..
+            } => "mount cgroup2",
             Op::Mask(_) => "mask",
             Op::ReadOnly(_) => "make read-only",
             Op::SealRoot => "make the root file system read-only",
@@ -252,7 +264,13 @@ impl Op {
             Op::ClearUmask => "set the umask to 000".to_owned(),
             Op::Umask(mask) => format!("set the umask to {mask:03o}"),
             Op::MountRoot(rootfs) => rootfs.describe(),
-            Op::Bind { source, target, read_only, recursive, create } => {
+            Op::Bind {
+                source,
+                target,
+                read_only,
+                recursive,
+                create,
+            } => {
                 let words = [
                     read_only.then_some("read-only"),
                     (!recursive).then_some("without what is mounted below"),
@@ -263,7 +281,13 @@ impl Op {
                 ];
                 format!("mount bind `{source}` on `{target}`{}", in_brackets(&words))
             }
-            Op::Tmpfs { target, size, mode, executable, read_only } => {
+            Op::Tmpfs {
+                target,
+                size,
+                mode,
+                executable,
+                read_only,
+            } => {
                 let size = size.map(|bytes| format!("{bytes} bytes"));
                 let mode = format!("mode {mode:04o}");
                 let words = [
@@ -274,31 +298,59 @@ impl Op {
                 ];
                 format!("mount tmpfs on `{target}`{}", in_brackets(&words))
             }
-            Op::Devices { target, makes_nodes: true } => format!("mount devices on `{target}`"),
-            Op::Devices { target, makes_nodes: false } => format!("mount places for the host's devices on `{target}`"),
+            Op::Devices {
+                target,
+                makes_nodes: true,
+            } => format!("mount devices on `{target}`"),
+            Op::Devices {
+                target,
+                makes_nodes: false,
+            } => format!("mount places for the host's devices on `{target}`"),
             Op::BindDevice { name, target } => format!("mount device `/dev/{name}` on `{target}`"),
             Op::Terminals { target, group } => {
                 let group = group.map(|group| format!("group {group}"));
-                format!("mount devpts on `{target}`{}", in_brackets(&[group.as_deref()]))
+                format!(
+                    "mount devpts on `{target}`{}",
+                    in_brackets(&[group.as_deref()])
+                )
             }
             Op::Console { target, .. } => format!("mount the terminal on `{target}`"),
-            Op::Kernel { kind, target, read_only } => {
-                format!("mount {} on `{target}`{}", kind.name(), in_brackets(&[read_only.then_some("read-only")]))
+            Op::Kernel {
+                kind,
+                target,
+                read_only,
+            } => {
+                format!(
+                    "mount {} on `{target}`{}",
+                    kind.name(),
+                    in_brackets(&[read_only.then_some("read-only")])
+                )
             }
             Op::Mask(path) => format!("mask `{path}`"),
             Op::ReadOnly(path) => format!("make `{path}` read-only"),
             Op::Sysctl { key, value } => format!("set sysctl `{key}` to `{value}`"),
             Op::HostName(name) => format!("set the host name to `{name}`"),
             Op::EnterDirectory(path) => format!("enter the working directory `{path}`"),
-            Op::EnterDirectoryAgain(path) => format!("enter `{path}` as the user if root was refused"),
+            Op::EnterDirectoryAgain(path) => {
+                format!("enter `{path}` as the user if root was refused")
+            }
             Op::DropBounding(set) => format!("drop from the bounding set: {}", list(*set)),
             Op::Become { user, sets_groups } => {
                 let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
-                let groups = if *sets_groups { format!("groups {}", groups.join(",")) } else { "no groups".to_owned() };
+                let groups = if *sets_groups {
+                    format!("groups {}", groups.join(","))
+                } else {
+                    "no groups".to_owned()
+                };
                 format!("become user {}:{} with {groups}", user.uid, user.gid)
             }
-            Op::Limit { name, soft, hard, .. } => format!("limit {name} to {}, at most {}", limit(*soft), limit(*hard)),
-            Op::Seccomp(filter) => format!("load a system call filter of {} instructions", filter.len() / 8),
+            Op::Limit {
+                name, soft, hard, ..
+            } => format!("limit {name} to {}, at most {}", limit(*soft), limit(*hard)),
+            Op::Seccomp(filter) => format!(
+                "load a system call filter of {} instructions",
+                filter.len() / 8
+            ),
             Op::Capabilities(set) => format!("set capabilities: {}", list(*set)),
             _ => self.name().to_owned(),
         }
@@ -319,7 +371,9 @@ impl Rootfs {
         let on = &self.mountpoint;
         match (&self.upper, self.lowers.as_slice()) {
             (Some(upper), []) => format!("mount `{upper}` as the root file system on `{on}`"),
-            (None, [lower]) => format!("mount `{lower}` as the root file system on `{on}` (read-only)"),
+            (None, [lower]) => {
+                format!("mount `{lower}` as the root file system on `{on}` (read-only)")
+            }
             (upper, lowers) => {
                 let upper = upper.as_ref().map(|upper| format!("changes in `{upper}`"));
                 let words = [
@@ -327,7 +381,11 @@ impl Rootfs {
                     self.userxattr.then_some("user attributes"),
                     self.volatile.then_some("volatile"),
                 ];
-                format!("mount overlay of {} layers on `{on}`{}", lowers.len(), in_brackets(&words))
+                format!(
+                    "mount overlay of {} layers on `{on}`{}",
+                    lowers.len(),
+                    in_brackets(&words)
+                )
             }
         }
     }
@@ -335,14 +393,26 @@ impl Rootfs {
 
 fn in_brackets(words: &[Option<&str>]) -> String {
     let words: Vec<&str> = words.iter().flatten().copied().collect();
-    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", words.join(", "))
+    }
 }
 
 fn list(set: CapabilitySet) -> String {
     let names = set.names();
-    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(" ")
+    }
 }
 
 fn limit(value: u64) -> String {
-    if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
+    if value == u64::MAX {
+        "unlimited".to_owned()
+    } else {
+        value.to_string()
+    }
 }

@@ -22,7 +22,10 @@ const OPTION_BYTES: usize = 255;
 /// [`SandboxError::Setup`] with the kernel's words.
 pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
     let mountpoint = text(&rootfs.mountpoint)?;
-    if let (Some(single), false) = (rootfs.upper.as_ref().or(rootfs.lowers.first()), rootfs.is_overlay()) {
+    if let (Some(single), false) = (
+        rootfs.upper.as_ref().or(rootfs.lowers.first()),
+        rootfs.is_overlay(),
+    ) {
         let tree = detach_bind(op.name(), single, false, rootfs.upper.is_none())?;
         return Ok(Step::AttachRoot(tree, mountpoint));
     }
@@ -67,7 +70,11 @@ fn options(rootfs: &Rootfs) -> Vec<(&'static str, Option<&'static str>)> {
     } else if rootfs.upper.is_some() {
         // A distribution may default to these. Each makes the upper directory something that
         // cannot be understood by itself, and it is to become a layer.
-        options.extend([("redirect_dir", Some("off")), ("metacopy", Some("off")), ("index", Some("off"))]);
+        options.extend([
+            ("redirect_dir", Some("off")),
+            ("metacopy", Some("off")),
+            ("index", Some("off")),
+        ]);
     }
     if rootfs.volatile && rootfs.upper.is_some() {
         options.push(("volatile", None));
@@ -76,7 +83,11 @@ fn options(rootfs: &Rootfs) -> Vec<(&'static str, Option<&'static str>)> {
 }
 
 /// A name for a directory that is short enough, keeping it open where that takes a descriptor.
-fn option_name(op: &Op, directory: &str, opened: &mut Vec<OwnedFd>) -> Result<String, SandboxError> {
+fn option_name(
+    op: &Op,
+    directory: &str,
+    opened: &mut Vec<OwnedFd>,
+) -> Result<String, SandboxError> {
     if directory.len() <= OPTION_BYTES {
         return Ok(directory.to_owned());
     }
@@ -88,7 +99,8 @@ fn option_name(op: &Op, directory: &str, opened: &mut Vec<OwnedFd>) -> Result<St
 
 fn open_directory(op: &Op, path: &str) -> Result<OwnedFd, SandboxError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| SandboxError::setup(op.name(), path, errno))?;
+    let fd = openat(CWD, path, flags, Mode::empty())
+        .map_err(|errno| SandboxError::setup(op.name(), path, errno))?;
     crate::process::above_streams(fd).map_err(|errno| SandboxError::setup(op.name(), path, errno))
 }
 
@@ -101,13 +113,22 @@ fn prepare_old(op: &Op, rootfs: &Rootfs, mountpoint: CString) -> Result<Step, Sa
         directories.push(fd);
         Ok(number)
     };
-    let lowers: Result<Vec<String>, SandboxError> = rootfs.lowers.iter().map(|lower| open(lower)).collect();
+    let lowers: Result<Vec<String>, SandboxError> =
+        rootfs.lowers.iter().map(|lower| open(lower)).collect();
     let mut data = format!("lowerdir={}", lowers?.join(":"));
     if let (Some(upper), Some(work)) = (&rootfs.upper, &rootfs.work) {
-        data.push_str(&format!(",upperdir={},workdir={}", open(upper)?, open(work)?));
+        data.push_str(&format!(
+            ",upperdir={},workdir={}",
+            open(upper)?,
+            open(work)?
+        ));
     }
     for (key, value) in options(rootfs) {
         data.push_str(&value.map_or_else(|| format!(",{key}"), |value| format!(",{key}={value}")));
     }
-    Ok(Step::MountOverlay(OldOverlay { data: text(&data)?, directories, mountpoint }))
+    Ok(Step::MountOverlay(OldOverlay {
+        data: text(&data)?,
+        directories,
+        mountpoint,
+    }))
 }

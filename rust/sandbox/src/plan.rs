@@ -13,8 +13,14 @@ use crate::report::SandboxError;
 use crate::spec::{Limit, Missing, Mount, Network, Spec};
 
 /// The device files of every container, with their numbers.
-pub const DEVICES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+pub const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 /// Where programs are searched if the environment has no PATH; Docker's value.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The size of one instruction of a filter.
@@ -76,12 +82,20 @@ pub fn plan_start(spec: &Spec, host: &Host) -> Result<Plan, SandboxError> {
     if spec.die_with_parent {
         ops.push(Op::DieWithParent);
     }
-    ops.extend([Op::NewSession, Op::ClearUmask, Op::CutPropagation, Op::MountRoot(spec.rootfs.clone())]);
+    ops.extend([
+        Op::NewSession,
+        Op::ClearUmask,
+        Op::CutPropagation,
+        Op::MountRoot(spec.rootfs.clone()),
+    ]);
     for mount in &spec.mounts {
         plan_mount(mount, spec, host, &mut ops);
     }
     for (key, value) in &spec.sysctls {
-        ops.push(Op::Sysctl { key: contained_sysctl(key, spec)?.to_owned(), value: value.clone() });
+        ops.push(Op::Sysctl {
+            key: contained_sysctl(key, spec)?.to_owned(),
+            value: value.clone(),
+        });
     }
     ops.extend(spec.masked_paths.iter().cloned().map(Op::Mask));
     ops.extend(spec.read_only_paths.iter().cloned().map(Op::ReadOnly));
@@ -89,7 +103,8 @@ pub fn plan_start(spec: &Spec, host: &Host) -> Result<Plan, SandboxError> {
         ops.push(Op::SealRoot);
     }
     ops.push(Op::HostName(spec.hostname.clone()));
-    let mut namespaces = clone::NEW_MOUNTS | clone::NEW_PIDS | clone::NEW_UTS | clone::NEW_IPC | clone::NEW_CGROUP;
+    let mut namespaces =
+        clone::NEW_MOUNTS | clone::NEW_PIDS | clone::NEW_UTS | clone::NEW_IPC | clone::NEW_CGROUP;
     if spec.namespaces.network == Network::New {
         namespaces |= clone::NEW_NETWORK;
         ops.push(Op::LoopbackUp);
@@ -109,73 +124,166 @@ pub fn plan_enter(spec: &Spec, host: &Host, pid: i32, joined: u32) -> Result<Pla
     if spec.die_with_parent {
         ops.push(Op::DieWithParent);
     }
-    ops.extend([Op::NewSession, Op::HideProcess, Op::JoinNamespaces { pid, flags: joined }, Op::Gate]);
+    ops.extend([
+        Op::NewSession,
+        Op::HideProcess,
+        Op::JoinNamespaces { pid, flags: joined },
+        Op::Gate,
+    ]);
     plan_process(spec, host, &mut ops)?;
     Ok(finish(spec, ops, 0))
 }
 
 fn finish(spec: &Spec, ops: Vec<Op>, namespaces: u32) -> Plan {
     let (candidates, is_searched) = candidates(spec);
-    Plan { ops, namespaces, candidates, is_searched }
+    Plan {
+        ops,
+        namespaces,
+        candidates,
+        is_searched,
+    }
 }
 
 impl Plan {
     /// The plan in words, one line for each operation.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        let program = format!("execute {}", self.candidates.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" or "));
+        let program = format!(
+            "execute {}",
+            self.candidates
+                .iter()
+                .map(|path| format!("`{path}`"))
+                .collect::<Vec<_>>()
+                .join(" or ")
+        );
         self.ops.iter().map(Op::describe).chain([program]).collect()
     }
 }
 
 fn plan_mount(mount: &Mount, spec: &Spec, host: &Host, ops: &mut Vec<Op>) {
     match mount.clone() {
-        Mount::Bind { source, target, read_only, recursive, create } => {
-            ops.push(Op::Bind { source, target, read_only, recursive, create });
+        Mount::Bind {
+            source,
+            target,
+            read_only,
+            recursive,
+            create,
+        } => {
+            ops.push(Op::Bind {
+                source,
+                target,
+                read_only,
+                recursive,
+                create,
+            });
         }
-        Mount::Tmpfs { target, size, mode, executable, read_only } => {
-            ops.push(Op::Tmpfs { target, size, mode, executable, read_only });
+        Mount::Tmpfs {
+            target,
+            size,
+            mode,
+            executable,
+            read_only,
+        } => {
+            ops.push(Op::Tmpfs {
+                target,
+                size,
+                mode,
+                executable,
+                read_only,
+            });
         }
-        Mount::Proc { target } => ops.push(Op::Kernel { kind: KernelKind::Proc, target, read_only: false }),
-        Mount::Mqueue { target } => ops.push(Op::Kernel { kind: KernelKind::Mqueue, target, read_only: false }),
-        Mount::Sysfs { target, read_only } => ops.push(if host.is_rootless && spec.namespaces.network == Network::Host {
-            // The kernel ties sysfs to the network: who does not own that may not mount it.
-            let (source, create) = ("/sys".to_owned(), Some(Missing::Directory));
-            Op::Bind { source, target, read_only: true, recursive: true, create }
-        } else {
-            Op::Kernel { kind: KernelKind::Sysfs, target, read_only }
+        Mount::Proc { target } => ops.push(Op::Kernel {
+            kind: KernelKind::Proc,
+            target,
+            read_only: false,
         }),
+        Mount::Mqueue { target } => ops.push(Op::Kernel {
+            kind: KernelKind::Mqueue,
+            target,
+            read_only: false,
+        }),
+        Mount::Sysfs { target, read_only } => ops.push(
+            if host.is_rootless && spec.namespaces.network == Network::Host {
+                // The kernel ties sysfs to the network: who does not own that may not mount it.
+                let (source, create) = ("/sys".to_owned(), Some(Missing::Directory));
+                Op::Bind {
+                    source,
+                    target,
+                    read_only: true,
+                    recursive: true,
+                    create,
+                }
+            } else {
+                Op::Kernel {
+                    kind: KernelKind::Sysfs,
+                    target,
+                    read_only,
+                }
+            },
+        ),
         Mount::Cgroup { target, read_only } => ops.push(if host.has_cgroup2 {
-            Op::Kernel { kind: KernelKind::Cgroup2, target, read_only }
+            Op::Kernel {
+                kind: KernelKind::Cgroup2,
+                target,
+                read_only,
+            }
         } else {
             // On v1 and hybrid hosts the tree would be that of the whole machine. Programs
             // that find nothing here fall back on `/proc/meminfo`, which says the same.
-            Op::Tmpfs { target, size: None, mode: 0o555, executable: false, read_only: true }
+            Op::Tmpfs {
+                target,
+                size: None,
+                mode: 0o555,
+                executable: false,
+                read_only: true,
+            }
         }),
         Mount::Devpts { target } => {
             let group = host.has_terminal_group.then_some(TERMINAL_GROUP);
-            ops.push(Op::Terminals { target: target.clone(), group });
+            ops.push(Op::Terminals {
+                target: target.clone(),
+                group,
+            });
             if let Some(devices) = devices_target(spec).filter(|_| spec.terminal) {
-                ops.push(Op::Console { terminals: target, target: format!("{devices}/console") });
+                ops.push(Op::Console {
+                    terminals: target,
+                    target: format!("{devices}/console"),
+                });
             }
         }
         Mount::Dev { target } => {
-            ops.push(Op::Devices { target: target.clone(), makes_nodes: host.makes_devices });
+            ops.push(Op::Devices {
+                target: target.clone(),
+                makes_nodes: host.makes_devices,
+            });
             if !host.makes_devices {
-                ops.extend(DEVICES.iter().map(|(name, ..)| Op::BindDevice { name, target: format!("{target}/{name}") }));
+                ops.extend(DEVICES.iter().map(|(name, ..)| Op::BindDevice {
+                    name,
+                    target: format!("{target}/{name}"),
+                }));
             }
         }
     }
 }
 
 fn devices_target(spec: &Spec) -> Option<&String> {
-    spec.mounts.iter().find(|mount| matches!(mount, Mount::Dev { .. })).map(Mount::target)
+    spec.mounts
+        .iter()
+        .find(|mount| matches!(mount, Mount::Dev { .. }))
+        .map(Mount::target)
 }
 
 fn contained_sysctl<'a>(key: &'a str, spec: &Spec) -> Result<&'a str, SandboxError> {
-    let refuse = |reason: &str| Err(SandboxError::BadSpec { reason: format!("the sysctl `{key}` {reason}") });
+    let refuse = |reason: &str| {
+        Err(SandboxError::BadSpec {
+            reason: format!("the sysctl `{key}` {reason}"),
+        })
+    };
     let is_plain = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     };
     if !key.split('.').all(is_plain) {
         return refuse("is not a name of words with dots between them");
@@ -194,10 +302,17 @@ fn contained_sysctl<'a>(key: &'a str, spec: &Spec) -> Result<&'a str, SandboxErr
 fn plan_process(spec: &Spec, host: &Host, ops: &mut Vec<Op>) -> Result<(), SandboxError> {
     let wanted = spec.capability_set()?.and(host.permitted);
     let known = CapabilitySet(u64::MAX >> (u64::BITS - host.capability_count));
-    ops.push(if spec.terminal { Op::ControlTerminal } else { Op::Streams });
+    ops.push(if spec.terminal {
+        Op::ControlTerminal
+    } else {
+        Op::Streams
+    });
     ops.push(Op::EnterDirectory(spec.cwd.clone()));
     ops.push(Op::DropBounding(CapabilitySet(known.0 & !wanted.0)));
-    ops.push(Op::Become { user: spec.user.clone(), sets_groups: host.sets_groups });
+    ops.push(Op::Become {
+        user: spec.user.clone(),
+        sets_groups: host.sets_groups,
+    });
     if spec.user.uid != 0 {
         ops.push(Op::EnterDirectoryAgain(spec.cwd.clone()));
     }
@@ -210,7 +325,11 @@ fn plan_process(spec: &Spec, host: &Host, ops: &mut Vec<Op>) -> Result<(), Sandb
         ops.push(plan_limit(limit)?);
     }
     ops.push(Op::Announce);
-    let kept = if spec.user.uid == 0 { wanted } else { CapabilitySet::default() };
+    let kept = if spec.user.uid == 0 {
+        wanted
+    } else {
+        CapabilitySet::default()
+    };
     let filter = spec.seccomp.as_deref().map(decode_filter).transpose()?;
     if spec.no_new_privileges {
         ops.push(Op::NoNewPrivileges);
@@ -225,16 +344,27 @@ fn plan_process(spec: &Spec, host: &Host, ops: &mut Vec<Op>) -> Result<(), Sandb
 }
 
 fn plan_limit(limit: &Limit) -> Result<Op, SandboxError> {
-    let number = LIMITS.iter().find(|(name, _)| *name == limit.name).map(|(_, number)| *number);
-    let number =
-        number.ok_or_else(|| SandboxError::BadSpec { reason: format!("`{}` is no resource limit", limit.name) })?;
+    let number = LIMITS
+        .iter()
+        .find(|(name, _)| *name == limit.name)
+        .map(|(_, number)| *number);
+    let number = number.ok_or_else(|| SandboxError::BadSpec {
+        reason: format!("`{}` is no resource limit", limit.name),
+    })?;
     // -1 means no limit, which to the kernel is the largest number.
     let value = |value: i128| u64::try_from(value).unwrap_or(u64::MAX);
-    Ok(Op::Limit { name: limit.name.clone(), number, soft: value(limit.soft), hard: value(limit.hard) })
+    Ok(Op::Limit {
+        name: limit.name.clone(),
+        number,
+        soft: value(limit.soft),
+        hard: value(limit.hard),
+    })
 }
 
 fn decode_filter(text: &str) -> Result<Vec<u8>, SandboxError> {
-    let refuse = |reason: &str| SandboxError::BadSpec { reason: format!("`seccomp` {reason}") };
+    let refuse = |reason: &str| SandboxError::BadSpec {
+        reason: format!("`seccomp` {reason}"),
+    };
     let filter = STANDARD.decode(text).map_err(|_| refuse("is not base64"))?;
     if filter.is_empty() || filter.len() % FILTER_INSTRUCTION_BYTES != 0 {
         return Err(refuse("is not a list of 8-byte instructions"));
@@ -253,9 +383,16 @@ fn candidates(spec: &Spec) -> (Vec<String>, bool) {
     if program.contains('/') {
         return (vec![program.clone()], false);
     }
-    let path = spec.env.iter().rev().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let path = spec
+        .env
+        .iter()
+        .rev()
+        .find_map(|pair| pair.strip_prefix("PATH="))
+        .unwrap_or(DEFAULT_PATH);
     // Relative entries would find programs in whatever directory happens to be current.
-    let directories = path.split(':').filter(|directory| directory.starts_with('/'));
+    let directories = path
+        .split(':')
+        .filter(|directory| directory.starts_with('/'));
     let join = |directory: &str| format!("{}/{program}", directory.trim_end_matches('/'));
     (directories.map(join).collect(), true)
 }

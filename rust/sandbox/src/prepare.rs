@@ -9,16 +9,18 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use dissolver_sys::child::{Create, Filter, Identity, KernelMount, Step, Target};
-use dissolver_sys::kernel::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use dissolver_sys::kernel::{
+    MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
+};
 use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::devices;
 use crate::mounts::{Detached, detach_bind};
 use crate::ops::Op;
 use crate::overlay;
-use crate::report::SandboxError;
 use crate::process::above_streams;
+use crate::report::SandboxError;
 use crate::spec::{Missing, Spec};
 use crate::terminal::Pty;
 
@@ -36,25 +38,53 @@ pub(crate) struct Workshop {
     owner: u32,
     /// The container to join.
     joined: Option<OwnedFd>,
+    /// What keeps the root file system alive when the container's mounts are gone.
+    root: Option<OwnedFd>,
 }
 
 impl Workshop {
     /// Equips a program that gets these streams, `/dev/null` for missing ones.
     pub fn with_streams(streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
         let streams = Some(usable(streams)?);
-        Ok(Workshop { streams, pty: None, wants_terminal: false, window: None, owner: 0, joined: None })
+        Ok(Workshop {
+            streams,
+            pty: None,
+            wants_terminal: false,
+            window: None,
+            owner: 0,
+            joined: None,
+            root: None,
+        })
     }
 
     /// Equips the program of `spec`; with a terminal the streams are ignored.
-    pub fn for_process(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
-        let streams = if spec.terminal { None } else { Some(usable(streams)?) };
+    pub fn for_process(
+        spec: &Spec,
+        streams: [Option<OwnedFd>; 3],
+    ) -> Result<Workshop, SandboxError> {
+        let streams = if spec.terminal {
+            None
+        } else {
+            Some(usable(streams)?)
+        };
         let (window, owner) = (spec.window, spec.user.uid);
-        Ok(Workshop { streams, pty: None, wants_terminal: spec.terminal, window, owner, joined: None })
+        Ok(Workshop {
+            streams,
+            pty: None,
+            wants_terminal: spec.terminal,
+            window,
+            owner,
+            joined: None,
+            root: None,
+        })
     }
 
     /// Takes the container to join.
     pub fn joining(self, pidfd: OwnedFd) -> Workshop {
-        Workshop { joined: Some(pidfd), ..self }
+        Workshop {
+            joined: Some(pidfd),
+            ..self
+        }
     }
 
     /// Takes the terminal that the program gets, and makes it fit.
@@ -67,9 +97,9 @@ impl Workshop {
         Ok(())
     }
 
-    /// This side's end of the terminal.
-    pub fn into_terminal(self) -> Option<OwnedFd> {
-        self.pty.map(Pty::into_master)
+    /// What outlives the preparations: this side's end of the terminal, and a hold on the root.
+    pub fn into_parts(self) -> (Option<OwnedFd>, Option<OwnedFd>) {
+        (self.pty.map(Pty::into_master), self.root)
     }
 
     /// Turns one operation into one step.
@@ -87,7 +117,15 @@ impl Workshop {
             }
             Op::ClearUmask => Step::Umask(0),
             Op::CutPropagation => Step::CutPropagation,
-            Op::MountRoot(rootfs) => overlay::prepare(op, rootfs)?,
+            Op::MountRoot(rootfs) => {
+                let step = overlay::prepare(op, rootfs)?;
+                if let Step::AttachRoot(tree, _) = &step {
+                    let copy = fcntl_dupfd_cloexec(tree, 3);
+                    self.root =
+                        Some(copy.map_err(|errno| SandboxError::operation(op.name(), errno))?);
+                }
+                step
+            }
             Op::Bind { .. }
             | Op::Tmpfs { .. }
             | Op::Devices { .. }
@@ -113,11 +151,23 @@ impl Workshop {
     fn prepare_mount(&mut self, op: &Op) -> Result<Step, SandboxError> {
         let directory = |path: &str| target(path, Some(Missing::Directory));
         Ok(match op {
-            Op::Bind { source, target: place, read_only, recursive, create } => {
+            Op::Bind {
+                source,
+                target: place,
+                read_only,
+                recursive,
+                create,
+            } => {
                 let tree = detach_bind(op.name(), source, *recursive, *read_only)?;
                 Step::Attach(tree, target(place, *create)?)
             }
-            Op::Tmpfs { target, size, mode, executable, read_only } => {
+            Op::Tmpfs {
+                target,
+                size,
+                mode,
+                executable,
+                read_only,
+            } => {
                 let mut wanted = Detached::new(op, "tmpfs")?;
                 if let Some(size) = size {
                     wanted.set("size", &size.to_string())?;
@@ -128,10 +178,17 @@ impl Workshop {
                 attributes |= if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
                 Step::Attach(wanted.finish(attributes)?, directory(target)?)
             }
-            Op::Devices { target, makes_nodes } => {
-                Step::Attach(devices::detach(op, *makes_nodes, self.wants_terminal)?, directory(target)?)
-            }
-            Op::BindDevice { name, target: place } => {
+            Op::Devices {
+                target,
+                makes_nodes,
+            } => Step::Attach(
+                devices::detach(op, *makes_nodes, self.wants_terminal)?,
+                directory(target)?,
+            ),
+            Op::BindDevice {
+                name,
+                target: place,
+            } => {
                 let tree = detach_bind(op.name(), &format!("/dev/{name}"), false, false)?;
                 Step::Attach(tree, target(place, None)?)
             }
@@ -142,16 +199,29 @@ impl Workshop {
                 }
                 Step::Attach(tree, directory(target)?)
             }
-            Op::Console { terminals, target: place } => {
+            Op::Console {
+                terminals,
+                target: place,
+            } => {
                 let number = self.pty.as_ref().ok_or_else(|| missing(op))?.number();
-                Step::BindInside(text(&format!("{terminals}/{number}"))?, target(place, Some(Missing::File))?)
+                Step::BindInside(
+                    text(&format!("{terminals}/{number}"))?,
+                    target(place, Some(Missing::File))?,
+                )
             }
-            Op::Kernel { kind, target, read_only } => {
+            Op::Kernel {
+                kind,
+                target,
+                read_only,
+            } => {
                 let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
                 let attributes = attributes | if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
                 let source = (c"source".to_owned(), text(kind.name())?);
-                let wanted =
-                    KernelMount { kind: text(kind.name())?, options: vec![source], attributes: attributes as u32 };
+                let wanted = KernelMount {
+                    kind: text(kind.name())?,
+                    options: vec![source],
+                    attributes: attributes as u32,
+                };
                 Step::Mount(wanted, directory(target)?)
             }
             _ => return Err(missing(op)),
@@ -162,7 +232,11 @@ impl Workshop {
         Ok(match op {
             Op::Streams => Step::Streams(self.streams.take().ok_or_else(|| missing(op))?),
             Op::ControlTerminal => {
-                let slave = self.pty.as_mut().and_then(Pty::take_slave).ok_or_else(|| missing(op))?;
+                let slave = self
+                    .pty
+                    .as_mut()
+                    .and_then(Pty::take_slave)
+                    .ok_or_else(|| missing(op))?;
                 Step::Terminal(slave)
             }
             Op::EnterDirectory(path) => Step::EnterDirectory(text(path)?),
@@ -171,11 +245,14 @@ impl Workshop {
             Op::Become { user, sets_groups } => Step::Become(Identity {
                 uid: Uid::from_raw(user.uid),
                 gid: Gid::from_raw(user.gid),
-                groups: sets_groups.then(|| user.groups.iter().copied().map(Gid::from_raw).collect()),
+                groups: sets_groups
+                    .then(|| user.groups.iter().copied().map(Gid::from_raw).collect()),
             }),
             Op::Umask(mask) => Step::Umask(*mask),
             Op::CheckProgram => Step::CheckProgram,
-            Op::Limit { number, soft, hard, .. } => Step::Limit(*number, *soft, *hard),
+            Op::Limit {
+                number, soft, hard, ..
+            } => Step::Limit(*number, *soft, *hard),
             Op::Announce => Step::Announce,
             Op::NoNewPrivileges => Step::NoNewPrivileges,
             Op::Seccomp(filter) => Step::Seccomp(Filter::from_bytes(filter)),
@@ -191,7 +268,9 @@ fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
     let one = |stream: Option<OwnedFd>| {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let stream = stream.map_or_else(|| openat(CWD, "/dev/null", flags, Mode::empty()), Ok);
-        stream.and_then(above_streams).map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
+        stream
+            .and_then(above_streams)
+            .map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
     };
     Ok([one(input)?, one(output)?, one(error)?])
 }
@@ -206,7 +285,10 @@ fn target(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
         Missing::Directory => Create::Directory,
         Missing::File => Create::File,
     });
-    Ok(Target { path: text(path)?, create })
+    Ok(Target {
+        path: text(path)?,
+        create,
+    })
 }
 
 /// A string as the kernel takes it.
@@ -215,6 +297,7 @@ fn target(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
 ///
 /// [`SandboxError::BadSpec`] if there is a zero byte in it.
 pub fn text(string: &str) -> Result<CString, SandboxError> {
-    CString::new(string)
-        .map_err(|_| SandboxError::BadSpec { reason: format!("`{}` has a zero byte in it", string.escape_debug()) })
+    CString::new(string).map_err(|_| SandboxError::BadSpec {
+        reason: format!("`{}` has a zero byte in it", string.escape_debug()),
+    })
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use dissolver_sys::clone::{Birthplace, NEW_CGROUP, NEW_IPC, NEW_MOUNTS, NEW_NETWORK, NEW_PIDS, NEW_UTS};
+use dissolver_sys::clone::{
+    Birthplace, NEW_CGROUP, NEW_IPC, NEW_MOUNTS, NEW_NETWORK, NEW_PIDS, NEW_UTS,
+};
 use dissolver_sys::kernel::make_mounts_private;
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -33,17 +35,36 @@ pub fn probe(directory: &Path) -> Result<BTreeMap<&'static str, String>, Sandbox
     features.insert("overlay", overlay_refusal(directory, false));
     features.insert("overlay-userxattr", overlay_refusal(directory, true));
     features.insert("namespaces", namespaces_refusal());
-    features.insert("user-namespace", user_namespace_refusal()?.unwrap_or_default());
+    features.insert(
+        "user-namespace",
+        user_namespace_refusal()?.unwrap_or_default(),
+    );
     features.insert("mount-api", mount_api_refusal());
-    features.insert("devices", claim(host.makes_devices, "device nodes cannot be made here"));
-    features.insert("cgroup2", claim(host.has_cgroup2, "`/sys/fs/cgroup` is not the unified hierarchy"));
+    features.insert(
+        "devices",
+        claim(host.makes_devices, "device nodes cannot be made here"),
+    );
+    features.insert(
+        "cgroup2",
+        claim(
+            host.has_cgroup2,
+            "`/sys/fs/cgroup` is not the unified hierarchy",
+        ),
+    );
     let has_seccomp = Path::new("/proc/sys/kernel/seccomp/actions_avail").exists();
-    features.insert("seccomp", claim(has_seccomp, "the kernel has no filters for system calls"));
+    features.insert(
+        "seccomp",
+        claim(has_seccomp, "the kernel has no filters for system calls"),
+    );
     Ok(features)
 }
 
 fn claim(holds: bool, otherwise: &str) -> String {
-    if holds { String::new() } else { otherwise.to_owned() }
+    if holds {
+        String::new()
+    } else {
+        otherwise.to_owned()
+    }
 }
 
 fn refusal<T>(result: Result<T, SandboxError>) -> String {
@@ -65,10 +86,16 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
         userxattr,
         volatile: false,
     };
-    let made = ["lower", "upper", "work"].iter().try_for_each(|name| std::fs::create_dir_all(place.join(name)));
+    let made = ["lower", "upper", "work"]
+        .iter()
+        .try_for_each(|name| std::fs::create_dir_all(place.join(name)));
     let reason = match made {
         Ok(()) => refusal(overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs)),
-        Err(error) => format!("`{}` cannot be written to: {}", directory.display(), error.kind()),
+        Err(error) => format!(
+            "`{}` cannot be written to: {}",
+            directory.display(),
+            error.kind()
+        ),
     };
     // Leftovers are swept with the store's other temporary directories.
     let _ = std::fs::remove_dir_all(&place);
@@ -77,14 +104,29 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
 
 fn namespaces_refusal() -> String {
     let namespaces = NEW_MOUNTS | NEW_PIDS | NEW_UTS | NEW_IPC | NEW_CGROUP | NEW_NETWORK;
-    let plan = Plan { ops: vec![Op::Gate], namespaces, candidates: Vec::new(), is_searched: false };
-    let command = Command { argv: Vec::new(), env: Vec::new() };
+    let plan = Plan {
+        ops: vec![Op::Gate],
+        namespaces,
+        candidates: Vec::new(),
+        is_searched: false,
+    };
+    let command = Command {
+        argv: Vec::new(),
+        env: Vec::new(),
+    };
     let workshop = Workshop::with_streams([None, None, None]);
-    refusal(workshop.and_then(|workshop| launch(plan, command, workshop, Birthplace::New(namespaces))))
+    refusal(
+        workshop.and_then(|workshop| launch(plan, command, workshop, Birthplace::New(namespaces))),
+    )
 }
 
 fn mount_api_refusal() -> String {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     let result = open_tree(CWD, "/", flags).and_then(|tree| make_mounts_private(tree.as_fd()));
-    result.err().map(|errno| errno_text(errno.raw_os_error())).unwrap_or_default()
+    result
+        .err()
+        .map(|errno| errno_text(errno.raw_os_error()))
+        .unwrap_or_default()
 }

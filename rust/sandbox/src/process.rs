@@ -5,13 +5,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dissolver_sys::child::{AT_GATE, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script};
+use dissolver_sys::child::{
+    AT_GATE, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script,
+};
 use dissolver_sys::clone::{self, Birthplace, Child};
 use dissolver_sys::kernel::send_signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::host::Host;
@@ -49,6 +53,9 @@ pub struct Process {
     pidfd: OwnedFd,
     network: OwnedFd,
     terminal: Option<OwnedFd>,
+    /// Unmounting an overlay writes out the whole file system that its upper directory is on,
+    /// and an exit would wait for that. Holding it here moves that to when this is dropped.
+    _root: Option<OwnedFd>,
     channel: OwnedFd,
     plan: Plan,
     program: String,
@@ -85,7 +92,10 @@ pub(crate) struct Command {
 
 impl Command {
     pub(crate) fn of(spec: &Spec) -> Command {
-        Command { argv: spec.argv.clone(), env: spec.env.clone() }
+        Command {
+            argv: spec.argv.clone(),
+            env: spec.env.clone(),
+        }
     }
 }
 
@@ -96,16 +106,30 @@ pub(crate) fn launch(
     mut workshop: Workshop,
     birthplace: Birthplace,
 ) -> Result<Process, SandboxError> {
-    let steps = plan.ops.iter().map(|op| workshop.prepare(op)).collect::<Result<Vec<_>, _>>()?;
-    let program = Program::new(texts(&plan.candidates)?, texts(&command.argv)?, texts(&command.env)?);
-    let (ours, theirs) = channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
+    let steps = plan
+        .ops
+        .iter()
+        .map(|op| workshop.prepare(op))
+        .collect::<Result<Vec<_>, _>>()?;
+    let program = Program::new(
+        texts(&plan.candidates)?,
+        texts(&command.argv)?,
+        texts(&command.env)?,
+    );
+    let (ours, theirs) =
+        channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
     let script = Arc::new(Script::new(steps, program, theirs));
     let child = spawn(&script, &plan, birthplace);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
     let Child { pid, pidfd } = child?;
-    let terminal = workshop.into_terminal();
-    let network = openat(CWD, format!("/proc/{pid}/ns/net"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let (terminal, root) = workshop.into_parts();
+    let network = openat(
+        CWD,
+        format!("/proc/{pid}/ns/net"),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
     let (network, absent) = match network {
         Ok(network) => (network, None),
         Err(errno) => (duplicate(ours.as_fd())?, Some(errno)),
@@ -115,13 +139,16 @@ pub(crate) fn launch(
         pidfd,
         network,
         terminal,
+        _root: root,
         channel: ours,
         plan,
         program: command.argv.into_iter().next().unwrap_or_default(),
         stage: Mutex::new(Stage::Preparing),
         status: Mutex::new(None),
     };
-    let Some(errno) = absent else { return Ok(process) };
+    let Some(errno) = absent else {
+        return Ok(process);
+    };
     // It ended already; it said why before it did.
     while let Stage::Preparing = process.advance(None)? {}
     Err(SandboxError::operation("open the network namespace", errno))
@@ -189,7 +216,9 @@ impl Process {
             Stage::Running => return Ok(Stage::Running),
             _ => {}
         }
-        if !is_ready(self.channel.as_fd(), timeout).map_err(|errno| SandboxError::operation("wait", errno))? {
+        if !is_ready(self.channel.as_fd(), timeout)
+            .map_err(|errno| SandboxError::operation("wait", errno))?
+        {
             return Ok(stage.clone());
         }
         let next = match self.receive() {
@@ -198,7 +227,9 @@ impl Process {
             Ok(Message::Failure(failure)) => Stage::Failed(self.explain(failure)),
             // Exec closed the child's end.
             Ok(Message::End) if *stage == Stage::Executing => Stage::Running,
-            Ok(Message::End) | Err(_) => Stage::Failed(SandboxError::Died { status: self.reap()? }),
+            Ok(Message::End) | Err(_) => Stage::Failed(SandboxError::Died {
+                status: self.reap()?,
+            }),
         };
         *stage = next.clone();
         if let Stage::Failed(error) = next {
@@ -220,8 +251,13 @@ impl Process {
         if let Some(status) = *locked(&self.status) {
             return Ok(Some(status));
         }
-        let is_over = is_ready(self.pidfd.as_fd(), timeout).map_err(|errno| SandboxError::operation("wait", errno))?;
-        if is_over { self.reap().map(Some) } else { Ok(None) }
+        let is_over = is_ready(self.pidfd.as_fd(), timeout)
+            .map_err(|errno| SandboxError::operation("wait", errno))?;
+        if is_over {
+            self.reap().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Sends a signal to the process.
@@ -285,7 +321,9 @@ impl Process {
                 errno: failure.errno,
                 detail: None,
             },
-            None if failure.index as usize == self.plan.ops.len() => self.explain_exec(errno, failure.detail),
+            None if failure.index as usize == self.plan.ops.len() => {
+                self.explain_exec(errno, failure.detail)
+            }
             None => SandboxError::operation("close inherited files", errno),
         }
     }
@@ -299,8 +337,15 @@ impl Process {
             Errno::ACCESS if is_searched => Some(Lacking::Permission),
             _ => return self.not_executable(errno),
         };
-        let candidate = self.plan.candidates.get((detail & !LACKS_INTERPRETER) as usize);
-        let named = if lacking == Some(Lacking::Interpreter) { candidate } else { None };
+        let candidate = self
+            .plan
+            .candidates
+            .get((detail & !LACKS_INTERPRETER) as usize);
+        let named = if lacking == Some(Lacking::Interpreter) {
+            candidate
+        } else {
+            None
+        };
         SandboxError::NotFound {
             program: named.unwrap_or(&self.program).clone(),
             is_searched: is_searched && named.is_none(),
@@ -309,7 +354,10 @@ impl Process {
     }
 
     fn not_executable(&self, errno: Errno) -> SandboxError {
-        SandboxError::NotExecutable { program: self.program.clone(), errno: errno.raw_os_error() }
+        SandboxError::NotExecutable {
+            program: self.program.clone(),
+            errno: errno.raw_os_error(),
+        }
     }
 }
 
@@ -332,8 +380,14 @@ enum Message {
 
 /// Waits until `fd` is readable or at its end.
 fn is_ready(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, Errno> {
-    let timeout = timeout.map(Timespec::try_from).transpose().map_err(|_| Errno::INVAL)?;
-    match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], timeout.as_ref()) {
+    let timeout = timeout
+        .map(Timespec::try_from)
+        .transpose()
+        .map_err(|_| Errno::INVAL)?;
+    match poll(
+        &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
+        timeout.as_ref(),
+    ) {
         Ok(count) => Ok(count > 0),
         Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(errno),
@@ -341,17 +395,27 @@ fn is_ready(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool, Errno
 }
 
 fn channel() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     Ok((ours, above_streams(theirs)?))
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
-    fcntl_dupfd_cloexec(fd, FIRST_FREE).map_err(|errno| SandboxError::operation("duplicate a file", errno))
+    fcntl_dupfd_cloexec(fd, FIRST_FREE)
+        .map_err(|errno| SandboxError::operation("duplicate a file", errno))
 }
 
 /// Moves a descriptor out of the way of the child's standard streams.
 pub(crate) fn above_streams(fd: OwnedFd) -> Result<OwnedFd, Errno> {
-    if fd.as_raw_fd() >= FIRST_FREE { Ok(fd) } else { fcntl_dupfd_cloexec(&fd, FIRST_FREE) }
+    if fd.as_raw_fd() >= FIRST_FREE {
+        Ok(fd)
+    } else {
+        fcntl_dupfd_cloexec(&fd, FIRST_FREE)
+    }
 }
 
 fn texts(strings: &[String]) -> Result<Vec<CString>, SandboxError> {

@@ -98,13 +98,23 @@ impl SandboxError {
     /// An operation that failed on a path.
     #[must_use]
     pub fn setup(op: &'static str, path: impl AsRef<[u8]>, errno: Errno) -> SandboxError {
-        SandboxError::Setup { op, path: Some(path.as_ref().to_vec()), errno: errno.raw_os_error(), detail: None }
+        SandboxError::Setup {
+            op,
+            path: Some(path.as_ref().to_vec()),
+            errno: errno.raw_os_error(),
+            detail: None,
+        }
     }
 
     /// An operation that failed, on nothing in particular.
     #[must_use]
     pub fn operation(op: &'static str, errno: Errno) -> SandboxError {
-        SandboxError::Setup { op, path: None, errno: errno.raw_os_error(), detail: None }
+        SandboxError::Setup {
+            op,
+            path: None,
+            errno: errno.raw_os_error(),
+            detail: None,
+        }
     }
 
     /// The stable word for this kind of failure.
@@ -128,7 +138,9 @@ impl SandboxError {
     pub fn op(&self) -> Option<&'static str> {
         match self {
             SandboxError::Setup { op, .. } => Some(op),
-            SandboxError::NotFound { .. } | SandboxError::NotExecutable { .. } => Some("execute the program"),
+            SandboxError::NotFound { .. } | SandboxError::NotExecutable { .. } => {
+                Some("execute the program")
+            }
             _ => None,
         }
     }
@@ -138,9 +150,8 @@ impl SandboxError {
     pub fn path(&self) -> Option<Vec<u8>> {
         match self {
             SandboxError::Setup { path, .. } => path.clone(),
-            SandboxError::NotFound { program, .. } | SandboxError::NotExecutable { program, .. } => {
-                Some(program.clone().into_bytes())
-            }
+            SandboxError::NotFound { program, .. }
+            | SandboxError::NotExecutable { program, .. } => Some(program.clone().into_bytes()),
             _ => None,
         }
     }
@@ -149,7 +160,9 @@ impl SandboxError {
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
-            SandboxError::Setup { errno, .. } | SandboxError::NotExecutable { errno, .. } => Some(*errno),
+            SandboxError::Setup { errno, .. } | SandboxError::NotExecutable { errno, .. } => {
+                Some(*errno)
+            }
             SandboxError::NotFound { .. } => Some(Errno::NOENT.raw_os_error()),
             _ => None,
         }
@@ -183,26 +196,33 @@ impl SandboxError {
 
 fn setup_hint(op: &str, errno: Errno) -> Option<&'static str> {
     match (op, errno) {
-        ("clone into new namespaces", Errno::PERM) => {
-            Some("namespaces need root, or a user namespace; the system may forbid both to this process")
+        ("clone into new namespaces", Errno::PERM) => Some(
+            "namespaces need root, or a user namespace; the system may forbid both to this process",
+        ),
+        (_, Errno::NOSPC) if op.starts_with("clone") => {
+            Some("raise the limits in `/proc/sys/user`")
         }
-        (_, Errno::NOSPC) if op.starts_with("clone") => Some("raise the limits in `/proc/sys/user`"),
         (_, Errno::NOSYS) => Some("containers need Linux 5.12 or newer"),
-        ("mount proc", Errno::PERM) => {
-            Some("parts of the surrounding `/proc` are hidden, as in a container; the kernel then allows no new one")
-        }
+        ("mount proc", Errno::PERM) => Some(
+            "parts of the surrounding `/proc` are hidden, as in a container; the kernel then allows no new one",
+        ),
         ("mount overlay", Errno::INVAL) => Some("the kernel's log (`dmesg`) has the reason"),
-        ("become the user", Errno::INVAL) => Some("the user namespace has no such user or group ID: see `/etc/subuid`"),
+        ("become the user", Errno::INVAL) => {
+            Some("the user namespace has no such user or group ID: see `/etc/subuid`")
+        }
         (_, Errno::NOTDIR) if op.starts_with("mount") => {
             Some("a directory cannot be mounted on a file, nor a file on a directory")
         }
-        (_, Errno::ROFS) => Some("the root file system is read-only: make the mount's target part of the image"),
+        (_, Errno::ROFS) => {
+            Some("the root file system is read-only: make the mount's target part of the image")
+        }
         _ => None,
     }
 }
 
 fn on(path: Option<&[u8]>) -> String {
-    path.map(|path| format!(" `{}`", String::from_utf8_lossy(path))).unwrap_or_default()
+    path.map(|path| format!(" `{}`", String::from_utf8_lossy(path)))
+        .unwrap_or_default()
 }
 
 fn why(errno: i32, detail: Option<&str>) -> String {

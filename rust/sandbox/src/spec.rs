@@ -229,29 +229,46 @@ impl Spec {
 
     fn check(&self) -> Result<(), SandboxError> {
         if self.format != FORMAT {
-            return Err(bad(format!("format {} is not {FORMAT}, the one that this version knows", self.format)));
+            return Err(bad(format!(
+                "format {} is not {FORMAT}, the one that this version knows",
+                self.format
+            )));
         }
         if self.argv.is_empty() {
             return Err(bad("`argv` is empty".to_owned()));
         }
         let rootfs = &self.rootfs;
         if rootfs.lowers.is_empty() && rootfs.upper.is_none() {
-            return Err(bad("the root file system has neither lowers nor an upper directory".to_owned()));
+            return Err(bad(
+                "the root file system has neither lowers nor an upper directory".to_owned(),
+            ));
         }
         if rootfs.upper.is_some() && rootfs.work.is_none() && !rootfs.lowers.is_empty() {
             return Err(bad("`upper` needs `work` beside it".to_owned()));
         }
         if self.umask > 0o777 {
-            return Err(bad(format!("`umask` {:#o} has bits beyond 0o777", self.umask)));
+            return Err(bad(format!(
+                "`umask` {:#o} has bits beyond 0o777",
+                self.umask
+            )));
         }
-        let ids = [self.user.uid, self.user.gid].into_iter().chain(self.user.groups.iter().copied());
+        let ids = [self.user.uid, self.user.gid]
+            .into_iter()
+            .chain(self.user.groups.iter().copied());
         for id in ids {
             if id == u32::MAX {
                 return Err(bad(format!("{id} is no user or group ID")));
             }
         }
-        let host_paths = rootfs.lowers.iter().chain(&rootfs.upper).chain(&rootfs.work).chain([&rootfs.mountpoint]);
-        let paths = host_paths.chain(self.mounts.iter().flat_map(Mount::paths)).chain([&self.cwd]);
+        let host_paths = rootfs
+            .lowers
+            .iter()
+            .chain(&rootfs.upper)
+            .chain(&rootfs.work)
+            .chain([&rootfs.mountpoint]);
+        let paths = host_paths
+            .chain(self.mounts.iter().flat_map(Mount::paths))
+            .chain([&self.cwd]);
         for path in paths.chain(&self.masked_paths).chain(&self.read_only_paths) {
             if !path.starts_with('/') {
                 return Err(bad(format!("the path `{path}` is not absolute")));

@@ -29,7 +29,9 @@ impl Pty {
     /// [`SandboxError::Setup`].
     pub fn open_in(terminals: BorrowedFd<'_>) -> Result<Pty, SandboxError> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        openat(terminals, "ptmx", flags, Mode::empty()).and_then(Pty::from_master).map_err(explain)
+        openat(terminals, "ptmx", flags, Mode::empty())
+            .and_then(Pty::from_master)
+            .map_err(explain)
     }
 
     /// Opens a terminal of the host.
@@ -39,7 +41,9 @@ impl Pty {
     /// [`SandboxError::Setup`].
     pub fn open_on_host() -> Result<Pty, SandboxError> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        rustix::pty::openpt(flags).and_then(Pty::from_master).map_err(explain)
+        rustix::pty::openpt(flags)
+            .and_then(Pty::from_master)
+            .map_err(explain)
     }
 
     /// Opens a terminal of a running container, or one of the host if it has none.
@@ -48,7 +52,12 @@ impl Pty {
     ///
     /// [`SandboxError::Setup`].
     pub fn open_in_container(pid: i32) -> Result<Pty, SandboxError> {
-        let root = openat(CWD, format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let root = openat(
+            CWD,
+            format!("/proc/{pid}/root"),
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
         let root = root.map_err(explain)?;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -62,10 +71,17 @@ impl Pty {
     fn from_master(master: OwnedFd) -> Result<Pty, Errno> {
         unlockpt(&master)?;
         let name = ptsname(&master, Vec::new())?;
-        let number = name.to_str().ok().and_then(|name| name.rsplit('/').next()?.parse().ok());
+        let number = name
+            .to_str()
+            .ok()
+            .and_then(|name| name.rsplit('/').next()?.parse().ok());
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = ioctl_tiocgptpeer(&master, flags)?;
-        Ok(Pty { master, slave: Some(slave), number: number.ok_or(Errno::NOTTY)? })
+        Ok(Pty {
+            master,
+            slave: Some(slave),
+            number: number.ok_or(Errno::NOTTY)?,
+        })
     }
 
     /// Its number among the terminals of its instance.
@@ -100,7 +116,9 @@ impl Pty {
     ///
     /// [`SandboxError::Setup`] for a user that exists here; others are left out.
     pub fn give_to(&self, uid: u32) -> Result<(), SandboxError> {
-        let Some(slave) = &self.slave else { return Ok(()) };
+        let Some(slave) = &self.slave else {
+            return Ok(());
+        };
         match rustix::fs::fchown(slave, Some(rustix::fs::Uid::from_raw(uid)), None) {
             Ok(()) | Err(Errno::INVAL | Errno::PERM) => Ok(()),
             Err(errno) => Err(explain(errno)),
@@ -122,6 +140,12 @@ fn explain(errno: Errno) -> SandboxError {
 ///
 /// [`SandboxError::Setup`] if it is no terminal.
 pub fn set_window(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<(), SandboxError> {
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(terminal, size).map_err(|errno| SandboxError::operation("set the terminal's size", errno))
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size)
+        .map_err(|errno| SandboxError::operation("set the terminal's size", errno))
 }

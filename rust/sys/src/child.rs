@@ -52,8 +52,14 @@ pub struct Failure {
 
 impl Failure {
     fn to_bytes(self) -> [u8; FAILURE_BYTES] {
-        let (a, b, c) = (self.index.to_ne_bytes(), self.errno.to_ne_bytes(), self.detail.to_ne_bytes());
-        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]]
+        let (a, b, c) = (
+            self.index.to_ne_bytes(),
+            self.errno.to_ne_bytes(),
+            self.detail.to_ne_bytes(),
+        );
+        [
+            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3],
+        ]
     }
 
     /// Reads what [`run`] sent; `None` if the message is not a failure.
@@ -136,7 +142,9 @@ impl Filter {
             jf: b[3],
             k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
         };
-        let whole = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok());
+        let whole = bytes
+            .chunks_exact(8)
+            .filter_map(|chunk| chunk.try_into().ok());
         Filter(whole.map(instruction).collect())
     }
 }
@@ -233,16 +241,26 @@ impl Script {
         let mut kept = vec![channel.as_raw_fd()];
         for step in &steps {
             match step {
-                Step::Join(fd, _) | Step::AttachRoot(fd, _) | Step::Attach(fd, _) | Step::Terminal(fd) => {
+                Step::Join(fd, _)
+                | Step::AttachRoot(fd, _)
+                | Step::Attach(fd, _)
+                | Step::Terminal(fd) => {
                     kept.push(fd.as_raw_fd());
                 }
-                Step::MountOverlay(overlay) => kept.extend(overlay.directories.iter().map(AsRawFd::as_raw_fd)),
+                Step::MountOverlay(overlay) => {
+                    kept.extend(overlay.directories.iter().map(AsRawFd::as_raw_fd))
+                }
                 Step::Streams(streams) => kept.extend(streams.iter().map(AsRawFd::as_raw_fd)),
                 _ => {}
             }
         }
         kept.sort_unstable();
-        Script { steps, program, channel, kept }
+        Script {
+            steps,
+            program,
+            channel,
+            kept,
+        }
     }
 }
 
@@ -263,18 +281,43 @@ struct Progress<'a> {
 pub(crate) unsafe fn run(script: &Script) -> ! {
     let channel = script.channel.as_fd();
     if let Err(errno) = close_others(&script.kept).and_then(|()| kernel::reset_signals()) {
-        fail(channel, Failure { index: BEFORE_STEPS, errno: errno.raw_os_error(), detail: 0 });
+        fail(
+            channel,
+            Failure {
+                index: BEFORE_STEPS,
+                errno: errno.raw_os_error(),
+                detail: 0,
+            },
+        );
     }
-    let mut progress = Progress { root: None, channel, refused: None };
+    let mut progress = Progress {
+        root: None,
+        channel,
+        refused: None,
+    };
     for (index, step) in script.steps.iter().enumerate() {
         if let Err(errno) = apply::apply(step, script, &mut progress) {
-            fail(channel, Failure { index: index as u32, errno: errno.raw_os_error(), detail: 0 });
+            fail(
+                channel,
+                Failure {
+                    index: index as u32,
+                    errno: errno.raw_os_error(),
+                    detail: 0,
+                },
+            );
         }
     }
     // Nothing may follow but exec: the message is what tells an end of the channel
     // that means "it runs" from one that means "it died".
     let (errno, detail) = script.program.execute();
-    fail(channel, Failure { index: script.steps.len() as u32, errno: errno.raw_os_error(), detail })
+    fail(
+        channel,
+        Failure {
+            index: script.steps.len() as u32,
+            errno: errno.raw_os_error(),
+            detail,
+        },
+    )
 }
 
 /// Closes what was inherited by accident: other containers' pipes and gates above all,

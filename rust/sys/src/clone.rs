@@ -59,7 +59,11 @@ pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
         return spawn_here(&script, &place);
     }
     let (reply, answer) = channel();
-    let mut request = Request { script, place, reply };
+    let mut request = Request {
+        script,
+        place,
+        reply,
+    };
     for _ in 0..2 {
         match spawner(false)?.send(request) {
             Ok(()) => return answer.recv().map_err(|_| Errno::SRCH)?,
@@ -92,14 +96,22 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
     let work = move || {
         // Signals are for the threads that handle them.
         let _ = kernel::set_signal_mask(u64::MAX);
-        while let Ok(Request { script, place, reply }) = requests.recv() {
+        while let Ok(Request {
+            script,
+            place,
+            reply,
+        }) = requests.recv()
+        {
             let result = spawn_here(&script, &place);
             // The caller counts on being the last owner once it has the answer.
             drop(script);
             drop(reply.send(result));
         }
     };
-    std::thread::Builder::new().name("sandbox-spawner".to_owned()).spawn(work).map_err(|_| Errno::AGAIN)?;
+    std::thread::Builder::new()
+        .name("sandbox-spawner".to_owned())
+        .spawn(work)
+        .map_err(|_| Errno::AGAIN)?;
     *slot = Some((this, sender.clone()));
     Ok(sender)
 }
@@ -132,7 +144,10 @@ fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
     kernel::set_signal_mask(mask)?;
     let pid = result? as i32;
     // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
-    Ok(Child { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+    Ok(Child {
+        pid,
+        pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+    })
 }
 
 /// The fields of `struct clone_args` up to where all kernels with `clone3` know it.
@@ -162,23 +177,30 @@ unsafe fn raw_clone(flags: u64, pidfd: *mut RawFd) -> Result<c_long, Errno> {
         ..CloneArguments::default()
     };
     // SAFETY: the structure is local and its size is passed; no stack is shared.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>()) };
     if result != -1 {
         return Ok(result);
     }
-    let errno = errno_now();
+    let errno = kernel::last_errno();
     if errno != Errno::NOSYS {
         return Err(errno);
     }
     // SAFETY: as above. A null stack means a copy of this one; the pidfd is stored
     // through the third argument, which has the same place on every architecture here.
     let result = unsafe {
-        libc::syscall(libc::SYS_clone, flags | libc::SIGCHLD as u64, 0usize, pidfd, 0usize, 0usize)
+        libc::syscall(
+            libc::SYS_clone,
+            flags | libc::SIGCHLD as u64,
+            0usize,
+            pidfd,
+            0usize,
+            0usize,
+        )
     };
-    if result == -1 { Err(errno_now()) } else { Ok(result) }
-}
-
-fn errno_now() -> Errno {
-    // SAFETY: the location is this thread's own variable, valid for its life.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+    if result == -1 {
+        Err(kernel::last_errno())
+    } else {
+        Ok(result)
+    }
 }

@@ -41,10 +41,14 @@ struct KernelAction {
 
 /// Turns what `syscall(2)` left behind into a result.
 fn checked(result: c_long) -> Result<c_long, Errno> {
-    if result == -1 { Err(last_errno()) } else { Ok(result) }
+    if result == -1 {
+        Err(last_errno())
+    } else {
+        Ok(result)
+    }
 }
 
-fn last_errno() -> Errno {
+pub(crate) fn last_errno() -> Errno {
     // SAFETY: the location is this thread's own variable, valid for its life.
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
@@ -75,7 +79,13 @@ pub(crate) fn set_signal_mask(mask: u64) -> Result<u64, Errno> {
     let mut before = 0u64;
     // SAFETY: both sets are local and have the size that is passed.
     let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &mask, &mut before, KERNEL_SIGSET_BYTES)
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &mask,
+            &mut before,
+            KERNEL_SIGSET_BYTES,
+        )
     };
     checked(result).map(|_| before)
 }
@@ -85,12 +95,25 @@ pub(crate) fn set_signal_mask(mask: u64) -> Result<u64, Errno> {
 /// Exec resets handlers by itself, but keeps ignored signals ignored: Python ignores
 /// SIGPIPE, and the supervisor more, which the container's program must not inherit.
 pub(crate) fn reset_signals() -> Result<(), Errno> {
-    let action = KernelAction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    let action = KernelAction {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
     for signal in 1..SIGNALS_END {
         let nothing = std::ptr::null_mut::<KernelAction>();
         // SAFETY: the action is local and has the kernel's layout. SIGKILL and
         // SIGSTOP are refused, which changes nothing.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &action, nothing, KERNEL_SIGSET_BYTES) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &action,
+                nothing,
+                KERNEL_SIGSET_BYTES,
+            )
+        };
     }
     set_signal_mask(0).map(drop)
 }
@@ -138,11 +161,24 @@ pub fn unshare(namespaces: u32) -> Result<(), Errno> {
 
 /// Loads a filter for system calls into this thread.
 pub(crate) fn load_filter(filter: &[libc::sock_filter]) -> Result<(), Errno> {
-    let Ok(length) = u16::try_from(filter.len()) else { return Err(Errno::INVAL) };
-    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    let Ok(length) = u16::try_from(filter.len()) else {
+        return Err(Errno::INVAL);
+    };
+    let program = libc::sock_fprog {
+        len: length,
+        filter: filter.as_ptr().cast_mut(),
+    };
     // SAFETY: the program points at `length` instructions that outlive the call;
     // the kernel copies and never writes them.
-    checked(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &program) }).map(drop)
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &program,
+        )
+    })
+    .map(drop)
 }
 
 /// Limits a resource of this process; the number is one of `RLIMIT_*`.
@@ -150,13 +186,19 @@ pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno
     let limit = [soft, hard];
     let nothing = std::ptr::null_mut::<u64>();
     // SAFETY: `rlimit64` is two u64, soft first; the old value is not asked for.
-    checked(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), nothing) }).map(drop)
+    checked(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), nothing) })
+        .map(drop)
 }
 
 /// Brings the loopback interface of this network namespace up.
 pub(crate) fn bring_loopback_up() -> Result<(), Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     // SAFETY: an all-zero request is a valid value of this plain structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (slot, byte) in request.ifr_name.iter_mut().zip(*b"lo") {
@@ -164,7 +206,15 @@ pub(crate) fn bring_loopback_up() -> Result<(), Errno> {
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: the request is local, initialized, and has the layout this ioctl reads.
-    checked(unsafe { libc::syscall(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }).map(drop)
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_ioctl,
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            &request,
+        )
+    })
+    .map(drop)
 }
 
 /// Executes a program; returns only if that failed.
@@ -178,7 +228,14 @@ pub(crate) fn execute(path: &CStr, argv: &[*const c_char], environment: &[*const
     }
     // SAFETY: the path is a C string; the arrays were checked to be terminated, and
     // their owner keeps the strings alive while they exist.
-    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_execve,
+            path.as_ptr(),
+            argv.as_ptr(),
+            environment.as_ptr(),
+        )
+    };
     last_errno()
 }
 
@@ -196,12 +253,25 @@ pub fn duplicate(fd: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }
 
+/// Closes a descriptor that was inherited by number, after [`duplicate`] made a copy of it.
+///
+/// Nothing happens if there is no such descriptor.
+pub fn close(fd: RawFd) {
+    // SAFETY: takes no pointers. The descriptor was inherited for the caller alone, who
+    // goes on with the copy.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
 /// Adds attributes to the mount behind a descriptor, and to those below it if asked.
 ///
 /// # Errors
 ///
 /// What `mount_setattr(2)` reports; `ENOSYS` before Linux 5.12.
-pub fn set_mount_attributes(tree: BorrowedFd<'_>, attributes: u64, is_recursive: bool) -> Result<(), Errno> {
+pub fn set_mount_attributes(
+    tree: BorrowedFd<'_>,
+    attributes: u64,
+    is_recursive: bool,
+) -> Result<(), Errno> {
     mount_setattr(tree, attributes, 0, is_recursive)
 }
 
@@ -214,8 +284,18 @@ pub fn make_mounts_private(tree: BorrowedFd<'_>) -> Result<(), Errno> {
     mount_setattr(tree, 0, libc::MS_PRIVATE, true)
 }
 
-fn mount_setattr(tree: BorrowedFd<'_>, set: u64, propagation: u64, is_recursive: bool) -> Result<(), Errno> {
-    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+fn mount_setattr(
+    tree: BorrowedFd<'_>,
+    set: u64,
+    propagation: u64,
+    is_recursive: bool,
+) -> Result<(), Errno> {
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation,
+        userns_fd: 0,
+    };
     let flags = libc::AT_EMPTY_PATH | if is_recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a constant C string, the structure is local and its size is passed.
     let result = unsafe {
@@ -239,7 +319,16 @@ fn mount_setattr(tree: BorrowedFd<'_>, set: u64, propagation: u64, is_recursive:
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
     let nothing = std::ptr::null_mut::<libc::siginfo_t>();
     // SAFETY: no information is passed along; the other arguments are numbers.
-    checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, nothing, 0) }).map(drop)
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            nothing,
+            0,
+        )
+    })
+    .map(drop)
 }
 
 /// Allows debuggers and `/proc` of the same user to look into this process.

@@ -5,3 +5,4 @@ pub mod clone;
 pub mod descriptor;
 pub mod kernel;
 pub mod mmap;
+pub mod signals;

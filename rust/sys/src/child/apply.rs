@@ -6,24 +6,32 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fchown, fstat, openat};
 use rustix::io::{Errno, write};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_change, move_mount, open_tree,
-    unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount,
+    mount_change, move_mount, open_tree, unmount,
 };
 use rustix::process::{chdir, fchdir, pivot_root, setsid, umask};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_keep_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
 };
 
 use super::resolve::{open_in_root, open_target};
-use super::{EXECUTING, Identity, KernelMount, OldOverlay, Progress, Script, Step, Target, parent_lives, say, wait_at_gate};
+use super::{
+    EXECUTING, Identity, KernelMount, OldOverlay, Progress, Script, Step, Target, parent_lives,
+    say, wait_at_gate,
+};
 use crate::kernel::{self, MOUNT_ATTR_RDONLY};
 
 /// A mount is named by its descriptor alone.
 const NO_PATH: &CStr = c"";
 
-pub(super) fn apply<'a>(step: &'a Step, script: &Script, progress: &mut Progress<'a>) -> Result<(), Errno> {
+pub(super) fn apply<'a>(
+    step: &'a Step,
+    script: &Script,
+    progress: &mut Progress<'a>,
+) -> Result<(), Errno> {
     match step {
         Step::DieWithParent => die_with_parent(progress.channel),
         Step::NewSession => setsid().map(drop),
@@ -33,14 +41,21 @@ pub(super) fn apply<'a>(step: &'a Step, script: &Script, progress: &mut Progress
             Ok(())
         }
         Step::Join(pidfd, namespaces) => kernel::join_namespaces(pidfd.as_fd(), *namespaces),
-        Step::CutPropagation => mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
+        Step::CutPropagation => mount_change(
+            c"/",
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        ),
         Step::AttachRoot(root, mountpoint) => attach_root(root.as_fd(), mountpoint, progress),
         Step::MountOverlay(overlay) => mount_overlay(overlay, progress),
         Step::Attach(tree, target) => attach(tree.as_fd(), root(progress)?, target),
         Step::Mount(wanted, target) => mount_kernel(wanted, root(progress)?, target),
         Step::BindInside(source, target) => {
             let source = open_in_root(root(progress)?, source)?;
-            attach(clone_of(source.as_fd(), false)?.as_fd(), root(progress)?, target)
+            attach(
+                clone_of(source.as_fd(), false)?.as_fd(),
+                root(progress)?,
+                target,
+            )
         }
         Step::Mask(path) => mask(root(progress)?, path),
         Step::ReadOnly(path) => make_read_only(root(progress)?, path),
@@ -51,7 +66,9 @@ pub(super) fn apply<'a>(step: &'a Step, script: &Script, progress: &mut Progress
         Step::PivotRoot => enter_root(root(progress)?),
         Step::Gate => wait_at_gate(progress.channel),
         Step::Limit(resource, soft, hard) => kernel::set_limit(*resource, *soft, *hard),
-        Step::Streams(streams) => make_streams([streams[0].as_fd(), streams[1].as_fd(), streams[2].as_fd()]),
+        Step::Streams(streams) => {
+            make_streams([streams[0].as_fd(), streams[1].as_fd(), streams[2].as_fd()])
+        }
         Step::Terminal(terminal) => {
             rustix::process::ioctl_tiocsctty(terminal)?;
             make_streams([terminal.as_fd(); 3])
@@ -78,13 +95,27 @@ fn root<'a>(progress: &Progress<'a>) -> Result<BorrowedFd<'a>, Errno> {
 fn die_with_parent(channel: BorrowedFd<'_>) -> Result<(), Errno> {
     kernel::set_parent_death_signal()?;
     // The parent may have died before the signal was asked for.
-    if parent_lives(channel) { Ok(()) } else { Err(Errno::OWNERDEAD) }
+    if parent_lives(channel) {
+        Ok(())
+    } else {
+        Err(Errno::OWNERDEAD)
+    }
 }
 
 // Mounts ----------------------------------------------------------------------
 
-fn attach_root<'a>(tree: BorrowedFd<'a>, mountpoint: &CStr, progress: &mut Progress<'a>) -> Result<(), Errno> {
-    move_mount(tree, NO_PATH, CWD, mountpoint, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+fn attach_root<'a>(
+    tree: BorrowedFd<'a>,
+    mountpoint: &CStr,
+    progress: &mut Progress<'a>,
+) -> Result<(), Errno> {
+    move_mount(
+        tree,
+        NO_PATH,
+        CWD,
+        mountpoint,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
     progress.root = Some(tree);
     Ok(())
 }
@@ -92,10 +123,21 @@ fn attach_root<'a>(tree: BorrowedFd<'a>, mountpoint: &CStr, progress: &mut Progr
 fn mount_overlay(overlay: &OldOverlay, progress: &mut Progress<'_>) -> Result<(), Errno> {
     // The numbers in the data are names relative to this directory.
     chdir(c"/proc/self/fd")?;
-    mount(c"overlay", &*overlay.mountpoint, c"overlay", MountFlags::empty(), &*overlay.data)?;
+    mount(
+        c"overlay",
+        &*overlay.mountpoint,
+        c"overlay",
+        MountFlags::empty(),
+        &*overlay.data,
+    )?;
     chdir(c"/")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    progress.root = Some(kernel::leak(openat(CWD, &*overlay.mountpoint, flags, Mode::empty())?));
+    progress.root = Some(kernel::leak(openat(
+        CWD,
+        &*overlay.mountpoint,
+        flags,
+        Mode::empty(),
+    )?));
     Ok(())
 }
 
@@ -110,7 +152,9 @@ fn attach_at(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 fn clone_of(place: BorrowedFd<'_>, is_recursive: bool) -> Result<OwnedFd, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
     if is_recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
@@ -139,11 +183,17 @@ fn open_if_present(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>,
 }
 
 fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = open_if_present(root, path)? else { return Ok(()) };
+    let Some(place) = open_if_present(root, path)? else {
+        return Ok(());
+    };
     if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory {
         let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(context.as_fd())?;
-        let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+        let tree = fsmount(
+            context.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::MOUNT_ATTR_RDONLY,
+        )?;
         return attach_at(tree.as_fd(), place.as_fd());
     }
     // The host's device: the container's own may not be there, or not be what it says.
@@ -153,7 +203,9 @@ fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
 }
 
 fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = open_if_present(root, path)? else { return Ok(()) };
+    let Some(place) = open_if_present(root, path)? else {
+        return Ok(());
+    };
     let tree = clone_of(place.as_fd(), true)?;
     kernel::set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, true)?;
     attach_at(tree.as_fd(), place.as_fd())
@@ -218,14 +270,24 @@ fn become_user(identity: &Identity) -> Result<(), Errno> {
     set_keep_capabilities(false)?;
     // Leaving user 0 emptied the effective set; a filter cannot be loaded without it.
     let kept = capabilities(None)?;
-    set_capabilities(None, CapabilitySets { effective: kept.permitted, ..kept })
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: kept.permitted,
+            ..kept
+        },
+    )
 }
 
 /// Gives pipes to the user, who may have to open them again through `/dev/stdout`.
 ///
 /// Files and devices stay whose they are: they belong to whoever runs the container.
 fn own_streams(identity: &Identity) -> Result<(), Errno> {
-    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+    for stream in [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ] {
         let Ok(facts) = fstat(stream) else { continue };
         if FileType::from_raw_mode(facts.st_mode) == FileType::Fifo {
             match fchown(stream, Some(identity.uid), None) {
@@ -239,5 +301,9 @@ fn own_streams(identity: &Identity) -> Result<(), Errno> {
 
 fn exactly(set: u64) -> CapabilitySets {
     let set = CapabilitySet::from_bits_retain(set);
-    CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() }
+    CapabilitySets {
+        effective: set,
+        permitted: set,
+        inheritable: CapabilitySet::empty(),
+    }
 }

@@ -38,7 +38,11 @@ unsafe impl Sync for PointerArray {}
 
 impl PointerArray {
     fn new(strings: Vec<CString>) -> PointerArray {
-        let pointers = strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        let pointers = strings
+            .iter()
+            .map(|text| text.as_ptr())
+            .chain([std::ptr::null()])
+            .collect();
         PointerArray { strings, pointers }
     }
 }
@@ -47,7 +51,11 @@ impl Program {
     /// Lays out a program; `candidates` are the paths to try, in order.
     #[must_use]
     pub fn new(candidates: Vec<CString>, argv: Vec<CString>, environment: Vec<CString>) -> Program {
-        Program { candidates, argv: PointerArray::new(argv), environment: PointerArray::new(environment) }
+        Program {
+            candidates,
+            argv: PointerArray::new(argv),
+            environment: PointerArray::new(environment),
+        }
     }
 
     /// The paths that are tried.
@@ -70,11 +78,20 @@ impl Program {
             let errno = kernel::execute(candidate, &self.argv.pointers, &self.environment.pointers);
             match errno {
                 Errno::NOENT | Errno::NOTDIR if reason == Errno::ACCESS => {}
-                Errno::NOENT if accessat(CWD, &**candidate, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok() => {
+                Errno::NOENT
+                    if accessat(
+                        CWD,
+                        &**candidate,
+                        rustix::fs::Access::EXISTS,
+                        AtFlags::empty(),
+                    )
+                    .is_ok() =>
+                {
                     (reason, detail) = (errno, number | LACKS_INTERPRETER);
                 }
                 // In a search these say no more than "not here".
-                Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP if self.candidates.len() > 1 => {}
+                Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP
+                    if self.candidates.len() > 1 => {}
                 Errno::ACCESS if reason == Errno::ACCESS => {}
                 Errno::ACCESS => (reason, detail) = (errno, number),
                 _ => return (errno, number),
@@ -97,23 +114,35 @@ impl Program {
 }
 
 fn refuse_magic(path: &CStr, interpreters_left: usize) -> Result<(), Errno> {
-    let file = match open_with(CWD, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::empty()) {
+    let file = match open_with(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        ResolveFlags::empty(),
+    ) {
         Ok(file) => file,
         // A loop of symlinks is refused with the same number, but by a plain open too.
-        Err(Errno::LOOP) if openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok() => {
+        Err(Errno::LOOP)
+            if openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok() =>
+        {
             return Err(Errno::LOOP);
         }
         // Exec will say what is wrong with it.
         Err(_) => return Ok(()),
     };
-    let is_file = fstat(&file).is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
+    let is_file = fstat(&file)
+        .is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
     if !is_file || interpreters_left == 0 {
         return Ok(());
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(script) = open_with(CWD, path, flags, ResolveFlags::empty()) else { return Ok(()) };
+    let Ok(script) = open_with(CWD, path, flags, ResolveFlags::empty()) else {
+        return Ok(());
+    };
     let mut line = [0u8; FIRST_LINE_BYTES];
-    let Ok(length) = read(script.as_fd(), &mut line) else { return Ok(()) };
+    let Ok(length) = read(script.as_fd(), &mut line) else {
+        return Ok(());
+    };
     match interpreter(line.get_mut(..length).unwrap_or(&mut [])) {
         Some(path) => refuse_magic(path, interpreters_left - 1),
         None => Ok(()),
@@ -125,7 +154,9 @@ fn interpreter(line: &mut [u8]) -> Option<&CStr> {
     let rest = line.starts_with(b"#!").then(|| line.get_mut(2..))??;
     let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
     let rest = rest.get_mut(start..)?;
-    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'\n' | 0))?;
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\t' | b'\n' | 0))?;
     *rest.get_mut(end)? = 0;
     CStr::from_bytes_with_nul(rest.get(..=end)?).ok()
 }

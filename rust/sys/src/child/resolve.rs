@@ -17,7 +17,12 @@ const MOST_RACES: usize = 1024;
 
 /// Opens `path` as the root's own processes would see it, without using it.
 pub(super) fn open_in_root(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(root, path, OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::IN_ROOT)
+    open_with(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        ResolveFlags::IN_ROOT,
+    )
 }
 
 /// `openat2` that tries again where the kernel asks for it.
@@ -57,7 +62,10 @@ struct PathBuffer {
 
 impl PathBuffer {
     fn new(path: &CStr) -> Result<PathBuffer, Errno> {
-        let mut buffer = PathBuffer { bytes: [0; PATH_BYTES], length: 0 };
+        let mut buffer = PathBuffer {
+            bytes: [0; PATH_BYTES],
+            length: 0,
+        };
         buffer.append(path.to_bytes())?;
         Ok(buffer)
     }
@@ -65,7 +73,11 @@ impl PathBuffer {
     fn append(&mut self, part: &[u8]) -> Result<(), Errno> {
         let end = self.length + part.len();
         // Strictly less: the byte after the end must stay zero.
-        let room = self.bytes.get_mut(self.length..end).filter(|_| end < PATH_BYTES).ok_or(Errno::NAMETOOLONG)?;
+        let room = self
+            .bytes
+            .get_mut(self.length..end)
+            .filter(|_| end < PATH_BYTES)
+            .ok_or(Errno::NAMETOOLONG)?;
         room.copy_from_slice(part);
         self.length = end;
         Ok(())
@@ -112,8 +124,16 @@ fn make(root: BorrowedFd<'_>, path: &CStr, create: Create) -> Result<OwnedFd, Er
 }
 
 /// The path with the component from `start` to `end` replaced by what it points at.
-fn spliced(path: &PathBuffer, start: usize, end: usize, link: &PathBuffer) -> Result<PathBuffer, Errno> {
-    let mut result = PathBuffer { bytes: [0; PATH_BYTES], length: 0 };
+fn spliced(
+    path: &PathBuffer,
+    start: usize,
+    end: usize,
+    link: &PathBuffer,
+) -> Result<PathBuffer, Errno> {
+    let mut result = PathBuffer {
+        bytes: [0; PATH_BYTES],
+        length: 0,
+    };
     let whole = path.as_slice();
     if link.as_slice().first() != Some(&b'/') {
         result.append(whole.get(..start).unwrap_or(&[]))?;
@@ -123,7 +143,12 @@ fn spliced(path: &PathBuffer, start: usize, end: usize, link: &PathBuffer) -> Re
     Ok(result)
 }
 
-fn walk(root: BorrowedFd<'_>, path: &mut PathBuffer, create: Create, link: &mut PathBuffer) -> Result<Walk, Errno> {
+fn walk(
+    root: BorrowedFd<'_>,
+    path: &mut PathBuffer,
+    create: Create,
+    link: &mut PathBuffer,
+) -> Result<Walk, Errno> {
     let mut parent = open_in_root(root, c"/")?;
     let mut start = 0;
     loop {
@@ -137,7 +162,12 @@ fn walk(root: BorrowedFd<'_>, path: &mut PathBuffer, create: Create, link: &mut 
         while end < path.length && path.as_slice().get(end) != Some(&b'/') {
             end += 1;
         }
-        let is_last = path.as_slice().get(end..).unwrap_or(&[]).iter().all(|&byte| byte == b'/');
+        let is_last = path
+            .as_slice()
+            .get(end..)
+            .unwrap_or(&[])
+            .iter()
+            .all(|&byte| byte == b'/');
         let found = open_prefix(root, path, end);
         parent = match found {
             Ok(fd) => fd,
@@ -145,7 +175,13 @@ fn walk(root: BorrowedFd<'_>, path: &mut PathBuffer, create: Create, link: &mut 
                 if read_link(&parent, path, start, end, link)? {
                     return Ok(Walk::Link(start, end));
                 }
-                make_one(&parent, path, start, end, if is_last { create } else { Create::Directory })?;
+                make_one(
+                    &parent,
+                    path,
+                    start,
+                    end,
+                    if is_last { create } else { Create::Directory },
+                )?;
                 open_prefix(root, path, end)?
             }
             Err(errno) => return Err(errno),
@@ -170,7 +206,10 @@ fn read_link(
     link: &mut PathBuffer,
 ) -> Result<bool, Errno> {
     let (name, kept) = path.cut(start, end)?;
-    let room = link.bytes.get_mut(..PATH_BYTES - 1).ok_or(Errno::NAMETOOLONG)?;
+    let room = link
+        .bytes
+        .get_mut(..PATH_BYTES - 1)
+        .ok_or(Errno::NAMETOOLONG)?;
     let result = readlinkat_raw(parent, name, room);
     path.restore(end, kept);
     match result {
@@ -184,12 +223,19 @@ fn read_link(
     }
 }
 
-fn make_one(parent: &OwnedFd, path: &mut PathBuffer, start: usize, end: usize, create: Create) -> Result<(), Errno> {
+fn make_one(
+    parent: &OwnedFd,
+    path: &mut PathBuffer,
+    start: usize,
+    end: usize,
+    create: Create,
+) -> Result<(), Errno> {
     let (name, kept) = path.cut(start, end)?;
     let result = match create {
         Create::Directory => mkdirat(parent, name, Mode::from_raw_mode(0o755)),
         Create::File => {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            let flags =
+                OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
             openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
         }
     };
@@ -208,11 +254,18 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::fs::symlink;
 
-    fn in_root(layout: impl Fn(&std::path::Path), path: &str, create: Option<Create>) -> (tempfile::TempDir, Result<(), Errno>) {
+    fn in_root(
+        layout: impl Fn(&std::path::Path),
+        path: &str,
+        create: Option<Create>,
+    ) -> (tempfile::TempDir, Result<(), Errno>) {
         let directory = tempfile::tempdir().unwrap();
         layout(directory.path());
         let root = std::fs::File::open(directory.path()).unwrap();
-        let target = Target { path: CString::new(path).unwrap(), create };
+        let target = Target {
+            path: CString::new(path).unwrap(),
+            create,
+        };
         let result = open_target(root.as_fd(), &target).map(drop);
         (directory, result)
     }
@@ -245,7 +298,11 @@ mod tests {
 
     #[test]
     fn an_absolute_symlink_stays_inside_the_root() {
-        let (root, result) = in_root(|root| symlink("/etc", root.join("x")).unwrap(), "/x/made-here", Some(Create::Directory));
+        let (root, result) = in_root(
+            |root| symlink("/etc", root.join("x")).unwrap(),
+            "/x/made-here",
+            Some(Create::Directory),
+        );
         assert_eq!(result, Ok(()));
         assert!(root.path().join("etc/made-here").is_dir());
         assert!(!std::path::Path::new("/etc/made-here").exists());
