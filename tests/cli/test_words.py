@@ -262,6 +262,43 @@ def test_a_detached_exec_is_connected_to_nothing(line: Any) -> None:
     assert [named[key] for key in ("detach", "stdin", "stdout", "stderr")] == [True] + [None] * 3
 
 
+def test_start_goes_through_the_names(line: Any) -> None:
+    assert line("start", "one", "two").out == "one\ntwo\n"
+    assert [call[1:] for call in line.engine.calls] == [(("one",), {}), (("two",), {})]
+
+
+@pytest.mark.parametrize(("words", "stdin"), [(["-a"], None), (["-i"], 0), (["-ai"], 0)])
+def test_start_can_connect_the_container(line: Any, words: list[str], stdin: int | None) -> None:
+    line.engine.answers |= {
+        "attach": 7,
+        "inspect_container": {"Config": {"Tty": False, "OpenStdin": True}},
+    }
+    assert line("start", *words, "web").code == 7
+    assert line.asked("start") == (("web",), {"waits_for_attach": True})
+    assert line.asked("attach") == (("web",), {"stdin": stdin, "stdout": 1, "stderr": 2})
+    assert line("start", "-a", "one", "two").err.startswith("error: only one container can be")
+
+
+def test_attach_connects_what_is_there(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.engine.answers |= {
+        "attach": 7,
+        "inspect_container": {"Config": {"Tty": True, "OpenStdin": True}},
+    }
+    assert line("attach", "--no-stdin", "web").code == 7
+    assert line.asked("attach") == (("web",), {"stdin": None, "stdout": 1, "stderr": 2})
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    refused = line("attach", "web")
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        1,
+        "error: the input device is not a TTY",
+    )
+
+
+def test_wait_prints_the_codes(line: Any) -> None:
+    line.engine.answers["wait"] = {"one": 0, "two": 137}.__getitem__
+    assert line("wait", "one", "two").out == "0\n137\n"
+
+
 # Several names ------------------------------------------------------------------
 
 

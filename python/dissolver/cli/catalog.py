@@ -59,6 +59,9 @@ _EXEC = Entry(
     "dissolver exec -it web sh",
     runs_programs=True,
 )
+_START = Entry("run", "start", "Start containers again", "dissolver start web")
+_ATTACH = Entry("run", "attach", "Connect to a running container", "dissolver attach web")
+_WAIT = Entry("run", "wait", "Wait for the end of containers", "dissolver wait web")
 _PS = Entry("containers", "ps", "List containers", "dissolver ps -a")
 _LOGS = Entry("containers", "logs", "Show what a container wrote", "dissolver logs -f web")
 _STOP = Entry("containers", "stop", "Stop running containers", "dissolver stop -t 3 web")
@@ -86,10 +89,13 @@ COMMANDS: dict[str, Entry] = {
     "build": _BUILD,
     "run": _RUN,
     "exec": _EXEC,
+    "attach": _ATTACH,
     "ps": _PS,
     "logs": _LOGS,
+    "start": _START,
     "stop": _STOP,
     "kill": _KILL,
+    "wait": _WAIT,
     "rm": _RM,
     "images": _IMAGES,
     "tag": _TAG,
@@ -132,6 +138,7 @@ GROUPS: dict[str, Group] = {
     "container": Group(
         "Run, look at and tidy up containers",
         {
+            "attach": _ATTACH,
             "exec": _EXEC,
             "inspect": Entry(
                 "inspect",
@@ -150,7 +157,9 @@ GROUPS: dict[str, Group] = {
             ),
             "rm": _RM,
             "run": _RUN,
+            "start": _START,
             "stop": _STOP,
+            "wait": _WAIT,
         },
     ),
     "builder": Group(

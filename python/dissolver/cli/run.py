@@ -1,4 +1,4 @@
-"""``run`` and ``exec``: programs in containers, connected to this terminal."""
+"""``run``, ``exec``, ``start``, ``attach``, ``wait``: programs, connected to this terminal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typer import Argument, Option
 
 from dissolver.cli.build import named_values
 from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.targets import each
+from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
 from dissolver.errors import NotATerminal
 
 if TYPE_CHECKING:
+    from dissolver.engine import Engine
     from dissolver.runtime.container import RunOptions
 
 Interactive = Annotated[
@@ -180,6 +183,54 @@ def execute(
         stderr=None if detach else 2,
     )
     return result.exit_code
+
+
+def start(
+    containers: Annotated[list[str], Argument(metavar="CONTAINER...", show_default=False)],
+    attach_: Annotated[
+        bool, Option("-a", "--attach", help="Connect its output, and wait for its end")
+    ] = False,
+    interactive: Interactive = False,
+) -> int:
+    """Start containers again."""
+    engine = current().engine
+    if not (attach_ or interactive):
+
+        def started(name: str) -> str:
+            engine.start(name)
+            return f"{name}\n"
+
+        return each(containers, started)
+    if len(containers) > 1:
+        raise UsageSlip("only one container can be connected", None)
+    _check_terminal(engine, containers[0], interactive=interactive)
+    engine.start(containers[0], waits_for_attach=True)
+    return engine.attach(containers[0], stdin=0 if interactive else None, stdout=1, stderr=2)
+
+
+def attach(
+    container: Annotated[str, Argument(metavar="CONTAINER")],
+    no_stdin: Annotated[bool, Option("--no-stdin", help="Do not connect standard input")] = False,
+) -> int:
+    """Connect this terminal to a running container."""
+    engine = current().engine
+    _check_terminal(engine, container, interactive=not no_stdin)
+    return engine.attach(container, stdin=None if no_stdin else 0, stdout=1, stderr=2)
+
+
+def wait(
+    containers: Annotated[list[str], Argument(metavar="CONTAINER...", show_default=False)],
+) -> int:
+    """Wait until containers end and print their exit codes."""
+    engine = current().engine
+    return each(containers, lambda name: f"{engine.wait(name)}\n")
+
+
+def _check_terminal(engine: Engine, container: str, *, interactive: bool) -> None:
+    """Make sure that a container with a terminal gets this one, where it reads from it."""
+    config = engine.inspect_container(container)["Config"]
+    if interactive and config["Tty"] and config["OpenStdin"]:
+        require_terminal()
 
 
 def require_terminal() -> None:
