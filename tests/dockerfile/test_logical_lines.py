@@ -119,3 +119,9 @@ def test_places_lead_back_through_continuations() -> None:
     assert places[0].source == ("  one \\",)
     (flag,) = copy.statement.flags
     assert copy.where_of(flag).column == 5
+
+
+def test_a_nul_character_is_refused_where_it_would_count() -> None:
+    assert len(read("# \0\nRUN a").statements) == 1
+    with pytest.raises(DockerfileError, match="the text contains a NUL character"):
+        read("RUN a\0b")

@@ -322,3 +322,9 @@ def test_a_step_has_the_lines_of_its_instruction() -> None:
     assert (step.where.line, step.where.end_line) == (3, 4)
     assert step.where.source == ("RUN x \\", "  y")
     assert step.where.column is None
+
+
+@pytest.mark.parametrize("line", ['RUN ["a\\u0000b"]', 'COPY ["a\\u0000b", "/x"]'])
+def test_a_nul_character_in_an_array_is_refused(line: str) -> None:
+    with pytest.raises(DockerfileError, match="a text contains a NUL character"):
+        last(line)

@@ -80,6 +80,8 @@ def cut_statement(source: Source, line: LogicalLine, escape: str) -> Statement:
     where = source.where(line.line, line.end_line)
     if not is_encodable(line.text):
         raise DockerfileError("the text is not valid UTF-8", where=where)
+    if "\0" in line.text:
+        raise DockerfileError("the text contains a NUL character", where=where)
     try:
         return _cut(source, line, escape, offset=0)
     except DockerfileError as error:

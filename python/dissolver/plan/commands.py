@@ -7,14 +7,19 @@ from typing import get_args
 from dissolver.dockerfile.ast import Command, Run
 from dissolver.dockerfile.heredoc import parse_marker
 from dissolver.plan import history
-from dissolver.plan.scope import Scope
+from dissolver.plan.scope import Scope, refuse_nul
 from dissolver.plan.steps import NetworkMode, RunStep
 
 
 def lower_run(run: Run, scope: Scope, proxies: tuple[tuple[str, str], ...]) -> RunStep:
-    """Turn a RUN into its step; ``proxies`` are variables that only the process sees."""
+    """Turn a RUN into its step; ``proxies`` are variables that only the process sees.
+
+    Raises:
+        DockerfileError: an argument has a NUL character.
+    """
     command = run.command
     argv = command_line(_with_documents(command), scope)
+    refuse_nul(run, argv)
     text = run.statement.text
     if command.heredocs and _is_only_document(command):
         text += f" ({_summary(command.heredocs[0].body)})"

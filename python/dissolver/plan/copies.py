@@ -9,7 +9,7 @@ from dissolver.dockerfile.ignore import clean_path
 from dissolver.errors import DockerfileError, NotSupportedYet
 from dissolver.image.reference import Reference
 from dissolver.plan import history
-from dissolver.plan.scope import Scope, joined_path
+from dissolver.plan.scope import Scope, joined_path, refuse_nul
 from dissolver.plan.steps import CopyStep
 
 HIGHEST_MODE = 0o7777
@@ -31,6 +31,7 @@ def lower_copy(copy: Copy, scope: Scope, origin: int | Reference | None) -> Copy
     for word, source in zip(copy.sources, sources, strict=True):
         _check_local(copy, word, source)
     destination = scope.expand(copy, copy.destination)
+    refuse_nul(copy, (*sources, destination))
     chown = scope.expand(copy, copy.chown) if copy.chown is not None else ""
     chmod = scope.expand(copy, copy.chmod) if copy.chmod is not None else ""
     return CopyStep(

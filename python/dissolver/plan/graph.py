@@ -115,29 +115,12 @@ def stage_graph(
     named = target if target else names[-1]
     predefined = platform_arguments(platform, build_platform or platform, named or "")
     values = global_arguments(dockerfile.instructions, build_args, predefined, dockerfile.escape)
-    stages: list[Stage] = []
-    for index, (head, instructions) in enumerate(sections):
-        stages.append(
-            Stage(
-                index=index,
-                name=names[index],
-                label=names[index] or f"stage-{index}",
-                base=_base(head, stages, values, dockerfile.escape),
-                platform=_platform(head, values, platform, dockerfile.escape),
-                depends_on=frozenset(),
-                images=(),
-                origin=head,
-                instructions=instructions,
-            )
-        )
-    linked = [_with_origins(stage, stages) for stage in stages]
-    if len(linked) == 1 and not linked[0].images:
-        linked = [msgspec.structs.replace(linked[0], label="")]
-    needed = _needed(linked, wanted)
+    stages = _stages(sections, names, values, platform, dockerfile.escape)
+    needed = _needed(stages, wanted)
     for stage in needed:
         for instruction in stage.instructions:
             check_supported(instruction)
-    return StageGraph(dockerfile, tuple(linked), linked[wanted], needed, platform, values)
+    return StageGraph(dockerfile, stages, stages[wanted], needed, platform, values)
 
 
 def misspelt_stage(graph: StageGraph, reference: Reference) -> UnknownStage | None:
@@ -186,6 +169,33 @@ def _sections(
         if isinstance(head, From):
             sections.append((head, instructions[start + 1 : end]))
     return sections
+
+
+def _stages(
+    sections: Sequence[tuple[From, tuple[Instruction, ...]]],
+    names: Sequence[str | None],
+    values: Mapping[str, str],
+    platform: Platform,
+    escape: str,
+) -> tuple[Stage, ...]:
+    stages: list[Stage] = []
+    for index, (head, instructions) in enumerate(sections):
+        stage = Stage(
+            index=index,
+            name=names[index],
+            label=names[index] or f"stage-{index}",
+            base=_base(head, stages, values, escape),
+            platform=_platform(head, values, platform, escape),
+            depends_on=frozenset(),
+            images=(),
+            origin=head,
+            instructions=instructions,
+        )
+        stages.append(stage)
+    linked = [_with_origins(stage, stages) for stage in stages]
+    if len(linked) == 1 and not linked[0].images:
+        linked = [msgspec.structs.replace(linked[0], label="")]
+    return tuple(linked)
 
 
 def _target_index(

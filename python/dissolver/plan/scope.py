@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec.structs import replace
@@ -142,6 +142,16 @@ class _Placed:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, DockerfileError) and error.where is None:
             error.where = self._instruction.where_of(self._word)
+
+
+def refuse_nul(instruction: Instruction, texts: Iterable[str]) -> None:
+    """Check that no text has a NUL character, which arrays in JSON form can hold.
+
+    Raises:
+        DockerfileError: one has; the kernel could take it for neither path nor argument.
+    """
+    if any("\0" in text for text in texts):
+        raise DockerfileError("a text contains a NUL character", where=instruction.where)
 
 
 def joined_path(directory: str, path: str) -> str:
