@@ -55,7 +55,7 @@ def build(
         DockerfileError: a mistake in the Dockerfile.
         BuildError: a step failed, or something it needs is missing.
         ImageNotFound: a base is no local image.
-        Cancelled: ``cancel`` was set, or Ctrl-C pressed.
+        Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes through.
     """
     began = time.monotonic()
     tags = [parse_reference(tag) for tag in request.tags]

@@ -84,20 +84,16 @@ def run_all(
     before: a small pool cannot lock itself up. The first failure cancels the
     rest and is raised after everything has ended.
 
-    A single piece of work runs in the calling thread, where Ctrl-C reaches long
-    calls of the core directly.
+    Ctrl-C does the same, and passes through as it is. A single piece of work runs in
+    the calling thread, where it reaches long calls of the core directly.
 
     Raises:
-        Cancelled: ``cancellation`` was requested, or Ctrl-C pressed.
+        Cancelled: ``cancellation`` was requested.
     """
     order = list(TopologicalSorter(dependencies).static_order())
     results: Results[T] = Results(order)
     if len(order) == 1:
-        try:
-            return {order[0]: work(order[0], results)}
-        except KeyboardInterrupt:
-            cancellation.request()
-            raise Cancelled("the build was cancelled") from None
+        return {order[0]: work(order[0], results)}
     return _run_in_pool(order, work, results, cancellation)
 
 
@@ -128,7 +124,7 @@ def _run_in_pool(
         except KeyboardInterrupt:
             cancellation.request()
             wait(pending)
-            raise Cancelled("the build was cancelled") from None
+            raise
     if failures:
         raise _cause(failures)
     return {number: results.wait(number) for number in order}

@@ -106,7 +106,8 @@ class Engine:
             DockerfileError: a mistake in the Dockerfile, with its place.
             StepFailed: a RUN step ended with another code than 0.
             BuildError: anything else that a build depends on.
-            Cancelled: ``cancel`` was set, or Ctrl-C pressed.
+            Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes
+                through as ``KeyboardInterrupt`` when everything has ended.
         """
         from dissolver.build.request import BuildRequest
         from dissolver.config import caller_environment
