@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from dissolver.config import Settings
+from dissolver.engine import Engine
 
 with warnings.catch_warnings():
     # The pinned typer takes names from click that a later click will not have.
@@ -31,7 +33,11 @@ class FakeEngine:
         if name.startswith("_"):
             raise AttributeError(name)
 
+        signature = inspect.signature(getattr(Engine, name))
+
         def call(*arguments: Any, **named: Any) -> Any:
+            # What the real engine would not take is a mistake here, too.
+            signature.bind(self, *arguments, **named)
             self.calls.append((name, arguments, named))
             answer = self.answers.get(name)
             if callable(answer):

@@ -14,6 +14,7 @@ from dissolver.errors import (
     Cancelled,
     ContainerNotFound,
     ContainerNotRunning,
+    CoreFailure,
     DissolverError,
     ImageNotFound,
     NameInUse,
@@ -23,10 +24,6 @@ from dissolver.errors import (
     StepFailed,
     Where,
 )
-
-
-class CoreLike(Exception):
-    """What the core raises, with its fields."""
 
 
 @pytest.mark.parametrize(
@@ -43,6 +40,7 @@ class CoreLike(Exception):
         (KeyboardInterrupt(), 130, 130, 130),
         (Terminated(signal.SIGTERM), 143, 143, 143),
         (BrokenPipeError(), 141, 141, 141),
+        (CoreFailure("write: broken pipe", kind="io", errno=errno.EPIPE), 141, 141, 141),
         (OSError(errno.ENOSPC, "No space left on device"), 125, 1, 1),
         (RuntimeError("a mistake"), 125, 1, 1),
         (MemoryError(), 125, 1, 1),

@@ -29,7 +29,7 @@ def report(error: BaseException, invocation: Invocation) -> int:
 
     if isinstance(error, (click.exceptions.Exit, SystemExit)):
         return _asked_for(error)
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or getattr(error, "errno", None) == errno.EPIPE:
         return _broken_pipe()
     if isinstance(error, KeyboardInterrupt):
         signal_number = getattr(error, "signal_number", None)

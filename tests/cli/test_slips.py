@@ -1,0 +1,119 @@
+"""Slips of the keyboard are told in one clear line; every command explains itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissolver.cli.catalog import COMMANDS, GROUPS
+
+# Slips ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "code"),
+    [
+        (["bild"], "error: unknown command `bild` of `dissolver`\nhint: did you mean `build`?", 2),
+        (
+            ["image", "lss"],
+            "error: unknown command `lss` of `dissolver image`\nhint: did you mean `ls`?",
+            2,
+        ),
+        (
+            ["build", "--no-cahce", "."],
+            "error: unknown flag `--no-cahce` of `dissolver build`\nhint: did you mean `--no-ca",
+            2,
+        ),
+        (
+            ["run", "--rmm", "box"],
+            "error: unknown flag `--rmm` of `dissolver run`\nhint: did you mean `--rm`?",
+            125,
+        ),
+        (
+            ["exec", "-z", "web", "sh"],
+            "error: unknown flag `-z` of `dissolver exec`\nhint: see `dissolver exec --help`",
+            125,
+        ),
+        (
+            ["--rot", "x", "ps"],
+            "error: unknown flag `--rot` of `dissolver`\nhint: did you mean `--root`?",
+            2,
+        ),
+        (["rm"], "error: `dissolver rm` needs CONTAINER...\nhint: see `dissolver rm --help`", 2),
+        (["run"], "error: `dissolver run` needs IMAGE\nhint: see `dissolver run --help`", 125),
+        (["exec", "web"], "error: `dissolver exec` needs COMMAND [ARGUMENT]...\n", 125),
+        (
+            ["stop", "-t", "soon", "web"],
+            "error: bad value for `--timeout`: `soon` is not a valid float\n",
+            2,
+        ),
+        (
+            ["build", "-t"],
+            "error: `-t` requires an argument\nhint: see `dissolver build --help`\n",
+            2,
+        ),
+        (["run", "--rm=maybe", "box"], "error: `--rm` is true or false, not `maybe`\n", 125),
+        (["tag", "a", "b", "c"], "error: got unexpected extra argument (c)\n", 2),
+        (["ps", "-f", "x=1"], "error: unknown filter `x=1`\nhint: the filters are `id=…`", 2),
+        (["logs", "-n", "few", "web"], "error: `--tail` is a number or `all`, not `few`\n", 2),
+        (["inspect", "--type", "planet", "x"], "error: unknown type `planet`\n", 2),
+    ],
+)
+def test_a_slip_is_one_clear_line(line: Any, words: list[str], error: str, code: int) -> None:
+    line.engine.answers["logs"] = []
+    done = line(*words)
+    assert done.err.startswith(error)
+    assert done.err.count("\n") == 2
+    assert (done.code, done.out) == (code, "")
+
+
+# The catalogue -------------------------------------------------------------------
+
+
+ALL_WORDS = [(name,) for name in COMMANDS] + [
+    (group, name) for group in GROUPS for name in GROUPS[group].commands
+]
+
+
+@pytest.mark.parametrize("words", ALL_WORDS, ids=" ".join)
+def test_every_command_explains_itself_with_an_example(line: Any, words: tuple[str, ...]) -> None:
+    done = line(*words, "--help")
+    entry = COMMANDS[words[0]] if len(words) == 1 else GROUPS[words[0]].commands[words[1]]
+    assert done.code == 0
+    assert done.out.startswith(f"Usage:  dissolver {' '.join(words)} ")
+    assert f"\n{entry.help}\n\nExample:\n  {entry.example}\n" in done.out
+    assert "Options:\n" in done.out
+    assert line.engine.calls == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("image", "ls"),
+        ("image", "list"),
+        ("container", "ls"),
+        ("container", "ps"),
+        ("container", "list"),
+    ],
+)
+def test_the_grouped_words_mean_the_short_ones(line: Any, words: tuple[str, ...]) -> None:
+    line.engine.answers |= {"images": [], "containers": []}
+    assert line(*words).code == 0
+    assert line.engine.names == ["images" if words[0] == "image" else "containers"]
+
+
+@pytest.mark.parametrize("words", [[], ["image"], ["--help"], ["system", "--help"]])
+def test_without_a_command_the_help_is_shown(line: Any, words: list[str]) -> None:
+    done = line(*words)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage:  dissolver")
+    assert "Commands:\n" in done.out
+
+
+def test_shared_options_may_stand_anywhere(line: Any, tmp_path: Path) -> None:
+    line.engine.answers["images"] = []
+    line("images", "--root", tmp_path / "other", "--debug")
+    assert line.engine.settings.root == tmp_path / "other"
+    assert line.engine.is_closed
