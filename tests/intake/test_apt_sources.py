@@ -163,6 +163,11 @@ def test_sid_has_neither_updates_nor_security_fixes() -> None:
 def test_a_machine_of_another_kind_has_nothing_to_offer() -> None:
     assert sources_for("noble", parse_stanzas(DEBIAN), own_suite=None) == []
     assert sources_for("noble", parse_stanzas(DEBIAN), own_suite="jammy") == []
+    assert sources_for("noble", parse_stanzas(DEBIAN), own_suite="bookworm") == []
+    ubuntu = list(parse_lines("deb http://archive/ubuntu jammy main"))
+    assert sources_for("bookworm", ubuntu, own_suite="jammy") == []
+    [noble] = sources_for("noble", ubuntu, own_suite="jammy")
+    assert noble.suites == ("noble",)
 
 
 @pytest.mark.parametrize(

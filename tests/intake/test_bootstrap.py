@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -90,7 +91,7 @@ def test_a_failure_is_told_with_its_last_lines(store: Store, stand_in: StandIn) 
         bootstrap(store, "bookworm", [parse_reference("debian")], include=("x",))
     assert caught.value.message == "`mmdebstrap` could not make `bookworm`: exit code 25"
     assert caught.value.hint == "check the names of the packages"
-    assert caught.value.detail[-1] == "E: Unable to locate package x"
+    assert caught.value.detail == ("E: Unable to locate package x",)
     assert store.images.list() == []
 
 
@@ -103,6 +104,38 @@ def test_a_failure_after_a_whole_tar_makes_no_image(
     assert store.images.list() == []
     store.collect()
     assert store.layers.list() == []
+
+
+def test_an_interrupt_ends_the_program_at_once(store: Store, stand_in: StandIn) -> None:
+    stand_in("head -c 4096 /dev/zero; exec sleep 314.15926")
+
+    def interrupt(_: str) -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap(store, "bookworm", on_line=interrupt)
+    wait_until(lambda: not sleepers())
+    assert store.images.list() == []
+    assert list(store.layout.tmp.iterdir()) == []
+
+
+def test_a_failure_without_output_leaves_no_layer(store: Store, stand_in: StandIn) -> None:
+    stand_in("printf 'Get:1 10%%\\rGet:1 done\\n' >&2; exit 2")
+    with pytest.raises(IntakeError) as caught:
+        bootstrap(store, "bookworm")
+    assert caught.value.detail == (
+        "I: running apt-get update...",
+        "Get:1 http://mirror",
+        "Get:1 done",
+    )
+    assert store.layers.list() == []
+
+
+def test_success_without_output_is_no_image(store: Store, stand_in: StandIn) -> None:
+    stand_in("true")
+    with pytest.raises(IntakeError, match="wrote no root file system"):
+        bootstrap(store, "bookworm")
 
 
 def test_success_without_a_proper_tar_is_no_image(store: Store, stand_in: StandIn) -> None:

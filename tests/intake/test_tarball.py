@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,6 +114,18 @@ def test_a_pipe_is_read(store: Store) -> None:
     finally:
         thread.join()
         os.close(reading)
+
+
+def test_an_interrupt_is_heard_while_a_pipe_is_silent(store: Store) -> None:
+    reading, writing = os.pipe()
+    threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            import_tarball(store, reading)
+    finally:
+        os.close(writing)
+        os.close(reading)
+    assert store.images.list() == []
 
 
 def test_a_terminal_is_no_archive(store: Store) -> None:

@@ -15,6 +15,14 @@ from pathlib import Path
 _SUFFIXES = ("", "-updates", "-security", "/updates")
 """What belongs to a suite besides itself; backports and proposals do not."""
 
+_UBUNTU = frozenset(
+    (
+        *("trusty", "xenial", "bionic", "focal", "jammy", "noble"),
+        *("oracular", "plucky", "questing", "resolute"),
+    )
+)
+"""Suites of Ubuntu, which no mirror of Debian has, and the other way round."""
+
 _OPTION = re.compile(r"(?P<name>[a-z-]+)\s*=\s*(?P<value>[^\s\]]+)", re.ASCII)
 _OPTION_FIELDS = {
     "arch": "Architectures",
@@ -129,7 +137,8 @@ def sources_for(
     """
     usable = [source for source in sources if "main" in source.components]
     chosen = _of_suite(suite, usable)
-    if not chosen and own_suite is not None:
+    is_related = own_suite is not None and (suite in _UBUNTU) == (own_suite in _UBUNTU)
+    if not chosen and own_suite is not None and is_related:
         chosen = [
             replace(
                 source,

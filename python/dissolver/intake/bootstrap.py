@@ -211,18 +211,26 @@ def _dev_directory() -> bytes:
     return entry.tobuf()
 
 
-_UNTOLD = ("I: removing tempdir", "I: finding correct signed-by")
+_UNTOLD = ("removing tempdir", "finding correct signed-by", "main() received signal")
+_NOISE = ("E: command failed", "E: setup failed", "E: mmdebstrap failed")
 
 
 def _told(on_line: Callable[[str], None]) -> Callable[[str], None]:
     """Pass on the stages that mmdebstrap names itself; packages and hooks say far too much."""
 
     def tell(line: str) -> None:
-        is_stage = line.startswith("I: ") and line.endswith("...")
-        if line.startswith(("W: ", "E: ")) or (is_stage and not line.startswith(_UNTOLD)):
-            on_line(line.removeprefix("I: "))
+        stage = line.removeprefix("I: ")
+        if stage != line and line.endswith("...") and not stage.startswith(_UNTOLD):
+            on_line(stage)
 
     return tell
+
+
+def _complaints(lines: Sequence[str]) -> tuple[str, ...]:
+    """Pick the lines that say what went wrong, each once; all of them if none does."""
+    picked = [line for line in lines if line.startswith(("E: ", "W: ", "Err:"))]
+    telling = [line for line in picked if not line.startswith(_NOISE)]
+    return tuple(dict.fromkeys(telling or picked or lines))
 
 
 _HINTS = (
@@ -231,7 +239,7 @@ _HINTS = (
     ("Temporary failure resolving", "check the network, and the machine's apt sources"),
     ("Could not connect", "check the network, and the machine's apt sources"),
     ("does not have a Release file", "no apt source of this machine has the suite"),
-    ("NO_PUBKEY", "install the keyring of the archive, such as `debian-archive-keyring`"),
+    ("NO_PUBKEY", "install the archive's keyring: `debian-archive-keyring` or `ubuntu-keyring`"),
     ("No space left on device", "free some space"),
 )
 
@@ -244,7 +252,7 @@ def _check_outcome(producer: Producer, suite: str) -> None:
     raise IntakeError(
         f"`mmdebstrap` could not make `{suite}`: exit code {producer.status}",
         hint=hint,
-        detail=producer.last_lines,
+        detail=_complaints(producer.last_lines),
     )
 
 

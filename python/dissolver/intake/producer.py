@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from dissolver.errors import CoreFailure, IntakeError
-from dissolver.store.faults import explained
+from dissolver.intake.ingestion import Ingestion
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from dissolver._core.layer import LayerInfo, Layers
 
-_LINES_KEPT = 20
+_LINES_KEPT = 40
+_AT_ONCE = 1 << 20
 
 
 class Producer:
@@ -50,9 +49,8 @@ class Producer:
         """
         import subprocess
 
-        reading, writing = os.pipe()
+        output, writing = os.pipe()
         try:
-            os.write(writing, head)
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -60,42 +58,86 @@ class Producer:
                 stderr=subprocess.PIPE,
             )
         except OSError as error:
-            os.close(reading)
+            os.close(output)
             raise IntakeError(f"cannot run `{self._command[0]}`: {error.strerror}") from error
         finally:
             os.close(writing)
         listener = threading.Thread(target=self._listen, args=(process.stderr,), name="producer")
         listener.start()
+        stream: _Stream | None = None
+        layer: LayerInfo | CoreFailure | None = None
         try:
-            return self._ingest(layers, reading, process)
+            # A program that fails before it writes anything leaves no layer of `head`.
+            if _has_data(output):
+                stream = _Stream(layers, output, head)
+                layer = stream.result()
+            self.status = process.wait()
         finally:
-            os.close(reading)
             if process.poll() is None:
                 process.kill()
-            process.wait()
+                process.wait()
             listener.join()
-
-    def _ingest(self, layers: Layers, reading: int, process: Popen[bytes]) -> LayerInfo | None:
-        try:
-            with explained("store the layer"):
-                layer = layers.ingest(reading)
-        except CoreFailure:
-            # Half a tar is what a program that failed leaves behind; then its own
-            # words tell more than the reader's. It must not wait for us meanwhile.
-            with contextlib.suppress(OSError):
-                while os.read(reading, 1 << 16):
-                    pass
-            self.status = process.wait()
-            if self.status != 0:
-                return None
-            raise
-        self.status = process.wait()
-        return layer if self.status == 0 else None
+            if stream is not None:
+                stream.wait()
+            os.close(output)
+        if self.status != 0:
+            # Then its own words tell more than the reader's.
+            return None
+        if isinstance(layer, CoreFailure):
+            raise layer
+        return layer
 
     def _listen(self, stream: IO[bytes]) -> None:
         with stream:
             for raw in stream:
-                line = raw.decode("utf-8", "replace").rstrip()
+                # What was written over in a terminal is not worth keeping.
+                line = raw.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
                 if line:
                     self._lines.append(line)
                     self._on_line(line)
+
+
+def _has_data(descriptor: int) -> bool:
+    """Wait until something can be read; tell whether it is more than the end."""
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll())
+
+
+class _Stream:
+    """``head`` and then what a program writes, on its way into the store."""
+
+    def __init__(self, layers: Layers, output: int, head: bytes) -> None:
+        reading, writing = os.pipe()
+        self._pump = threading.Thread(target=_pump, args=(output, writing, head), name="pump")
+        self._pump.start()
+        self._ingestion = Ingestion(layers, reading)
+        os.close(reading)
+
+    def result(self) -> LayerInfo | CoreFailure:
+        try:
+            return self._ingestion.result()
+        except CoreFailure as error:
+            return error
+
+    def wait(self) -> None:
+        self._pump.join()
+        self._ingestion.wait()
+
+
+def _pump(source: int, target: int, head: bytes) -> None:
+    """Write ``head`` and then all of ``source`` to ``target``, and close that.
+
+    Goes on reading when nobody wants the rest, so that the program can finish.
+    """
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(target, head)
+            while os.splice(source, target, _AT_ONCE):
+                pass
+        while os.read(source, _AT_ONCE):
+            pass
+    finally:
+        os.close(target)

@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING
 
 from dissolver.errors import IntakeError
 from dissolver.intake.changes import with_changes
+from dissolver.intake.ingestion import Ingestion
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
+    from dissolver._core.layer import LayerInfo
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
     from dissolver.store import Store
 
 CHUNK_BYTES = 1 << 20
 """How much of a download is handed on at once."""
+
+_GRACE_SECONDS = 0.2
+"""How long a connection that broke may take to say so, once half a tar was read."""
 
 TIMEOUT_SECONDS = 60.0
 """How long a server may stay silent."""
@@ -52,9 +57,17 @@ def import_tarball(
     comment = message or f"Imported from {_name(source)}"
     with store.lock_shared():
         # Whether a download was complete is known when it is closed.
-        with _opened(source) as descriptor, explained("store the layer"):
-            layer = store.layers.ingest(descriptor)
+        with _opened(source) as descriptor:
+            layer = _ingest(store, descriptor)
         return store.images.put(_with_layer(config, layer.diff_id, comment), tags=tags)
+
+
+def _ingest(store: Store, descriptor: int) -> LayerInfo:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # A file keeps nobody waiting, and the core itself hears signals between blocks.
+        with explained("store the layer"):
+            return store.layers.ingest(descriptor)
+    return Ingestion(store.layers, descriptor).result()
 
 
 def _name(source: str | os.PathLike[str] | int) -> str:
@@ -101,29 +114,35 @@ def _download(url: str) -> Iterator[int]:
     response = _request(url)
     reading, writing = os.pipe()
     failures: list[Exception] = []
+    given_up = threading.Event()
 
     def fetch() -> None:
         try:
-            _pump(response, writing)
+            _pump(response, writing, given_up)
         except BrokenPipeError:
             pass  # The reader has seen enough, and says itself what was wrong.
         except Exception as error:  # noqa: BLE001 - it is raised in the thread that waits
             failures.append(error)
         finally:
             os.close(writing)
+            response.close()
 
-    thread = threading.Thread(target=fetch, name="download")
+    # Not waited for when the reader fails: a silent server would hold that up.
+    thread = threading.Thread(target=fetch, name="download", daemon=True)
     thread.start()
     try:
         yield reading
     except Exception:
+        thread.join(_GRACE_SECONDS)
         if failures:
             raise _failed(url, failures[0]) from failures[0]
         raise
+    except BaseException:
+        given_up.set()
+        raise
     finally:
         os.close(reading)
-        thread.join()
-        response.close()
+    thread.join()
     if failures:
         raise _failed(url, failures[0]) from failures[0]
 
@@ -146,11 +165,13 @@ def _request(url: str) -> HTTPResponse:
     return response
 
 
-def _pump(response: HTTPResponse, writing: int) -> None:
+def _pump(response: HTTPResponse, writing: int, given_up: threading.Event) -> None:
     expected = response.headers.get("Content-Length")
     received = 0
     while chunk := response.read(CHUNK_BYTES):
         received += len(chunk)
+        if given_up.is_set():
+            raise IntakeError("it was interrupted")
         view = memoryview(chunk)
         while view:
             view = view[os.write(writing, view) :]
