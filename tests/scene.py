@@ -155,7 +155,7 @@ def free_port() -> int:
 def kill_group(process: subprocess.Popen[str]) -> None:
     """Kill a spawned command outright, as the machine's out-of-memory killer would."""
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(timeout=20)
+    process.communicate(timeout=20)
 
 
 def page(url: str, *, seconds: float = 20) -> str:

@@ -16,12 +16,12 @@ from scene import Account, Cli, free_port
 DOCKERFILES = {
     "none": (None, [r"error: .*Dockerfile", r"hint: "]),
     "empty": ("", [r"error: .*empty"]),
-    "only comments": ("# nothing\n\n", [r"error: file with no instructions"]),
+    "only comments": ("# nothing\n\n", [r"error: .*no instructions"]),
     "unknown instruction": (
         "FROM box\nCOPPY a b\n",
-        [r"error: unknown instruction: `?COPPY", r"Dockerfile:2", r"hint: did you mean `COPY`"],
+        [r"error: unknown instruction `COPPY`", r"Dockerfile:2", r"hint: did you mean `COPY`"],
     ),
-    "no stage": ("RUN true\n", [r"error: .*no build stage", r"Dockerfile:1"]),
+    "no stage": ("RUN true\n", [r"error: `RUN` stands before the first `FROM`", r"Dockerfile:1"]),
     "unknown stage": (
         "FROM box AS builder\nRUN true\nFROM box\nCOPY --from=bulider /a /b\n",
         [r"error: .*`bulider`", r"Dockerfile:4", r"hint: .*did you mean `builder`"],
@@ -44,7 +44,7 @@ DOCKERFILES = {
     ),
     "bad json": (
         'FROM box\nVOLUME [""]\n',
-        [r"error: VOLUME specified can not be an empty string", r"Dockerfile:2"],
+        [r"error: `VOLUME` specified can not be an empty string", r"Dockerfile:2"],
     ),
 }
 
@@ -122,7 +122,9 @@ def test_exit_codes_of_run_are_those_people_know(box: Cli) -> None:
     assert box("run", "--rm", "box", "sh", "-c", "exit 42", check=False).returncode == 42
     assert box("run", "--rm", "box", "no-such-program", check=False).returncode == 127
     assert box("run", "--rm", "box", "/etc/passwd", check=False).returncode == 126
-    assert box("run", "--rm", "box", "sh", "-c", "kill -9 $$", check=False).returncode == 137
+    # The first process of a container cannot kill itself; another one can be killed.
+    killed = "sh -c 'kill -9 $$'; exit $?"
+    assert box("run", "--rm", "box", "sh", "-c", killed, check=False).returncode == 137
 
 
 def test_a_name_in_use_names_its_owner(box: Cli) -> None:
