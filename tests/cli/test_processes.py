@@ -40,13 +40,13 @@ PLAYER = """
             return SimpleNamespace(image=SimpleNamespace(id="sha256:" + "a" * 64))
         def images(self):
             return []
+        def logs(self, container, *, follow):
+            for number in range(4):
+                stream = "stderr" if number % 2 else "stdout"
+                text = f"{{stream[3:]}} {{number}}\\n"
+                yield SimpleNamespace(stream=stream, data=text.encode(), time="")
     sys.exit(main(open_engine=lambda settings: Engine()))
 """
-
-
-@pytest.fixture
-def player(tmp_path: Path) -> list[str]:
-    return [str(tmp_path)]
 
 
 def script(tmp_path: Path, body: str) -> list[str]:
@@ -179,6 +179,25 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=20) == 141
+
+
+def test_a_version_that_nobody_reads_ends_quietly() -> None:
+    command = f"{sys.executable} -m dissolver --version"
+    done = subprocess.run(
+        ["bash", "-c", f"sleep 0.3 | cat; ({command}; echo code=$? >&2) | true"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stderr in ("code=0\n", "code=141\n")
+
+
+def test_logs_on_a_terminal_keep_their_order(tmp_path: Path) -> None:
+    command = script(tmp_path, "pass")
+    text = everything(terminal([*command, "logs", "web"]))
+    assert text == "out 0\r\nerr 1\r\nout 2\r\nerr 3\r\n"
 
 
 def test_closed_streams_are_no_reason_to_fail(tmp_path: Path) -> None:

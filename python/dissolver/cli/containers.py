@@ -126,8 +126,13 @@ def logs(
     if tail != "all":
         lines = _last(lines, tail)
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+    last = ""
     for line in lines:
-        output = outputs[line.stream]
+        if last not in ("", line.stream):
+            # On a terminal both streams end up in one place, in the order of writing.
+            outputs[last].flush()
+        last = line.stream
+        output = outputs[last]
         stamp = f"{line.time} ".encode() if timestamps else b""
         output.write(stamp + line.data)
         if follow:
