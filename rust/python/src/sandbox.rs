@@ -120,8 +120,8 @@ impl Process {
 
     fn close(&self, py: Python<'_>) {
         let sandboxed = self.slot().take();
-        // Dropping may wait for the end of a process that was killed.
-        py.detach(|| drop(sandboxed));
+        // Another thread may still wait for it, and gets its status then.
+        py.detach(|| sandboxed.inspect(|sandboxed| sandboxed.end()));
     }
 
     fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {

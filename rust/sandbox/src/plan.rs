@@ -396,3 +396,7 @@ fn candidates(spec: &Spec) -> (Vec<String>, bool) {
     let join = |directory: &str| format!("{}/{program}", directory.trim_end_matches('/'));
     (directories.map(join).collect(), true)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

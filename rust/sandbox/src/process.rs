@@ -28,6 +28,9 @@ use crate::terminal::Pty;
 
 /// The first descriptor that cannot be taken for a standard stream.
 const FIRST_FREE: i32 = 3;
+const SIGKILL: i32 = 9;
+/// What is added to the number of the signal that killed a process; the shells' custom.
+const KILLED: i32 = 128;
 
 /// How far a process has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,6 +276,15 @@ impl Process {
         }
     }
 
+    /// Kills the process, if it still runs, and waits for its end.
+    pub fn end(&self) {
+        if locked(&self.status).is_none() {
+            // An end that came first is as good, and so is a status that someone else took.
+            drop(self.kill(SIGKILL));
+            drop(self.reap());
+        }
+    }
+
     /// Waits for the end, however long it takes.
     fn reap(&self) -> Result<i32, SandboxError> {
         let mut status = locked(&self.status);
@@ -286,8 +298,8 @@ impl Process {
                 Err(errno) => return Err(SandboxError::operation("wait for the process", errno)),
             }
         };
-        let killed = found.terminating_signal().map(|signal| 128 + signal);
-        let code = found.exit_status().or(killed).unwrap_or(128);
+        let killed = found.terminating_signal().map(|signal| KILLED + signal);
+        let code = found.exit_status().or(killed).unwrap_or(KILLED);
         *status = Some(code);
         Ok(code)
     }
@@ -363,11 +375,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if locked(&self.status).is_none() {
-            // An end that came first is as good.
-            drop(self.kill(9));
-            drop(self.reap());
-        }
+        self.end();
     }
 }
 

@@ -274,6 +274,15 @@ impl Spec {
                 return Err(bad(format!("the path `{path}` is not absolute")));
             }
         }
+        if self
+            .mounts
+            .iter()
+            .any(|mount| mount.target().bytes().all(|byte| byte == b'/'))
+        {
+            return Err(bad(
+                "nothing can be mounted on `/` but the root file system".to_owned(),
+            ));
+        }
         self.capability_set().map(drop)
     }
 }
