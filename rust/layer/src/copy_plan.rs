@@ -42,7 +42,7 @@ pub(crate) struct Planned {
     pub path: Vec<u8>,
     pub what: What,
     /// The number of the planned entry whose inode this is another name of.
-    pub hard_link: Option<usize>,
+    pub hard_link: Option<u32>,
 }
 
 /// Where the facts about an entry come from.
@@ -208,7 +208,7 @@ impl CopyPlan {
         }
         facts.hard_link = planned
             .hard_link
-            .map(|first| self.entries[first].path.as_slice());
+            .map(|first| self.entries[first as usize].path.as_slice());
         facts
     }
 

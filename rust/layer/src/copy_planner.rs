@@ -208,24 +208,22 @@ impl<'a> Planner<'a> {
         // Stable, so that what a later source puts in the same place comes later.
         self.planned
             .sort_by(|left, right| compare_paths(&left.path, &right.path));
-        let mut planned: Vec<Planned> = Vec::with_capacity(self.planned.len());
-        for entry in self.planned {
-            let Some(earlier) = planned
-                .last_mut()
-                .filter(|earlier| earlier.path == entry.path)
-            else {
-                planned.push(entry);
-                continue;
-            };
-            if let Some(origin) = self.origin {
-                check_replacement(origin, earlier, &entry)?;
+        let mut refused = Ok(());
+        self.planned.dedup_by(|later, kept| {
+            if later.path != kept.path {
+                return false;
             }
-            *earlier = entry;
-        }
+            if let (Some(origin), true) = (self.origin, refused.is_ok()) {
+                refused = check_replacement(origin, kept, later);
+            }
+            std::mem::swap(later, kept);
+            true
+        });
+        refused?;
         if let Some(origin) = self.origin {
-            find_hard_links(origin, &mut planned);
+            find_hard_links(origin, &mut self.planned);
         }
-        Ok(planned)
+        Ok(self.planned)
     }
 }
 
@@ -267,7 +265,7 @@ enum Inode<'a> {
 fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
     let mut links = Vec::new();
     {
-        let mut firsts: HashMap<Inode<'_>, usize> = HashMap::new();
+        let mut firsts: HashMap<Inode<'_>, u32> = HashMap::new();
         for (number, entry) in planned.iter().enumerate() {
             let What::Copied(source) = &entry.what else {
                 continue;
@@ -277,7 +275,11 @@ fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
             };
             match firsts.get(&inode) {
                 Some(first) => links.push((number, *first)),
-                None => drop(firsts.insert(inode, number)),
+                None => {
+                    // More entries than that do not fit into memory.
+                    let number = u32::try_from(number).unwrap_or(u32::MAX);
+                    firsts.insert(inode, number);
+                }
             }
         }
     }

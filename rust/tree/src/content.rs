@@ -94,10 +94,11 @@ impl Tree {
             .map_err(TreeError::io("read the attributes of", self.path(number)))?;
         reader.check()?;
         let digest: ContentDigest = StreamHasher::digest(&hasher);
+        let is_settled = is_settled(self.stat(number), started_ns);
         Ok(Content {
             digest,
-            xattrs,
-            is_settled: is_settled(self.stat(number), started_ns),
+            xattrs: xattrs.into(),
+            is_settled,
         })
     }
 

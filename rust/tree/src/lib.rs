@@ -22,4 +22,4 @@ pub use error::TreeError;
 pub use glob::{BadPattern, Glob, has_wildcard};
 pub use ignore::IgnoreRules;
 pub use tree::{Content, IsCancelled, Kind, ScanOptions, Stat, Tree};
-pub use xattr::Xattrs;
+pub use xattr::Xattr;

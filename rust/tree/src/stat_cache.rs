@@ -80,22 +80,21 @@ fn fill(tree: &Tree, bytes: &[u8]) -> Option<()> {
 }
 
 fn encode(tree: &Tree) -> Vec<u8> {
-    let mut body = Vec::new();
+    let mut bytes = vec![0; HEADER_BYTES];
     let mut count: u32 = 0;
     for number in 0..tree.len() {
         let Some(content) = tree.content(number).filter(|content| content.is_settled) else {
             continue;
         };
-        if encode_record(tree.path(number), tree.stat(number), content, &mut body).is_some() {
+        if encode_record(tree.path(number), tree.stat(number), content, &mut bytes).is_some() {
             count += 1;
         }
     }
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&count.to_le_bytes());
-    bytes.extend_from_slice(blake3_of(&body).as_bytes());
-    bytes.append(&mut body);
+    let (header, body) = bytes.split_at_mut(HEADER_BYTES);
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[12..16].copy_from_slice(&count.to_le_bytes());
+    header[16..].copy_from_slice(blake3_of(body).as_bytes());
     bytes
 }
 
@@ -157,7 +156,7 @@ impl<'a> Record<'a> {
         }
         let content = Content {
             digest,
-            xattrs,
+            xattrs: xattrs.into(),
             is_settled: true,
         };
         Some(Record {

@@ -3,7 +3,7 @@
 use crate::TreeError;
 use crate::ignore::IgnoreRules;
 use crate::stat_cache::StatCache;
-use crate::xattr::Xattrs;
+use crate::xattr::{Xattr, Xattrs};
 use dissolver_digest::ContentDigest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::cmp::Ordering;
@@ -61,7 +61,7 @@ pub struct Content {
     /// BLAKE3 of the bytes.
     pub digest: ContentDigest,
     /// The extended attributes that a layer carries.
-    pub xattrs: Xattrs,
+    pub xattrs: Box<[Xattr]>,
     /// The times were safely in the past when the file was read, so that any later change shows in them.
     pub(crate) is_settled: bool,
 }
@@ -69,16 +69,27 @@ pub struct Content {
 /// One entry of a tree; its place in the list is its number.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// Where the path lies in the arena of names.
-    pub path: Range<usize>,
-    pub stat: Stat,
+    /// Where the path begins in the arena of names; the text of a symbolic link follows it.
+    pub start: usize,
+    pub path_length: u32,
+    pub target_length: u32,
     /// The number of the first entry behind this one's subtree.
     pub subtree_end: u32,
-    /// Where the link text lies in the arena, for symbolic links.
-    pub target: Range<usize>,
+    pub stat: Stat,
     pub content: OnceLock<Content>,
-    /// Attributes of directories; files have them in their content.
-    pub xattrs: Xattrs,
+    /// Attributes of directories, where there are any; files have them in their content.
+    pub xattrs: Option<Box<Xattrs>>,
+}
+
+impl Node {
+    pub fn path(&self) -> Range<usize> {
+        self.start..self.start + self.path_length as usize
+    }
+
+    fn target(&self) -> Range<usize> {
+        let start = self.start + self.path_length as usize;
+        start..start + self.target_length as usize
+    }
 }
 
 /// A directory tree, listed at one moment.
@@ -187,7 +198,7 @@ impl Tree {
     /// The path of entry `number`, relative to the root; panics past the end, as all accessors.
     #[must_use]
     pub fn path(&self, number: usize) -> &[u8] {
-        &self.names[self.nodes[number].path.clone()]
+        &self.names[self.nodes[number].path()]
     }
 
     /// What the kernel said about entry `number`.
@@ -199,7 +210,7 @@ impl Tree {
     /// The text of a symbolic link; empty for everything else.
     #[must_use]
     pub fn link_target(&self, number: usize) -> &[u8] {
-        &self.names[self.nodes[number].target.clone()]
+        &self.names[self.nodes[number].target()]
     }
 
     /// The content of a regular file, once it was hashed.
@@ -210,11 +221,13 @@ impl Tree {
 
     /// The attributes of a directory, or those of a file once it was hashed.
     #[must_use]
-    pub fn xattrs(&self, number: usize) -> &[(Vec<u8>, Vec<u8>)] {
+    pub fn xattrs(&self, number: usize) -> &[Xattr] {
         let node = &self.nodes[number];
-        node.content
-            .get()
-            .map_or(&node.xattrs, |content| &content.xattrs)
+        match (node.content.get(), &node.xattrs) {
+            (Some(content), _) => &content.xattrs,
+            (None, Some(xattrs)) => xattrs,
+            (None, None) => &[],
+        }
     }
 
     /// The number of the first entry behind the subtree of `number`.
@@ -226,7 +239,7 @@ impl Tree {
     /// The number of the entry at `path`.
     #[must_use]
     pub fn find(&self, path: &[u8]) -> Option<usize> {
-        let compare = |node: &Node| compare_paths(&self.names[node.path.clone()], path);
+        let compare = |node: &Node| compare_paths(&self.names[node.path()], path);
         self.nodes.binary_search_by(compare).ok()
     }
 

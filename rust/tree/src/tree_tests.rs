@@ -422,5 +422,8 @@ proptest! {
 fn a_failing_system_call_is_told_in_words() {
     let error = TreeError::io("open", b"src")(rustix::io::Errno::ACCESS);
     assert_eq!(error.to_string(), "cannot open `src`: permission denied");
-    assert_eq!(error.hint(), Some("make it readable for you, or exclude it in `.dockerignore`"));
+    assert_eq!(
+        error.hint(),
+        Some("make it readable for you, or exclude it in `.dockerignore`")
+    );
 }

@@ -30,11 +30,47 @@ pub(crate) struct Listing {
     pub total_bytes: u64,
 }
 
+/// The names in a directory, in one piece of memory: there may be a million.
+#[derive(Default)]
+struct Names {
+    bytes: Vec<u8>,
+    list: Vec<Name>,
+}
+
+/// Where a name lies in [`Names`], and whether it may be a directory, as far as the directory itself says.
+#[derive(Clone, Copy)]
+struct Name {
+    start: u32,
+    end: u32,
+    may_be_directory: bool,
+}
+
+impl Names {
+    fn push(&mut self, name: &[u8], may_be_directory: bool) {
+        let start = number_of(self.bytes.len());
+        self.bytes.extend_from_slice(name);
+        self.list.push(Name {
+            start,
+            end: number_of(self.bytes.len()),
+            may_be_directory,
+        });
+    }
+
+    fn get(&self, name: Name) -> &[u8] {
+        &self.bytes[name.start as usize..name.end as usize]
+    }
+
+    fn sort(&mut self) {
+        let Names { bytes, list } = self;
+        list.sort_unstable_by_key(|name| &bytes[name.start as usize..name.end as usize]);
+    }
+}
+
 /// One name in a directory, before the listing is put in order.
 struct Found {
-    name: Vec<u8>,
+    name: Name,
     stat: Stat,
-    target: Vec<u8>,
+    target: Option<Box<[u8]>>,
     /// For a directory that is listed: its job, and whether the rules exclude it.
     inside: Option<(usize, bool)>,
 }
@@ -42,6 +78,7 @@ struct Found {
 /// What a job found.
 #[derive(Default)]
 struct Directory {
+    names: Names,
     found: Vec<Found>,
     xattrs: Xattrs,
 }
@@ -146,45 +183,40 @@ impl<'a> Walker<'a> {
         };
         let xattrs =
             read_xattrs(&fd).map_err(TreeError::io("read the attributes of", &job.path))?;
-        let names = self
-            .names(&fd, job)
-            .map_err(TreeError::io("read the directory", &job.path))?;
+        let names = Self::names(&fd).map_err(TreeError::io("read the directory", &job.path))?;
         let examined: Result<Vec<_>, TreeError> = names
+            .list
             .par_iter()
             .with_min_len(STATS_AT_ONCE)
-            .filter_map(|name| self.examine(fd.as_fd(), job, name).transpose())
+            .filter_map(|name| self.examine(fd.as_fd(), job, &names, *name).transpose())
             .collect();
         let (found, jobs): (Vec<Found>, Vec<Option<Job>>) = examined?.into_iter().unzip();
-        Ok((
-            Directory { found, xattrs },
-            jobs.into_iter().flatten().collect(),
-        ))
+        let directory = Directory {
+            names,
+            found,
+            xattrs,
+        };
+        Ok((directory, jobs.into_iter().flatten().collect()))
     }
 
-    /// The names in a directory that may be wanted, in byte order.
-    fn names(&self, fd: &OwnedFd, job: &Job) -> Result<Vec<Vec<u8>>, Errno> {
+    /// The names in a directory but for sockets, in byte order.
+    fn names(fd: &OwnedFd) -> Result<Names, Errno> {
         let mut buffer = Vec::with_capacity(NAMES_BUFFER_BYTES);
         let mut directory = RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut path = prefix(&job.path);
-        let start = path.len();
-        let mut names = Vec::new();
+        let mut names = Names::default();
         while let Some(entry) = directory.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if matches!(name, b"." | b"..") || entry.file_type() == FileType::Socket {
                 continue;
             }
-            // What is surely no directory is judged here, so that excluded files cost no `statx`.
-            if !matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
-                path.truncate(start);
-                path.extend_from_slice(name);
-                if self.rules.excludes_in(&job.inherited, &path) {
-                    continue;
-                }
-            }
-            names.push(name.to_vec());
+            let kind = entry.file_type();
+            names.push(
+                name,
+                matches!(kind, FileType::Directory | FileType::Unknown),
+            );
         }
-        names.sort_unstable();
+        names.sort();
         Ok(names)
     }
 
@@ -193,16 +225,21 @@ impl<'a> Walker<'a> {
         &self,
         directory: BorrowedFd<'_>,
         job: &Job,
-        name: &[u8],
+        names: &Names,
+        name: Name,
     ) -> Result<Option<(Found, Option<Job>)>, TreeError> {
-        let path = [prefix(&job.path).as_slice(), name].concat();
-        let stat = match stat_of(directory, name) {
+        let path = [prefix(&job.path).as_slice(), names.get(name)].concat();
+        // What is surely no directory is judged first, so that excluded files cost no `statx`.
+        if !name.may_be_directory && self.rules.excludes_in(&job.inherited, &path) {
+            return Ok(None);
+        }
+        let stat = match stat_of(directory, names.get(name)) {
             Ok(Some(stat)) => stat,
             Ok(None) | Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(TreeError::io("stat", &path)(errno)),
         };
         let found = |target, inside| Found {
-            name: name.to_vec(),
+            name,
             stat,
             target,
             inside,
@@ -220,16 +257,16 @@ impl<'a> Walker<'a> {
                     path,
                     inherited: verdict.inherited,
                 };
-                Ok(Some((found(Vec::new(), inside), Some(job))))
+                Ok(Some((found(None, inside), Some(job))))
             }
-            // Only what the directory listing gave no type for has not been judged yet.
-            _ if self.rules.excludes_in(&job.inherited, &path) => Ok(None),
-            Kind::Symlink => match readlinkat(directory, name, Vec::new()) {
-                Ok(target) => Ok(Some((found(target.into_bytes(), None), None))),
+            // File systems that give no types have said nothing until now.
+            _ if name.may_be_directory && self.rules.excludes_in(&job.inherited, &path) => Ok(None),
+            Kind::Symlink => match readlinkat(directory, names.get(name), Vec::new()) {
+                Ok(target) => Ok(Some((found(Some(target.into_bytes().into()), None), None))),
                 Err(Errno::NOENT) => Ok(None),
                 Err(errno) => Err(TreeError::io("read the link", &path)(errno)),
             },
-            _ => Ok(Some((found(Vec::new(), None), None))),
+            _ => Ok(Some((found(None, None), None))),
         }
     }
 }
@@ -255,6 +292,7 @@ struct Assembly {
 struct Open {
     node: usize,
     is_excluded: bool,
+    names: Names,
     rest: std::vec::IntoIter<Found>,
 }
 
@@ -262,33 +300,44 @@ impl Assembly {
     fn of(root: Stat, mut directories: Vec<Directory>) -> Assembly {
         let mut assembly = Assembly::default();
         let mut take = |number: usize| std::mem::take(&mut directories[number]);
-        let first = take(0);
-        let node = assembly.push(&[], &[], root, first.xattrs);
+        let Directory {
+            names,
+            found,
+            xattrs,
+        } = take(0);
+        let node = assembly.push(&[], &[], root, xattrs);
         let mut open = vec![Open {
             node,
             is_excluded: false,
-            rest: first.found.into_iter(),
+            names,
+            rest: found.into_iter(),
         }];
         while let Some(directory) = open.last_mut() {
             let Some(found) = directory.rest.next() else {
-                let is_done = open.pop();
-                if let Some(directory) = is_done {
+                if let Some(directory) = open.pop() {
                     assembly.close(&directory);
                 }
                 continue;
             };
-            let parent = assembly.nodes[directory.node].path.clone();
-            let path = [prefix(&assembly.names[parent]).as_slice(), &found.name].concat();
+            let parent = assembly.nodes[directory.node].path();
+            let name = directory.names.get(found.name);
+            let path = [prefix(&assembly.names[parent]).as_slice(), name].concat();
             let Some((number, is_excluded)) = found.inside else {
-                assembly.push(&path, &found.target, found.stat, Vec::new());
+                let target = found.target.as_deref().unwrap_or_default();
+                assembly.push(&path, target, found.stat, Vec::new());
                 continue;
             };
-            let inside = take(number);
-            let node = assembly.push(&path, &[], found.stat, inside.xattrs);
+            let Directory {
+                names,
+                found: inside,
+                xattrs,
+            } = take(number);
+            let node = assembly.push(&path, &[], found.stat, xattrs);
             open.push(Open {
                 node,
                 is_excluded,
-                rest: inside.found.into_iter(),
+                names,
+                rest: inside.into_iter(),
             });
         }
         assembly
@@ -297,16 +346,16 @@ impl Assembly {
     fn push(&mut self, path: &[u8], target: &[u8], stat: Stat, xattrs: Xattrs) -> usize {
         let start = self.names.len();
         self.names.extend_from_slice(path);
-        let middle = self.names.len();
         self.names.extend_from_slice(target);
         let number = self.nodes.len();
         self.nodes.push(Node {
-            path: start..middle,
-            target: middle..self.names.len(),
+            start,
+            path_length: number_of(path.len()),
+            target_length: number_of(target.len()),
             stat,
             subtree_end: number_of(number + 1),
             content: OnceLock::new(),
-            xattrs,
+            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
         });
         self.total_bytes += stat.size;
         number

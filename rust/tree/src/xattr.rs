@@ -4,8 +4,11 @@ use rustix::fd::AsFd;
 use rustix::fs::{fgetxattr, flistxattr};
 use rustix::io::Errno;
 
-/// Names and values, sorted by name.
-pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+/// The name of an attribute and its value.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
+/// Attributes, sorted by name.
+pub(crate) type Xattrs = Vec<Xattr>;
 
 /// Longest list of names that Linux gives out (`XATTR_LIST_MAX`), and longest value (`XATTR_SIZE_MAX`).
 const LARGEST: usize = 65536;
