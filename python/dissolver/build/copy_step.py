@@ -62,7 +62,7 @@ def context_origin(context: BuildContext) -> Origin:
 
 def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origin:
     """Take files from the result of a stage or from an image, with their owners."""
-    with explained(f"read `{name}`"):
+    with explained(f"read {name}"):
         view = bench.store.layers.view(diff_ids)
 
     def beside(source: str) -> list[str]:

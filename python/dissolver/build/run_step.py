@@ -45,8 +45,8 @@ class RunWork:
 
         step = self.step
         log = StepLog(vertex)
-        mounts, variables = _lent(bench, step)
         try:
+            mounts, variables = _lent(bench, step)
             result = run_step(
                 bench.store,
                 parents=self.parents,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dissolver.build.scheduler import Results
     from dissolver.build.workbench import Workbench
     from dissolver.image.config import ImageConfig
+    from dissolver.plan.graph import Stage
     from dissolver.plan.lower import LoweredStage
     from dissolver.plan.steps import Step
 
@@ -52,6 +53,7 @@ class PlannedStage:
 class StageResult:
     """What a stage came to: an image that is not stored yet, and how it came about."""
 
+    label: str
     config: ImageConfig
     outcomes: tuple[StepOutcome, ...]
 
@@ -96,14 +98,15 @@ def build_stage(
         outcomes.append(
             StepOutcome(
                 name=vertex.value.name,
-                stage=stage.name or f"stage-{stage.index}",
+                stage=_label(stage),
                 cached=layer.reason is None,
                 reason=layer.reason,
                 diff_id=layer.diff_id,
                 seconds=vertex.seconds,
             )
         )
-    return StageResult(commit.with_start_values(config, planned.lowered.config), tuple(outcomes))
+    config = commit.with_start_values(config, planned.lowered.config)
+    return StageResult(_label(stage), config, tuple(outcomes))
 
 
 def _origin(bench: Workbench, step: CopyStep, results: Results[StageResult]) -> Origin | None:
@@ -111,10 +114,16 @@ def _origin(bench: Workbench, step: CopyStep, results: Results[StageResult]) -> 
     if step.from_ is None:
         return None
     if isinstance(step.from_, int):
-        source = results.wait(step.from_).config
-        return copy_step.layers_origin(bench, source.diff_ids, f"stage {step.from_}")
+        source = results.wait(step.from_)
+        name = f"the stage `{source.label}`"
+        return copy_step.layers_origin(bench, source.config.diff_ids, name)
     image = bench.images[step.from_]
-    return copy_step.layers_origin(bench, image.config.diff_ids, step.from_.familiar)
+    name = f"the image `{step.from_.familiar}`"
+    return copy_step.layers_origin(bench, image.config.diff_ids, name)
+
+
+def _label(stage: Stage) -> str:
+    return stage.name or f"stage-{stage.index}"
 
 
 def _perform(

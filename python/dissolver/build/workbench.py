@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from dissolver.build.context import BuildContext
     from dissolver.build.request import BuildRequest
@@ -22,8 +21,7 @@ class Workbench:
     """The store, the context and the images of a build, and whether to go on.
 
     ``identity`` names what is built again and again, so that a step can be
-    compared with what it was the last time. ``workspace`` is a private directory
-    that is gone after the build.
+    compared with what it was the last time.
     """
 
     store: Store
@@ -32,4 +30,3 @@ class Workbench:
     images: Mapping[Reference, Image]
     cancellation: Cancellation
     identity: str
-    workspace: Path

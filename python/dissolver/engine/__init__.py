@@ -128,6 +128,33 @@ class Engine:
         )
         return self._do(builds.build, request, on_event, cancel)
 
+    def plan(
+        self,
+        context: str | os.PathLike[str] = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> str:
+        """Say in words what ``build`` would do, step by step; nothing is run or written.
+
+        Raises:
+            DockerfileError: a mistake in the Dockerfile, with its place.
+            ImageNotFound: a base is no local image.
+        """
+        from dissolver.build.request import BuildRequest
+        from dissolver.engine import builds
+
+        request = BuildRequest(
+            context=os.fspath(context),
+            dockerfile=None if dockerfile is None else os.fspath(dockerfile),
+            dockerfile_text=dockerfile_text,
+            target=target,
+            build_args=dict(build_args or {}),
+        )
+        return self._do(builds.plan, request)
+
     # Containers --------------------------------------------------------------
 
     def run(
@@ -138,6 +165,7 @@ class Engine:
         *,
         stdin: bytes = b"",
         on_output: OnOutput | None = None,
+        cancel: threading.Event | None = None,
     ) -> RunResult:
         """Run a container to its end and answer everything it wrote.
 
@@ -145,12 +173,15 @@ class Engine:
         ``on_output(stream, data)`` is told output as it comes (1 standard output,
         2 standard error). With ``options.detach`` it returns once the process
         runs, with exit code 0 and no output. ``options.remove`` removes the
-        container afterwards.
+        container afterwards. Setting ``cancel`` kills it, and so does Ctrl-C.
 
         Raises:
             ImageNotFound: no local image answers to ``image``.
             RunError: it could not be started; ``exit_code`` is 125, 126 or 127.
+            Cancelled: ``cancel`` was set.
         """
+        import threading
+
         from dissolver.engine import containers
 
         return self._do(
@@ -161,6 +192,7 @@ class Engine:
             stdin,
             on_output,
             containers.current_directory(),
+            cancel or threading.Event(),
         )
 
     def create(

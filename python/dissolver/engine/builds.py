@@ -22,3 +22,10 @@ def build(
     from dissolver.build.builder import build as carry_out
 
     return carry_out(session.store, request, on_event, cancel=cancel)
+
+
+def plan(session: Session, request: BuildRequest) -> str:
+    """Say what ``request`` would do; see ``dissolver.build.builder.explain_plan``."""
+    from dissolver.build.builder import explain_plan
+
+    return explain_plan(session.store, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dissolver.engine.capture import Capture, feed
 from dissolver.engine.results import RunResult
 from dissolver.engine.wire import Descriptor
+from dissolver.errors import Cancelled, ContainerNotFound, ContainerNotRunning
 
 if TYPE_CHECKING:
     from dissolver.engine.session import Session
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from dissolver.runtime.execute import ExecOptions
 
 OnOutput = Callable[[int, bytes], None]
+
+# How late a cancellation may come; looking costs next to nothing.
+_CANCEL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ def run(
     stdin: bytes,
     on_output: OnOutput | None,
     directory: str,
+    cancel: threading.Event,
 ) -> RunResult:
     """Run a container to its end, or with ``options.detach`` until it has begun."""
     from dissolver.runtime import container as containers
@@ -55,7 +60,11 @@ def run(
         containers.start(session.store, identity, waits_for_attach=not chosen.detach)
         if chosen.detach:
             return RunResult(identity, 0, b"", b"")
-        with Capture(on_output) as output, feed(stdin if chosen.interactive else None) as reading:
+        with (
+            _killed_on(session, identity, cancel),
+            Capture(on_output) as output,
+            feed(stdin if chosen.interactive else None) as reading,
+        ):
             code = containers.attach(
                 session.store,
                 identity,
@@ -65,25 +74,49 @@ def run(
                 # Ctrl-C is for the program that called; it ends the container below.
                 forwards_signals=False,
             )
+    if cancel.is_set():
+        raise Cancelled("the container was killed: its run was cancelled")
     return RunResult(identity, code, output.collected(1), output.collected(2))
+
+
+@contextmanager
+def _killed_on(session: Session, identity: str, cancel: threading.Event) -> Iterator[None]:
+    """Kill the container as soon as ``cancel`` is set, while the block runs."""
+    from dissolver.runtime import container as containers
+
+    has_ended = threading.Event()
+
+    def watch() -> None:
+        while not has_ended.wait(_CANCEL_SECONDS):
+            if cancel.is_set():
+                # It may be over, or even gone, on its own by now.
+                with suppress(ContainerNotFound, ContainerNotRunning):
+                    containers.kill(session.store, identity)
+                return
+
+    watcher = threading.Thread(target=watch, name="cancel", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        watcher.join()
 
 
 @contextmanager
 def _removed_on_failure(session: Session, identity: str, options: RunOptions) -> Iterator[None]:
     """Leave nothing running that nobody waits for any more."""
-    from dissolver.errors import ContainerNotFound
     from dissolver.runtime import container as containers
 
     try:
         yield
     except BaseException:
-        try:
+        # It may have ended on its own, and have been removed at its end.
+        with suppress(ContainerNotFound, ContainerNotRunning):
             if options.remove:
                 containers.remove(session.store, identity, force=True, removes_volumes=True)
             elif is_running(session, identity):
                 containers.kill(session.store, identity)
-        except ContainerNotFound:
-            pass  # It had ended, and was to be removed at its end.
         raise
 
 
@@ -181,7 +214,6 @@ def summary(session: Session, container: str) -> ContainerSummary:
 
 def is_running(session: Session, identity: str) -> bool:
     """Tell whether the container with this ID runs; one that is gone does not."""
-    from dissolver.errors import ContainerNotFound
     from dissolver.runtime import container as containers
 
     try:

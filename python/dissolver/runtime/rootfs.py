@@ -8,6 +8,7 @@ its own, so mounting creates nothing in the writable layer.
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def stubs_directory(root: Path) -> Path:
     if final.is_dir():
         return final
     final.parent.mkdir(mode=0o755, exist_ok=True)
-    part = final.with_name(f"{_NAME}.{os.getpid()}.part")
+    # Threads build at the same time as well, and so may processes.
+    part = final.with_name(f"{_NAME}.{os.getpid()}-{threading.get_ident()}.part")
     make_stubs(part, STUB_DIRECTORIES, STUB_FILES)
     try:
         part.rename(final)

@@ -1,0 +1,208 @@
+"""What a build finds out before its first step: Dockerfile, rules, images, plan."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.build.context import BuildContext
+from dissolver.build.definition import check_context, read_definition, read_ignore_file
+from dissolver.errors import ImageNotFound
+from dissolver.image.reference import DEFAULT_TAG
+from dissolver.plan.graph import ImageBase, StageBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from dissolver.build.definition import Definition
+    from dissolver.build.events import OpenVertex, Progress
+    from dissolver.build.request import BuildRequest
+    from dissolver.dockerfile.ast import Dockerfile
+    from dissolver.errors import Where
+    from dissolver.image.config import Image, ImageConfig
+    from dissolver.image.reference import Reference
+    from dissolver.plan.graph import Stage, StageGraph
+    from dissolver.plan.lower import LoweredStage
+    from dissolver.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Everything that is known before the first step.
+
+    ``bases`` and ``lowered`` hold, by the index of each needed stage, the configuration it
+    starts from and its steps. ``identity`` names what is built again and again.
+    """
+
+    context: BuildContext
+    graph: StageGraph
+    images: Mapping[Reference, Image]
+    bases: Mapping[int, ImageConfig]
+    lowered: Mapping[int, LoweredStage]
+    identity: str
+
+
+def prepare(store: Store, request: BuildRequest, progress: Progress) -> Preparation:
+    """Read what ``request`` names, find its images, and plan; no context is listed yet.
+
+    Raises:
+        DockerfileError: a mistake in the Dockerfile.
+        BuildError: a file cannot be read.
+        ImageNotFound: an image is not in the store.
+    """
+    root = check_context(request.context)
+    definition, dockerfile, vertex = _load_definition(request, root, progress)
+    context = _load_ignore_rules(store, definition, root, progress)
+    graph = _graph(dockerfile, request)
+    _warn_of_unused_arguments(dockerfile, request, vertex)
+    images = _load_metadata(store, graph, progress)
+    bases, lowered = _lower(graph, images, request)
+    identity = f"{definition.path or definition.name}\n{root}"
+    return Preparation(context, graph, images, bases, lowered, identity)
+
+
+def _load_definition(
+    request: BuildRequest, root: Path, progress: Progress
+) -> tuple[Definition, Dockerfile, OpenVertex]:
+    from dissolver.dockerfile.parse import parse
+
+    name = (request.dockerfile or "Dockerfile").rpartition("/")[2]
+    with progress.vertex(f"[internal] load build definition from {name}") as vertex:
+        with vertex.status("transferring dockerfile:") as status:
+            definition = read_definition(request, root)
+            status.reached(definition.size)
+        return definition, parse(definition.text, name=definition.name), vertex
+
+
+def _load_ignore_rules(
+    store: Store, definition: Definition, root: Path, progress: Progress
+) -> BuildContext:
+    from dissolver.dockerfile.ignore import read_ignore
+
+    with progress.vertex("[internal] load .dockerignore") as vertex:
+        with vertex.status("transferring context:") as status:
+            ignore = read_ignore_file(definition, root)
+            # BuildKit tells 2 bytes where nothing had to be sent.
+            status.reached(max(ignore.size, 2))
+        patterns = read_ignore(ignore.text, name=ignore.name)
+        context = BuildContext(root, ignore, patterns, store.stat_cache(root))
+        if patterns:
+            context.rules  # noqa: B018 - a malformed pattern is this vertex's error
+    return context
+
+
+def _graph(dockerfile: Dockerfile, request: BuildRequest) -> StageGraph:
+    from dissolver.image.platform import platform_of_machine
+    from dissolver.plan.graph import stage_graph
+
+    return stage_graph(
+        dockerfile,
+        build_args=request.build_args,
+        target=request.target,
+        platform=platform_of_machine(os.uname().machine),
+    )
+
+
+def _warn_of_unused_arguments(
+    dockerfile: Dockerfile, request: BuildRequest, vertex: OpenVertex
+) -> None:
+    """Tell about ``--build-arg`` names that no ARG of the file declares."""
+    from dissolver.dockerfile.ast import Arg
+    from dissolver.image.platform import Platform
+    from dissolver.plan.arguments import PROXY_ARGUMENTS, platform_arguments
+
+    if not request.build_args:
+        return
+    nowhere = Platform("", "")
+    known = {*platform_arguments(nowhere, nowhere, ""), "SOURCE_DATE_EPOCH"}
+    for instruction in dockerfile.instructions:
+        if isinstance(instruction, Arg):
+            known.update(definition.name.text for definition in instruction.definitions)
+    unused = [
+        name
+        for name in request.build_args
+        if name not in known
+        and name.upper() not in PROXY_ARGUMENTS
+        and not name.startswith("BUILDKIT_")
+    ]
+    if unused:
+        names = ", ".join(f"`{name}`" for name in unused)
+        vertex.warn(
+            f"one or more build arguments were not consumed: {names}",
+            hint="declare them with `ARG` in the stage that uses them",
+        )
+
+
+def _load_metadata(
+    store: Store, graph: StageGraph, progress: Progress
+) -> Mapping[Reference, Image]:
+    images: dict[Reference, Image] = {}
+    for stage, reference in _image_uses(graph):
+        if reference not in images:
+            with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
+                images[reference] = _resolve(store, graph, reference, stage.where)
+        if reference == getattr(stage.base, "reference", None):
+            _check_platform(stage, images[reference])
+    return images
+
+
+def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Reference]]:
+    """List the images that needed stages start from or copy from."""
+    for stage in graph.needed:
+        if isinstance(stage.base, ImageBase):
+            yield stage, stage.base.reference
+        for reference in stage.images:
+            yield stage, reference
+
+
+def _resolve(store: Store, graph: StageGraph, reference: Reference, where: Where) -> Image:
+    """Find a local image by name, digest or ID prefix."""
+    from dissolver.plan.graph import misspelt_stage
+
+    try:
+        return store.images.resolve(reference.familiar)
+    except ImageNotFound as error:
+        # A bare word may be the beginning of an ID, which has no tag.
+        if reference.tag == DEFAULT_TAG and reference.digest is None:
+            with suppress(ImageNotFound):
+                return store.images.resolve(reference.name_familiar)
+        error.where = where
+        raise (misspelt_stage(graph, reference) or error) from None
+
+
+def _check_platform(stage: Stage, image: Image) -> None:
+    """Refuse an image for another kind of machine than ``FROM --platform`` asks for."""
+    if stage.origin.platform is None or image.config.platform == stage.platform:
+        return
+    raise ImageNotFound(
+        f"the local image is for `{image.config.platform}`, not for `{stage.platform}`",
+        where=stage.origin.where_of(stage.origin.platform),
+    )
+
+
+def _lower(
+    graph: StageGraph, images: Mapping[Reference, Image], request: BuildRequest
+) -> tuple[dict[int, ImageConfig], dict[int, LoweredStage]]:
+    """Turn every needed stage into steps on top of what it starts from."""
+    from dissolver.image.mutate import empty_image
+    from dissolver.plan.lower import lower_stage
+
+    bases: dict[int, ImageConfig] = {}
+    lowered: dict[int, LoweredStage] = {}
+    for stage in graph.needed:
+        inherited: Mapping[str, str | None] = {}
+        if isinstance(stage.base, StageBase):
+            below = lowered[stage.base.index]
+            base, inherited = below.config, below.args
+        elif isinstance(stage.base, ImageBase):
+            base = images[stage.base.reference].config
+        else:
+            base = empty_image(stage.platform)
+        bases[stage.index] = base
+        lowered[stage.index] = lower_stage(
+            graph, stage, base, build_args=request.build_args, inherited_args=inherited
+        )
+    return bases, lowered
