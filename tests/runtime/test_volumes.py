@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -86,13 +85,12 @@ def test_mounts_are_made_outside_in_and_missing_directories_created(
 @needs_root
 def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Base) -> None:
     result = base.step(
-        "mkdir -p /srv/d; echo one > /srv/d/f; chmod 640 /srv/d/f; chown 1000:1000 /srv/d/f /srv/d;"
-        "chmod 750 /srv/d; ln -s f /srv/d/l; mkfifo /srv/d/p; mkdir /srv/d/sub; echo two > /srv/d/sub/g"
+        "mkdir -p /srv/d/sub; cd /srv/d; echo one > f; chmod 640 f; chown 1000:1000 f .;"
+        "chmod 750 .; ln -s f l; mkfifo p; echo two > sub/g"
     )
-    layer = base.commit(result)
-    stack = [base.layer, layer, base.commit(base.step("rm /srv/d/sub/g; echo three > /srv/d/f",
-                                                      parents=[base.layer, layer]),
-                                            [base.layer, layer])]  # fmt: skip
+    below = [base.layer, base.commit(result)]
+    above = base.step("rm /srv/d/sub/g; echo three > /srv/d/f", parents=below)
+    stack = [*below, base.commit(above, below)]
     data = tmp_path / "data"
     data.mkdir()
     lowers = tuple(reversed(base.store.layers.lower_directories(stack)))
@@ -110,4 +108,4 @@ def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Ba
 @pytest.mark.parametrize("target", ["/nothing", "/etc/passwd"])
 def test_what_is_no_directory_fills_nothing(tmp_path: Path, base: Base, target: str) -> None:
     fill(tmp_path, target, base.store.layers.view([base.layer]), ())
-    assert [name for name in os.listdir(tmp_path) if name not in ("store", "run")] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "store"]

@@ -145,8 +145,8 @@ def port_commands(
     request = netavark_request(lease.name, lease.address, ports, subnet)
     # netavark says what is wrong on its standard output.
     shell = ("sh", "-c", 'exec "$@" >&2', "sh")
-    words = (flock, str(directory / "netavark.lock"), *shell, netavark)
-    words = (*words, "--config", str(directory))
+    lock, config = str(directory / "netavark.lock"), str(directory)
+    words = (flock, lock, *shell, netavark, "--config", config)
     return (
         (Command((*words, "setup", "{netns}"), request),),
         (Command((*words, "teardown", "{netns}"), request),),

@@ -203,6 +203,8 @@ def kill(store: Store, container: str, signal: str | int = "KILL") -> None:
         _send_and_wait(store, record, frames.signal(number))
         return
     with streams.connect(socket_path(store, record.id)) as link:
+        # Closing a socket with something unread in it resets it, and loses what was sent.
+        streams.greeting(link)
         link.sendall(frames.signal(number))
 
 

@@ -24,6 +24,7 @@ from dissolver.runtime import defaults, network, rootfs, seccomp, spec, supervis
 from dissolver.runtime.attach import LONGEST_SOCKET_PATH
 from dissolver.runtime.listing import wanted_ports
 from dissolver.runtime.logs import FILE as LOG_FILE
+from dissolver.runtime.ports import Port
 from dissolver.runtime.rootless import is_rootless
 from dissolver.runtime.signals import signal_number
 from dissolver.runtime.state import FILE as STATE_FILE
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from dissolver._core.layer import View
     from dissolver.runtime.network import NetworkPlan
     from dissolver.runtime.options import ContainerConfig
-    from dissolver.runtime.ports import Port
     from dissolver.runtime.spec import Mount, SandboxSpec
     from dissolver.store import Store
     from dissolver.store.containers import ContainerRecord
