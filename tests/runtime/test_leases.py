@@ -66,6 +66,14 @@ def test_a_lease_lives_on_with_the_supervisor(tmp_path: Path) -> None:
     assert [lease.name for lease in now.leases] == ["held", "next"]
 
 
+def test_a_lease_that_was_handed_over_ends_with_its_new_owner() -> None:
+    now = book()
+    leases.take(now, "web", owner=ME)
+    leases.hand_over(now, "web", NOBODY)
+    leases.take(now, "next", owner=ME)
+    assert [lease.name for lease in now.leases] == ["next"]
+
+
 def test_a_container_that_starts_again_has_one_lease() -> None:
     now = book()
     leases.take(now, "web", owner=ME, ports=[Port(80, "tcp", "", 39991, 39991)])

@@ -66,7 +66,7 @@ def attach(
     """Lease a place on the bridge, making the bridge first where it is missing.
 
     ``name`` identifies the lease: a container's ID, or a step's. The lease lasts while
-    this process does, or the supervisor that keeps ``state_file``.
+    this process does, or the supervisor that keeps ``state_file``; `hand_over` changes that.
 
     Raises:
         NetworkError: a program is missing, a port taken, or the bridge cannot be made.
@@ -91,6 +91,12 @@ def detach(name: str, *, directory: Path = DIRECTORY) -> None:
     """Give the lease of ``name`` back before its owner ends."""
     with leases.opened(directory) as book:
         leases.release(book, name)
+
+
+def hand_over(name: str, owner: tuple[int, int], *, directory: Path = DIRECTORY) -> None:
+    """Let the lease of ``name`` last as long as the process ``owner``, not as this one."""
+    with leases.opened(directory) as book:
+        leases.hand_over(book, name, owner)
 
 
 def gateway_of(subnet: str) -> str:

@@ -24,7 +24,7 @@ from dissolver.runtime.logs import FILE as LOG_FILE
 from dissolver.runtime.logs import LogLine, read_log
 from dissolver.runtime.options import ContainerConfig, RunOptions
 from dissolver.runtime.signals import signal_number
-from dissolver.runtime.start import connection_of, prepare, socket_path
+from dissolver.runtime.start import Connection, connection_of, prepare, socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,9 +118,11 @@ def start(store: Store, container: str, *, waits_for_attach: bool = False) -> No
         if state.read_state(directory).is_running:
             return
         _forget_last_run(store, record.id, directory)
-        prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
-        supervisor.launch(directory)
-        _register(directory)
+        connection = prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
+        try:
+            supervisor.launch(directory)
+        finally:
+            _hand_over(record.id, directory, connection)
 
 
 def attach(
@@ -316,11 +318,20 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _register(directory: Path) -> None:
-    """Let later processes of an unprivileged user find the namespace that this is in."""
+def _hand_over(identity: str, directory: Path, connection: Connection) -> None:
+    """Leave to the supervisor what this process holds, or give it back if there is none."""
     who = state.read_state(directory).supervisor
-    if who is not None:
+    is_alive = who is not None and state.is_alive(who.pid, who.start_time)
+    if who is not None and is_alive:
+        # Later processes of an unprivileged user find the namespace by it.
         rootless.register_in_namespace(who.pid)
+    if connection.address:
+        from dissolver.runtime import bridge
+
+        if who is not None and is_alive:
+            bridge.hand_over(identity, (who.pid, who.start_time))
+        else:
+            bridge.detach(identity)
 
 
 def _forget_last_run(store: Store, identity: str, directory: Path) -> None:

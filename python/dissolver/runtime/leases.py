@@ -147,6 +147,14 @@ def take(
     return lease, settled
 
 
+def hand_over(book: Book, name: str, owner: tuple[int, int]) -> None:
+    """Make ``owner`` the process that the lease of ``name`` ends with."""
+    book.leases = [
+        msgspec.structs.replace(lease, owner=owner, state="") if lease.name == name else lease
+        for lease in book.leases
+    ]
+
+
 def release(book: Book, name: str) -> None:
     """Give back what ``name`` has; releasing twice changes nothing."""
     book.leases = [lease for lease in book.leases if lease.name != name]

@@ -68,7 +68,7 @@ def socket_path(store: Store, identity: str) -> Path:
 
 def prepare(
     store: Store, record: ContainerRecord, config: ContainerConfig, *, waits_for_attach: bool
-) -> None:
+) -> Connection:
     """Write everything that the supervisor of ``record`` reads, and make what it mounts.
 
     Leases an address and ports; they are the container's once its supervisor runs, and
@@ -107,6 +107,7 @@ def prepare(
     _write(directory / NETWORK_FILE, msgspec.json.encode(connection))
     supervision = _supervise(store, record, config, plan, waits_for_attach=waits_for_attach)
     _write(directory / supervisor.FILE, msgspec.json.encode(supervision))
+    return connection
 
 
 def connection_of(directory: Path) -> Connection | None:
