@@ -376,3 +376,7 @@ fn adopt(upper: &Path, place: &Unpublished) -> Result<(), LayerError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "diff_tests.rs"]
+mod tests;

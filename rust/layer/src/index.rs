@@ -1,6 +1,7 @@
 //! Reading an index: what a layer holds, without its tar.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,6 @@ use crate::index_format::{
 /// Opening it reads the header alone; a lookup touches the few records that a
 /// binary search passes. Every offset is checked when it is followed, so a
 /// damaged file gives [`LayerError::BadIndex`] and nothing worse.
-#[derive(Debug)]
 pub struct Index {
     bytes: Bytes,
     header: Header,
@@ -27,10 +27,15 @@ pub struct Index {
     heap_start: usize,
 }
 
-#[derive(Debug)]
 enum Bytes {
     Mapped(Map),
     Owned(Vec<u8>),
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Index({}, {} paths)", self.diff_id(), self.len())
+    }
 }
 
 impl std::ops::Deref for Bytes {
@@ -315,3 +320,7 @@ impl Index {
         (0..self.header.record_count).map(|number| self.entry(number))
     }
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

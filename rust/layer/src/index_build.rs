@@ -351,7 +351,8 @@ impl IndexBuilder {
         };
         if tree[innermost].kind == Kind::Whiteout {
             // Hidden below and filled anew: an opaque directory.
-            let mut directory = self.implied(&self.path(&tree[innermost]).to_vec());
+            let path = self.path(&tree[innermost]).to_vec();
+            let mut directory = self.implied(&path);
             directory.set_opaque(true);
             tree[innermost] = directory;
         } else if tree[innermost].kind != Kind::Directory {

@@ -245,7 +245,7 @@ impl Record {
             device: (fields.u32()?, fields.u32()?),
             subtree_end: fields.u32()?,
             size: fields.u64()?,
-            mtime_ns: fields.u64()?.cast_signed(),
+            mtime_ns: fields.i64()?,
             data_offset: fields.u64()?,
             digest: fields.digest()?,
         })
@@ -355,6 +355,10 @@ impl<'bytes> Fields<'bytes> {
 
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.take().map(i64::from_le_bytes)
     }
 
     fn digest(&mut self) -> Option<[u8; 32]> {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compress;
+mod content_hash;
 mod copy_digest;
 mod copy_error;
 mod copy_origin;
@@ -38,6 +39,7 @@ pub mod stored;
 mod tape;
 mod tar_fields;
 mod tar_header;
+mod tar_names;
 pub mod tar_read;
 mod tar_sparse;
 pub mod tar_write;

@@ -25,9 +25,10 @@ impl Layers {
     /// The directories to stack for these layers, bottom first, as absolute paths.
     ///
     /// What was not extracted yet is extracted now, once, however many processes
-    /// ask: into `tmp/` and then renamed to `layers/<hex>/root`. There may be more
-    /// directories than layers: one more on top gives directories that layers only
-    /// imply the metadata that [`crate::View`] shows.
+    /// ask: into `tmp/` and then renamed to `layers/<hex>/root`. A layer that is in
+    /// the stack twice is given once, in its upper place. Where it is needed, one more
+    /// directory on top gives those that layers only imply the metadata that
+    /// [`crate::View`] shows.
     ///
     /// # Errors
     ///
@@ -38,7 +39,12 @@ impl Layers {
         interrupt: &Interrupt,
     ) -> Result<Vec<PathBuf>, LayerError> {
         let mut directories = Vec::with_capacity(diff_ids.len());
-        for diff_id in diff_ids {
+        for (number, diff_id) in diff_ids.iter().enumerate() {
+            // overlayfs refuses a lower that it has already. Whatever the lower one
+            // of two equal layers shows or hides, the upper one does as well.
+            if diff_ids[number + 1..].contains(diff_id) {
+                continue;
+            }
             let layer = self.layer(*diff_id)?;
             let root = self.directory(*diff_id).join("root");
             self.extract_once(

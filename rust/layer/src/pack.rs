@@ -17,6 +17,9 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks under way; bounds memory, and evens out slow reads.
 const BLOCKS: usize = 6;
 
+/// The file, and the SHA-256 of what went into it.
+type Written = io::Result<(File, [u8; 32])>;
+
 /// A pack in the making.
 ///
 /// The caller produces bytes; a second thread hashes and writes them, so that
@@ -32,7 +35,7 @@ pub(crate) struct PackWriter {
     allocated: usize,
     full: Option<SyncSender<(Vec<u8>, usize)>>,
     empty: Receiver<Vec<u8>>,
-    worker: Option<JoinHandle<io::Result<(File, [u8; 32])>>>,
+    worker: Option<JoinHandle<Written>>,
 }
 
 impl PackWriter {

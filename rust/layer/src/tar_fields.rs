@@ -73,7 +73,7 @@ pub(crate) fn has_valid_checksum(block: &[u8; 512]) -> bool {
     for (place, byte) in block.iter().enumerate() {
         let byte = summed(place, *byte);
         unsigned += i64::from(byte);
-        signed += i64::from(byte.cast_signed());
+        signed += i64::from(i8::from_ne_bytes([byte]));
     }
     said == unsigned || said == signed
 }

@@ -6,6 +6,7 @@
 
 use std::io::Read;
 
+use crate::content_hash::ContentHasher;
 use crate::entry::{Entry, Kind, Segment};
 use crate::error::LayerError;
 use crate::index_build::IndexBuilder;
@@ -15,6 +16,7 @@ use crate::tape::{Sink, Tape};
 use crate::tar_fields::{
     decimal, has_valid_checksum, header_time, number, pax_records, pax_time, text, xattr,
 };
+use crate::tar_names::{clean, header_name};
 use crate::tar_sparse::{self, PaxSparse};
 use crate::whiteout::{Meaning, classify};
 use crate::xattr::is_kept;
@@ -265,7 +267,7 @@ impl Reader<'_> {
         if kind != Kind::File || is_hard_link {
             stored = if block[156] == b'D' { stored } else { 0 };
         }
-        let mut entry = Entry::new(self.clean(&name)?, kind, 0);
+        let mut entry = Entry::new(clean(&name, &self.limits)?, kind, 0);
         entry.mode =
             self.unsigned(&block[100..108], "the mode of an entry is unreadable")? as u32 & 0o7777;
         entry.uid = self.owner(extras.uid, &block[108..116])?;
@@ -330,7 +332,7 @@ impl Reader<'_> {
             return Err(bad("is a link to nothing"));
         }
         if is_hard {
-            let target = self.clean(&link)?;
+            let target = clean(&link, &self.limits)?;
             if target.is_empty() {
                 return Err(bad("is a hard link to a directory"));
             }
@@ -447,59 +449,6 @@ impl Reader<'_> {
         }
         Ok(())
     }
-
-    /// Makes a name relative and plain; refuses what cannot be made so.
-    ///
-    /// A leading slash is dropped, as everybody does. `..` is refused even where
-    /// it would stay inside: no honest archiver writes it.
-    fn clean(&self, name: &[u8]) -> Result<Vec<u8>, LayerError> {
-        let unsafe_path = |reason| LayerError::UnsafePath {
-            path: name.to_vec(),
-            reason,
-        };
-        if name.is_empty() {
-            return Err(self.bad("an entry has no name"));
-        }
-        if name.contains(&0) {
-            return Err(unsafe_path("it contains a NUL"));
-        }
-        let mut path = Vec::with_capacity(name.len());
-        let mut depth = 0;
-        for component in name.split(|byte| *byte == b'/') {
-            match component {
-                b"" | b"." => continue,
-                b".." => return Err(unsafe_path("it contains `..`")),
-                _ => {}
-            }
-            if component.len() > self.limits.name_bytes {
-                let limit = self.limits.name_bytes as u64;
-                return Err(LayerError::Limit {
-                    what: "bytes in the name of a file",
-                    limit,
-                });
-            }
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(component);
-            depth += 1;
-        }
-        if path.len() > self.limits.path_bytes {
-            let limit = self.limits.path_bytes as u64;
-            return Err(LayerError::Limit {
-                what: "bytes in a path",
-                limit,
-            });
-        }
-        if depth > self.limits.path_depth {
-            let limit = self.limits.path_depth as u64;
-            return Err(LayerError::Limit {
-                what: "directories in a path",
-                limit,
-            });
-        }
-        Ok(path)
-    }
 }
 
 impl Extras {
@@ -520,77 +469,6 @@ impl Extras {
     }
 }
 
-/// The name in a header: prefix and name, where the format has a prefix.
-fn header_name(block: &[u8; 512]) -> Vec<u8> {
-    let name = text(&block[..100]);
-    let is_ustar = &block[257..263] == b"ustar\0";
-    // star keeps two times in what ustar uses for the end of the prefix.
-    let is_star = is_ustar && &block[508..512] == b"tar\0";
-    let prefix = match (is_ustar, is_star) {
-        (true, true) => text(&block[345..476]),
-        (true, false) => text(&block[345..500]),
-        _ => b"",
-    };
-    if prefix.is_empty() {
-        name.to_vec()
-    } else {
-        [prefix, b"/", name].concat()
-    }
-}
-
-/// BLAKE3 of a file whose stored bytes may leave holes.
-struct ContentHasher {
-    hasher: blake3::Hasher,
-    segments: std::vec::IntoIter<Segment>,
-    current: Option<Segment>,
-    position: u64,
-}
-
-impl ContentHasher {
-    fn new(segments: &[Segment]) -> ContentHasher {
-        let mut segments = segments.to_vec().into_iter();
-        let current = segments.next();
-        ContentHasher {
-            hasher: blake3::Hasher::new(),
-            segments,
-            current,
-            position: 0,
-        }
-    }
-
-    fn update(&mut self, mut bytes: &[u8]) {
-        while let Some(segment) = self.current {
-            self.zeros(segment.offset.saturating_sub(self.position));
-            let left = segment.offset + segment.length - self.position;
-            let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.hasher.update(&bytes[..count]);
-            self.position += count as u64;
-            bytes = &bytes[count..];
-            if count as u64 == left {
-                self.current = self.segments.next();
-            }
-            if bytes.is_empty() {
-                return;
-            }
-        }
-        self.hasher.update(bytes);
-        self.position += bytes.len() as u64;
-    }
-
-    fn zeros(&mut self, mut count: u64) {
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        self.position += count;
-        while count > 0 {
-            let piece = ZEROS
-                .len()
-                .min(usize::try_from(count).unwrap_or(usize::MAX));
-            self.hasher.update(&ZEROS[..piece]);
-            count -= piece as u64;
-        }
-    }
-
-    fn finish(mut self, size: u64) -> [u8; 32] {
-        self.zeros(size.saturating_sub(self.position));
-        *self.hasher.finalize().as_bytes()
-    }
-}
+#[cfg(test)]
+#[path = "tar_read_tests.rs"]
+mod tests;
