@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 FILE = "supervise.json"
 
-_CODE = "sys.exit(core.sandbox.supervise(sys.argv[2]))"
+_CODE = "os._exit(core.sandbox.supervise(sys.argv[2]))"
 
 
 class Hook(msgspec.Struct, frozen=True):
