@@ -92,18 +92,18 @@ def write_busybox_tar(path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def busybox_tar() -> Iterator[Path]:
     """The tar of a tiny root file system: busybox, /etc/passwd, and little more."""
     if BUSYBOX is None:
         pytest.skip("busybox-static is not installed (`make setup` installs it)")
-    path = tmp_path_factory.mktemp("busybox") / "busybox.tar"
-    write_busybox_tar(path)
-    path.chmod(0o644)
-    for parent in path.parents:
-        if parent == Path(tempfile.gettempdir()):
-            break
-        parent.chmod(parent.stat().st_mode | 0o055)
-    return path
+    # Not below pytest's own temporary directory, which only its owner may enter.
+    with tempfile.TemporaryDirectory(prefix="dissolver-busybox-", dir="/var/tmp") as made:
+        directory = Path(made)
+        directory.chmod(0o755)
+        path = directory / "busybox.tar"
+        write_busybox_tar(path)
+        path.chmod(0o644)
+        yield path
 
 
 @pytest.fixture

@@ -64,9 +64,11 @@ def test_a_terminal_is_a_terminal_of_the_right_size(box: Cli) -> None:
 def test_ctrl_c_reaches_the_program_on_a_terminal(box: Cli) -> None:
     terminal = talk(box, "run", "-it", "--rm", "box", "sh")
     terminal.expect("#")
-    terminal.sendline("sleep 100; echo code=$?")
+    terminal.sendline("sleep 100")
     time.sleep(0.5)
     terminal.sendintr()
+    terminal.expect("#")
+    terminal.sendline("echo code=$?")
     terminal.expect("code=130")
     terminal.sendline("exit")
     terminal.expect(pexpect.EOF)
@@ -110,11 +112,12 @@ def test_exec_shares_the_container(box: Cli) -> None:
 
 
 def test_stop_asks_first_and_kills_later(box: Cli) -> None:
-    polite = "trap 'echo bye; exit 9' TERM; while :; do sleep 0.1; done"
+    polite = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
     box("run", "-d", "--name", "polite", "box", "sh", "-c", polite)
+    wait_until(lambda: "ready" in box.out("logs", "polite"), what="the trap being set")
     box("stop", "polite")
     assert "Exited (9)" in box.out("ps", "-a")
-    assert box.out("logs", "polite") == "bye"
+    assert box.out("logs", "polite").split() == ["ready", "bye"]
     box(
         "run",
         "-d",
@@ -134,9 +137,9 @@ def test_stop_asks_first_and_kills_later(box: Cli) -> None:
 
 
 def test_kill_sends_the_signal_that_is_named(box: Cli) -> None:
-    loop = "trap 'echo usr1' USR1; while :; do sleep 0.05; done"
+    loop = "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.05; done"
     box("run", "-d", "--name", "target", "box", "sh", "-c", loop)
-    time.sleep(0.3)
+    wait_until(lambda: "ready" in box.out("logs", "target"), what="the trap being set")
     box("kill", "-s", "USR1", "target")
     wait_until(lambda: "usr1" in box.out("logs", "target"), what="the trap")
     box("kill", "target")
@@ -183,10 +186,11 @@ def test_published_ports_answer_on_every_address(box: Cli) -> None:
 def test_networks_none_and_host(box: Cli) -> None:
     links = box.out("run", "--rm", "--network", "none", "box", "ls", "/sys/class/net")
     assert links.split() == ["lo"]
-    devices = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
-    own = sorted(line.split(":")[0].strip() for line in devices if ":" in line)
-    inside = box.out("run", "--rm", "--network", "host", "box", "cat", "/proc/net/dev")
-    assert sorted(line.split(":")[0].strip() for line in inside.splitlines() if ":" in line) == own
+    inside = box.out("run", "--rm", "--network", "host", "box", "readlink", "/proc/self/ns/net")
+    assert inside == str(Path("/proc/self/ns/net").readlink())
+    other = box.out("run", "--rm", "box", "readlink", "/proc/self/ns/net")
+    assert other.startswith("net:[")
+    assert other != inside
 
 
 def test_volumes_are_bound_read_write_and_read_only(box: Cli) -> None:
@@ -253,6 +257,7 @@ def test_signals_to_the_command_reach_the_program(box: Cli, signal_number: int) 
     process.send_signal(signal_number)
     assert process.stdout.read() == "got it\n"
     assert process.wait(timeout=20) == 6
+    process.stdout.close()
 
 
 def test_names_are_made_up_when_none_is_given(box: Cli) -> None:
