@@ -126,6 +126,6 @@ def _plan_pasta(ports: Sequence[Port], name: str, hostname: str, run: Path) -> N
     from dissolver.runtime.ports import settle
 
     settled = settle(ports, ())
-    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.pid")
+    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.netns")
     files = separate_files(hostname, [("127.0.0.1", hostname)])
     return NetworkPlan("new", commands.setup, commands.teardown, files, settled)
