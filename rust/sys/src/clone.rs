@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::getpid;
 use rustix::thread::gettid;
 
 use crate::child::{self, Script};
@@ -55,13 +56,17 @@ pub enum Birthplace {
 ///
 /// What `clone3(2)` or `setns(2)` report.
 pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
+    let flags = match place {
+        Birthplace::New(flags) => flags,
+        Birthplace::PidsOf(pidfd) => return spawn_among(script, pidfd),
+    };
     if gettid() == getpid() {
-        return spawn_here(&script, &place);
+        return clone(&script, flags);
     }
     let (reply, answer) = channel();
     let mut request = Request {
         script,
-        place,
+        flags,
         reply,
     };
     for _ in 0..2 {
@@ -76,7 +81,7 @@ pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
 
 struct Request {
     script: Arc<Script>,
-    place: Birthplace,
+    flags: u32,
     reply: Sender<Result<Child, Errno>>,
 }
 
@@ -98,11 +103,11 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
         let _ = kernel::set_signal_mask(u64::MAX);
         while let Ok(Request {
             script,
-            place,
+            flags,
             reply,
         }) = requests.recv()
         {
-            let result = spawn_here(&script, &place);
+            let result = clone(&script, flags);
             // The caller counts on being the last owner once it has the answer.
             drop(script);
             drop(reply.send(result));
@@ -116,18 +121,39 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
     Ok(sender)
 }
 
-fn spawn_here(script: &Script, place: &Birthplace) -> Result<Child, Errno> {
-    match place {
-        Birthplace::New(flags) => clone(script, *flags),
-        Birthplace::PidsOf(pidfd) => {
-            // This changes where children of this thread are born, not the thread itself.
-            let own = pidfd_open(getpid(), PidfdFlags::empty())?;
-            kernel::join_namespaces(pidfd.as_fd(), libc::CLONE_NEWPID as u32)?;
-            let result = clone(script, 0);
-            kernel::join_namespaces(own.as_fd(), libc::CLONE_NEWPID as u32)?;
-            result
-        }
-    }
+/// Starts a child among the processes of another PID namespace.
+///
+/// Joining changes where the children of a *thread* are born, and an unprivileged user's
+/// thread can't be changed back: the way home leads into a namespace that the user does
+/// not own. So each child gets a thread of its own, which stays until the child has ended.
+fn spawn_among(script: Arc<Script>, pidfd: OwnedFd) -> Result<Child, Errno> {
+    let (reply, answer) = channel();
+    std::thread::Builder::new()
+        .name("spawner-among".into())
+        .spawn(move || {
+            // Signals are for the threads that handle them.
+            let _ = kernel::set_signal_mask(u64::MAX);
+            let result = kernel::join_namespaces(pidfd.as_fd(), libc::CLONE_NEWPID as u32)
+                .and_then(|()| clone(&script, 0));
+            drop(script);
+            let watched = result
+                .as_ref()
+                .ok()
+                .and_then(|child| child.pidfd.try_clone().ok());
+            // The receiver waits for exactly this, so it can't be gone.
+            if reply.send(result).is_ok()
+                && let Some(watched) = watched
+            {
+                wait_for_end(&watched);
+            }
+        })
+        .map_err(|_| Errno::AGAIN)?;
+    answer.recv().map_err(|_| Errno::SRCH)?
+}
+
+fn wait_for_end(pidfd: &OwnedFd) {
+    let mut ready = [PollFd::new(pidfd, PollFlags::IN)];
+    while matches!(poll(&mut ready, None), Err(Errno::INTR)) {}
 }
 
 fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
@@ -144,10 +170,8 @@ fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
     kernel::set_signal_mask(mask)?;
     let pid = result? as i32;
     // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
-    Ok(Child {
-        pid,
-        pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-    })
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid, pidfd })
 }
 
 /// The fields of `struct clone_args` up to where all kernels with `clone3` know it.
