@@ -151,6 +151,8 @@ def point_7_order_matters(cli: Cli, app: Path) -> None:
     build(cli, app)
     change_greeting(app, "Changed once more!")
     _, copy_first = build(cli, app, "-f", "Dockerfile.copy-first")
+    # A copy does not depend on what lies below it, so the same one would be cached.
+    change_greeting(app, "Changed yet again!")
     _, package_first = build(cli, app)
     assert copy_first == {
         "WORKDIR /app": True,

@@ -92,6 +92,11 @@ def _carry_out(
         identity=prepared.identity,
     )
     planned, context_vertex = _announce(prepared, progress)
+    for stage in planned.values():
+        if stage.from_vertex is not None:
+            # The image is in the store: there is nothing left to do for a FROM.
+            stage.from_vertex.start()
+            stage.from_vertex.complete()
     if context_vertex is not None:
         bench.context.load(context_vertex)
     return run_all(

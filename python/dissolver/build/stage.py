@@ -82,9 +82,6 @@ def build_stage(
         config = results.wait(stage.base.index).config
     # The time of directories that steps make: the same for the same base.
     mtime_ns = planned.base.created or 0
-    if planned.from_vertex is not None:
-        with planned.from_vertex:
-            pass
     outcomes: list[StepOutcome] = []
     for item in planned.steps:
         bench.cancellation.check()
