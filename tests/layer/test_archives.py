@@ -161,6 +161,7 @@ def test_gnu_tar_reads_what_is_written(layers: Layers, tmp_path: Path) -> None:
     assert found == seen
 
 
+@needs_root
 def test_tarfile_reads_what_is_written(layers: Layers, tmp_path: Path) -> None:
     _, seen = committed(layers, tmp_path)
     with tarfile.open(tmp_path / "layer.tar", errors="surrogateescape") as tar:

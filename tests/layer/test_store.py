@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import stat
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -71,6 +73,7 @@ def test_what_is_not_there_is_said(layers: Layers) -> None:
     assert kind_of(layers.info, "sha256:123") == "bad-digest"
 
 
+@needs_root
 def test_removing_a_layer_frees_what_it_occupied(layers: Layers, tmp_path: Path) -> None:
     info = layers.ingest(write_tar(tmp_path / "a.tar", {"file": bytes(1 << 20)}))
     layers.lower_directories([info.diff_id])
@@ -154,6 +157,7 @@ def test_a_directory_that_is_only_implied_does_not_change_the_one_below(
     assert modes == {"tmp": 0o1777, "srv": 0o755, "opt": 0o711, "new": 0o755}
 
 
+@needs_root
 def test_a_layer_that_is_in_the_stack_twice_is_one_lower(layers: Layers, tmp_path: Path) -> None:
     one = layers.ingest(write_tar(tmp_path / "1.tar", {"a": b"1"})).diff_id
     two = layers.ingest(write_tar(tmp_path / "2.tar", {"a": b"2"})).diff_id
@@ -170,6 +174,7 @@ def _extract_in_a_process(
     out.put((lower, Path(lower).stat().st_ino))
 
 
+@needs_root
 def test_many_threads_and_processes_extract_once(layers: Layers, tmp_path: Path) -> None:
     files: dict[str, bytes | None] = {f"d{n % 20}/f{n}": b"x" * 100 for n in range(3000)}
     diff_id = layers.ingest(write_tar(tmp_path / "a.tar", files)).diff_id
@@ -199,6 +204,7 @@ def test_many_threads_store_the_same_layer(layers: Layers, tmp_path: Path) -> No
     assert contents(tmp_path / "store") == {"layers": 1, "packs": 1, "tmp": 0}
 
 
+@needs_root
 def test_an_export_goes_into_an_empty_directory_only(layers: Layers, tmp_path: Path) -> None:
     diff_id = layers.ingest(write_tar(tmp_path / "a.tar", {"a": b"1"})).diff_id
     layers.extract([diff_id], tmp_path / "out")
@@ -251,23 +257,24 @@ def test_a_signal_stops_long_work_and_nothing_stays(
 
 def test_what_a_killed_process_leaves_names_it(layers: Layers, tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            layers.ingest(reader)
-        finally:
-            os._exit(1)
+    program = (
+        "import sys; from dissolver._core.layer import Layers;"
+        "Layers(sys.argv[1], userxattr=False).ingest(int(sys.argv[2]))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path / "store", str(reader)], pass_fds=[reader]
+    )
     member = tarfile.TarInfo("file")
     member.size = 1 << 20
     os.write(writer, member.tobuf())
     leftovers = tmp_path / "store" / "tmp"
     while not list(leftovers.iterdir()):
         time.sleep(0.01)
-    start_time = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[19]
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    start_time = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    child.kill()
+    child.wait()
     (left,) = leftovers.iterdir()
-    assert left.name.rsplit("-", 1)[0] == f"{child}-{start_time}"
+    assert left.name.rsplit("-", 1)[0] == f"{child.pid}-{start_time}"
     assert layers.list() == []
     os.close(reader)
     os.close(writer)
