@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dissolver import Warning_
 from dissolver.errors import (
     BadReference,
     BuildError,
@@ -189,3 +190,26 @@ def test_a_base_is_found_by_the_beginning_of_its_id_and_by_digest(site) -> None:
     full = site.build(f"FROM box@{identity}\nRUN true\n")
     assert short.image == full.image
     assert full.result.is_cached
+
+
+def test_a_build_argument_that_nothing_declares_is_warned_of(site) -> None:
+    arguments = {"known": "1", "unknown": "2", "HTTP_PROXY": "x", "TARGETARCH": "amd64"}
+    told = site.build("FROM box\nARG known\nRUN true\n", build_args=arguments)
+    warnings = [event.message for event in told.events if isinstance(event, Warning_)]
+    assert warnings == ["one or more build arguments were not consumed: `unknown`"]
+
+
+def test_a_local_image_of_another_platform_is_refused_where_one_is_named(site) -> None:
+    other = "linux/riscv64"
+    error = failing(site, f"FROM --platform={other} box\nRUN true\n", ImageNotFound)
+    assert f"not for `{other}`" in error.message
+    assert (error.where.line, error.where.column) == (1, 16)
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(site) -> None:
+    site.write({"Dockerfile": NODE, "package.json": "{}"})
+    before = site.engine.images()
+    plan = site.engine.plan(site.directory)
+    assert "[3/5] COPY package.json /app" in plan
+    assert site.engine.images() == before
+    assert site.engine.prune_builder().records == 0
