@@ -18,6 +18,7 @@ from pathlib import Path
 from socket import socketpair
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dissolver.config import caller_environment
 from dissolver.engine.channel import Channel
 from dissolver.engine.wire import Decoder, Encoder
 from dissolver.errors import EngineFailed
@@ -93,10 +94,11 @@ class _Link:
         self._next = 1
         self._lock = threading.Lock()
         self.is_alive = True
-        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        environment = caller_environment()
+        paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dissolver.engine.worker", str(theirs.fileno())],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             # Ctrl-C is for the program; the worker is told through the channel.
