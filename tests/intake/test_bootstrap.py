@@ -106,6 +106,7 @@ def test_a_failure_after_a_whole_tar_makes_no_image(
     assert store.layers.list() == []
 
 
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_ends_the_program_at_once(store: Store, stand_in: StandIn) -> None:
     stand_in("head -c 4096 /dev/zero; exec sleep 314.15926")
 

@@ -116,6 +116,7 @@ def test_a_pipe_is_read(store: Store) -> None:
         os.close(reading)
 
 
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_is_heard_while_a_pipe_is_silent(store: Store) -> None:
     reading, writing = os.pipe()
     threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

@@ -25,8 +25,10 @@ class Ingestion:
         self._descriptor = os.dup(descriptor)
         self._layer: LayerInfo | None = None
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="ingestion", daemon=True)
-        self._thread.start()
+        # A `join` that Ctrl-C interrupts takes the thread for dead from then on
+        # (CPython 3.11), and could not be repeated by `wait`.
+        self._is_over = threading.Event()
+        threading.Thread(target=self._run, name="ingestion", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -36,6 +38,7 @@ class Ingestion:
             self._error = error
         finally:
             os.close(self._descriptor)
+            self._is_over.set()
 
     def result(self) -> LayerInfo:
         """Wait for the end of the tar and answer the layer.
@@ -44,7 +47,7 @@ class Ingestion:
             CoreFailure: it is no tar, or one that would escape from its root.
             DiskFull: there was no room for the layer.
         """
-        self._thread.join()
+        self._is_over.wait()
         if self._error is not None:
             raise self._error
         if self._layer is None:
@@ -53,4 +56,4 @@ class Ingestion:
 
     def wait(self) -> None:
         """Wait until nothing is read any more, whatever came of it."""
-        self._thread.join()
+        self._is_over.wait()
