@@ -11,7 +11,6 @@ use dissolver_sys::child::{
 use dissolver_sys::clone::{self, Birthplace, Child};
 use dissolver_sys::kernel::send_signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
@@ -125,19 +124,13 @@ pub(crate) fn launch(
     let child = spawn(&script, &plan, birthplace);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
-    let Child { pid, pidfd } = child?;
+    let Child {
+        pid,
+        pidfd,
+        network,
+    } = child?;
     let (terminal, root) = workshop.into_parts();
-    let network = openat(
-        CWD,
-        format!("/proc/{pid}/ns/net"),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
-    let (network, absent) = match network {
-        Ok(network) => (network, None),
-        Err(errno) => (duplicate(ours.as_fd())?, Some(errno)),
-    };
-    let process = Process {
+    Ok(Process {
         pid,
         pidfd,
         network,
@@ -148,13 +141,7 @@ pub(crate) fn launch(
         program: command.argv.into_iter().next().unwrap_or_default(),
         stage: Mutex::new(Stage::Preparing),
         status: Mutex::new(None),
-    };
-    let Some(errno) = absent else {
-        return Ok(process);
-    };
-    // It ended already; it said why before it did.
-    while let Stage::Preparing = process.advance(None)? {}
-    Err(SandboxError::operation("open the network namespace", errno))
+    })
 }
 
 fn spawn(script: &Arc<Script>, plan: &Plan, birthplace: Birthplace) -> Result<Child, SandboxError> {
@@ -410,11 +397,6 @@ fn channel() -> Result<(OwnedFd, OwnedFd), Errno> {
         None,
     )?;
     Ok((ours, above_streams(theirs)?))
-}
-
-fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
-    fcntl_dupfd_cloexec(fd, FIRST_FREE)
-        .map_err(|errno| SandboxError::operation("duplicate a file", errno))
 }
 
 /// Moves a descriptor out of the way of the child's standard streams.
