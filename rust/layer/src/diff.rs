@@ -34,8 +34,8 @@ impl Layers {
     /// their own metadata. Stacked on `parents` the layer shows what the mount showed.
     ///
     /// `upper` must not be mounted any more. On success it is gone: renamed to be
-    /// the extracted form of the layer where it is on the same file system, or
-    /// removed. On failure it is as it was.
+    /// the extracted form of the layer where that is cheap, or removed, a large one
+    /// in the background. On failure it is still there.
     ///
     /// # Errors
     ///
@@ -61,22 +61,33 @@ impl Layers {
             frames: Vec::new(),
             first_names: HashMap::new(),
             left_out: Vec::new(),
+            seen: 0,
             interrupt,
         };
         committer.run()?;
         let Committer {
-            writer, left_out, ..
+            writer,
+            left_out,
+            seen,
+            ..
         } = committer;
-        let info = writer.finish_with(|place| {
+        let info = writer.finish_with(|place, info| {
+            // A layer of little is extracted as fast as a directory of much is pruned.
+            if info.entry_count == 0 || left_out.len() > MAX_PRUNED {
+                return Ok(());
+            }
             prune(root.as_fd(), &left_out)?;
             adopt(upper, place)
         })?;
         if upper.exists() {
-            fs::remove_dir_all(upper).map_err(LayerError::io("remove", upper))?;
+            self.discard(upper, seen)?;
         }
         Ok(info)
     }
 }
+
+/// Names that are removed from an upper directory to make it the layer and nothing else.
+const MAX_PRUNED: usize = 256;
 
 /// A directory that is being walked.
 struct Frame {
@@ -100,6 +111,8 @@ struct Committer<'work> {
     first_names: HashMap<(u64, u64), Vec<u8>>,
     /// What the layer does not have, contents before their directory.
     left_out: Vec<(Vec<u8>, Kind)>,
+    /// Names that were looked at.
+    seen: usize,
     interrupt: &'work Interrupt,
 }
 
@@ -117,6 +130,7 @@ impl Committer<'_> {
                 continue;
             };
             let (path, is_merged, depth) = (frame.path.clone(), frame.is_merged, self.frames.len());
+            self.seen += 1;
             // One descriptor at a time, opened again on the way back up.
             let directory = match open.take() {
                 Some((at, fd)) if at == depth => fd,

@@ -472,6 +472,10 @@ fn sockets_are_left_out_and_an_interrupt_leaves_nothing() {
 
 #[test]
 fn the_same_changes_twice_are_one_layer() {
+    if !is_root() {
+        eprintln!("skipped: a root directory that is not root's is a change with a time");
+        return;
+    }
     let (directory, layers, upper) = upper_of(|upper| fs::write(upper.join("a"), "x").unwrap());
     let facts = fs::metadata(upper.join("a")).unwrap();
     let first = layers

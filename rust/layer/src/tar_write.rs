@@ -140,19 +140,21 @@ impl LayerWriter {
     ///
     /// [`LayerError::BadEntry`] if entries contradict each other; nothing is kept.
     pub fn finish(self) -> Result<LayerInfo, LayerError> {
-        self.finish_with(|_| Ok(()))
+        self.finish_with(|_, _| Ok(()))
     }
 
-    /// As [`LayerWriter::finish`], with `prepare` adding to the layer before it is visible.
+    /// As [`LayerWriter::finish`], with `prepare` adding to a layer that is new before it is visible.
     pub(crate) fn finish_with(
         mut self,
-        prepare: impl FnOnce(&Unpublished) -> Result<(), LayerError>,
+        prepare: impl FnOnce(&Unpublished, &LayerInfo) -> Result<(), LayerError>,
     ) -> Result<LayerInfo, LayerError> {
         self.pack.write(&END)?;
         self.interrupt.check()?;
         let (diff_id, tar_bytes) = self.pack.finish(self.place.fsync())?;
         let info = self.place.write_index(self.index, diff_id, tar_bytes)?;
-        prepare(&self.place)?;
+        if !self.place.is_known(diff_id) {
+            prepare(&self.place, &info)?;
+        }
         self.place.publish(diff_id)?;
         Ok(info)
     }
