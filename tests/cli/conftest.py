@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import Any
 
 import pytest
 
+from dissolver.cli import app
 from dissolver.config import Settings
 from dissolver.engine import Engine
-
-with warnings.catch_warnings():
-    # The pinned typer takes names from click that a later click will not have.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from dissolver.cli import app
 
 
 class FakeEngine:

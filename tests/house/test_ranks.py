@@ -28,7 +28,7 @@ RANKS = {
     "engine": 9,
     "cli": 10,
     "__init__": 10,
-    "__main__": 10,
+    "__main__": 11,
 }
 
 # Rust: a crate may use those of a lower rank.
