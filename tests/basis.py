@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from dissolver.image.config import Image, ImageConfig, RootFs, RunConfig
 from dissolver.image.reference import parse_reference
+from dissolver.runtime import container as containers
+from dissolver.runtime import state
+from dissolver.runtime.container import RunOptions
 from dissolver.runtime.step import StepResult, run_step
 from dissolver.store import Store
 
@@ -84,3 +91,91 @@ class Base:
         run = RunConfig(**({"cmd": ("/bin/sh",)} | config))  # type: ignore[arg-type]
         document = ImageConfig("amd64", "linux", config=run, rootfs=RootFs("layers", (self.layer,)))
         return self.store.images.put(document, tags=[parse_reference("box")])
+
+
+class Box:
+    """Containers of one small image."""
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.store = base.store
+        self._image = base.image()
+
+    def create(self, *command: str, **options: object) -> str:
+        chosen = RunOptions(**({"network": "none"} | options))  # type: ignore[arg-type]
+        return containers.create(self.store, self._image, command, chosen, image_name="box")
+
+    def start(self, *command: str, **options: object) -> str:
+        """Start a container that goes on by itself."""
+        identity = self.create(*command, **options)
+        containers.start(self.store, identity)
+        return identity
+
+    def run(self, *command: str, stdin: bytes | None = None, **options: object) -> tuple[int, str]:
+        """Run a container to its end; return its exit code and all it wrote."""
+        identity = self.create(*command, **({"interactive": stdin is not None} | options))
+        containers.start(self.store, identity, waits_for_attach=True)
+        return self.attach(identity, stdin)
+
+    def attach(self, identity: str, stdin: bytes | None = None) -> tuple[int, str]:
+        reading, writing = os.pipe()
+        with collected() as (output, text):
+            try:
+                feeder = threading.Thread(target=_feed, args=(writing, stdin or b""))
+                feeder.start()
+                code = containers.attach(
+                    self.store,
+                    identity,
+                    stdin=reading if stdin is not None else None,
+                    stdout=output,
+                    stderr=output,
+                )
+                feeder.join()
+            finally:
+                os.close(reading)
+            return code, text()
+
+    def directory(self, identity: str) -> Path:
+        return self.store.containers.directory(identity)
+
+    def state(self, identity: str) -> state.State:
+        return state.read_state(self.directory(identity))
+
+    def summary(self, identity: str) -> containers.ContainerSummary:
+        return containers.describe(self.store, self.store.containers.get(identity))
+
+
+def _feed(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(data)
+
+
+@contextmanager
+def collected() -> Iterator[tuple[int, Callable[[], str]]]:
+    """Give a descriptor to write to, and what was written in the end."""
+    descriptor = os.memfd_create("output")
+    try:
+        yield descriptor, lambda: os.pread(descriptor, 10_000_000, 0).decode()
+    finally:
+        os.close(descriptor)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def drive(master: int, steps: list[tuple[bytes, bytes]]) -> bytes:
+    """Type each answer once the expected text has come; return everything that came."""
+    seen = b""
+    position = 0
+    for expected, answer in steps:
+        deadline = time.monotonic() + 5
+        while expected not in seen[position:]:
+            assert time.monotonic() < deadline, seen
+            seen += os.read(master, 4096)
+        position = seen.index(expected, position) + len(expected)
+        os.write(master, answer)
+    return seen

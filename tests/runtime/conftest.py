@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from basis import Base
+from basis import Base, Box
 from dissolver.runtime import container as containers
 from dissolver.runtime import programs
 from dissolver.store import Store
@@ -22,6 +22,12 @@ def base(tmp_path: Path, busybox_tar: Path) -> Iterator[Base]:
         yield Base(store, layer)
         for record in store.containers.list():
             containers.remove(store, record.id, force=True, removes_volumes=True)
+
+
+@pytest.fixture
+def box(base: Base) -> Box:
+    """Containers of one small image."""
+    return Box(base)
 
 
 @pytest.fixture

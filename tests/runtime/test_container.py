@@ -9,13 +9,11 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from basis import Base, needs_root
+from basis import Box, drive, eventually, needs_root
 from dissolver.errors import (
     ContainerNotFound,
     ContainerNotRunning,
@@ -26,90 +24,8 @@ from dissolver.errors import (
     RunError,
 )
 from dissolver.runtime import container as containers
-from dissolver.runtime import state
-from dissolver.runtime.container import RunOptions
-from dissolver.runtime.execute import ExecOptions, execute
 
 pytestmark = needs_root
-
-
-class Box:
-    """Containers of one small image."""
-
-    def __init__(self, base: Base) -> None:
-        self.base = base
-        self.store = base.store
-        self._image = base.image()
-
-    def create(self, *command: str, **options: object) -> str:
-        chosen = RunOptions(**({"network": "none"} | options))  # type: ignore[arg-type]
-        return containers.create(self.store, self._image, command, chosen, image_name="box")
-
-    def start(self, *command: str, **options: object) -> str:
-        """Start a container that goes on by itself."""
-        identity = self.create(*command, **options)
-        containers.start(self.store, identity)
-        return identity
-
-    def run(self, *command: str, stdin: bytes | None = None, **options: object) -> tuple[int, str]:
-        """Run a container to its end; return its exit code and all it wrote."""
-        identity = self.create(*command, **({"interactive": stdin is not None} | options))
-        containers.start(self.store, identity, waits_for_attach=True)
-        return self.attach(identity, stdin)
-
-    def attach(self, identity: str, stdin: bytes | None = None) -> tuple[int, str]:
-        reading, writing = os.pipe()
-        with collected() as (output, text):
-            try:
-                feeder = threading.Thread(target=_feed, args=(writing, stdin or b""))
-                feeder.start()
-                code = containers.attach(
-                    self.store,
-                    identity,
-                    stdin=reading if stdin is not None else None,
-                    stdout=output,
-                    stderr=output,
-                )
-                feeder.join()
-            finally:
-                os.close(reading)
-            return code, text()
-
-    def directory(self, identity: str) -> Path:
-        return self.store.containers.directory(identity)
-
-    def state(self, identity: str) -> state.State:
-        return state.read_state(self.directory(identity))
-
-    def summary(self, identity: str) -> containers.ContainerSummary:
-        return containers.describe(self.store, self.store.containers.get(identity))
-
-
-def _feed(descriptor: int, data: bytes) -> None:
-    with os.fdopen(descriptor, "wb") as pipe:
-        pipe.write(data)
-
-
-@contextmanager
-def collected() -> Iterator[tuple[int, Callable[[], str]]]:
-    """Give a descriptor to write to, and what was written in the end."""
-    descriptor = os.memfd_create("output")
-    try:
-        yield descriptor, lambda: os.pread(descriptor, 10_000_000, 0).decode()
-    finally:
-        os.close(descriptor)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def box(base: Base) -> Box:
-    return Box(base)
 
 
 # Running -------------------------------------------------------------------------------
@@ -439,20 +355,6 @@ def test_the_log_is_what_docker_writes(box: Box) -> None:
 # Terminals -----------------------------------------------------------------------------
 
 
-def drive(master: int, steps: list[tuple[bytes, bytes]]) -> bytes:
-    """Type each answer once the expected text has come; return everything that came."""
-    seen = b""
-    position = 0
-    for expected, answer in steps:
-        deadline = time.monotonic() + 5
-        while expected not in seen[position:]:
-            assert time.monotonic() < deadline, seen
-            seen += os.read(master, 4096)
-        position = seen.index(expected, position) + len(expected)
-        os.write(master, answer)
-    return seen
-
-
 def test_a_terminal_is_a_real_one(box: Box) -> None:
     master, slave = pty.openpty()
     identity = box.create("sh", interactive=True, terminal=True)
@@ -481,98 +383,3 @@ def test_detaching_leaves_the_container_running(box: Box) -> None:
     os.close(master)
     os.close(slave)
     assert box.state(identity).is_running
-
-
-# Programs in running containers --------------------------------------------------------
-
-
-def executed(box: Box, identity: str, *command: str, **options: object) -> tuple[int, str]:
-    with collected() as (output, text):
-        code = execute(
-            box.store,
-            identity,
-            command,
-            ExecOptions(**options),  # type: ignore[arg-type]
-            stdout=output,
-            stderr=output,
-        )
-        return code, text()
-
-
-@pytest.mark.parametrize(
-    ("command", "options", "expected"),
-    [
-        ("echo hi; exit 3", {}, (3, "hi\n")),
-        ("hostname", {}, (0, "web\n")),
-        ("echo $A $B; pwd", {"env": ("B=2",)}, (0, "1 2\n/srv\n")),
-        ("pwd", {"workdir": "/etc"}, (0, "/etc\n")),
-        ("id -un; echo $HOME", {"user": "node"}, (0, "node\n/home/node\n")),
-        ("cat /proc/1/cmdline | tr '\\0' ' '", {}, (0, "sleep 60 ")),
-        ("grep -E 'CapBnd|^Seccomp:' /proc/self/status", {},
-         (0, "CapBnd:\t00000000a80425fb\nSeccomp:\t2\n")),
-        ("cat /file", {}, (0, "written\n")),
-    ],
-)  # fmt: skip
-def test_exec_runs_in_the_container(
-    box: Box, command: str, options: dict[str, object], expected: tuple[int, str]
-) -> None:
-    identity = box.start("sleep", "60", hostname="web", env=("A=1",), workdir="/srv")
-    executed(box, identity, "sh", "-c", "echo written > /file")
-    assert executed(box, identity, "sh", "-c", command, **options) == expected
-
-
-def test_exec_finds_a_user_that_the_container_made(box: Box) -> None:
-    identity = box.start("sleep", "60")
-    executed(box, identity, "sh", "-c", "echo 'late:x:77:78::/late:/bin/sh' >> /etc/passwd")
-    assert executed(box, identity, "id", "-u", user="late") == (0, "77\n")
-
-
-def test_exec_follows_no_link_out_of_the_container(box: Box) -> None:
-    identity = box.start("sleep", "60")
-    executed(box, identity, "sh", "-c", "rm /etc/passwd; ln -s /etc/shadow /etc/passwd")
-    with pytest.raises(RunError, match="unable to find user `root`"):
-        executed(box, identity, "id", user="root")
-
-
-@pytest.mark.parametrize(("command", "code"), [("nosuch", 127), ("/etc/passwd", 126)])
-@pytest.mark.parametrize("detach", [False, True])
-def test_exec_of_what_cannot_run_is_an_error(
-    box: Box, command: str, code: int, detach: bool
-) -> None:
-    identity = box.start("sleep", "60")
-    with pytest.raises(RunError) as raised:
-        executed(box, identity, command, detach=detach)
-    assert raised.value.exit_code == code
-
-
-def test_exec_needs_a_running_container(box: Box) -> None:
-    identity = box.create("true", name="web")
-    with pytest.raises(ContainerNotRunning) as raised:
-        executed(box, identity, "true")
-    assert raised.value.message == "the container `web` is not running"
-
-
-def test_a_detached_program_goes_on(box: Box) -> None:
-    identity = box.start("sleep", "60")
-    assert executed(box, identity, "sh", "-c", "sleep 0.3; touch /done", detach=True) == (0, "")
-    eventually(lambda: (box.directory(identity) / "upper" / "done").exists())
-
-
-def test_exec_has_a_terminal_if_it_wants(box: Box) -> None:
-    identity = box.start("sleep", "60")
-    master, slave = pty.openpty()
-    steps = [(b"# ", b"tty\r"), (b"/dev/pts/", b""), (b"# ", b"exit 6\r")]
-    typing = threading.Thread(target=drive, args=(master, steps))
-    typing.start()
-    code = execute(
-        box.store,
-        identity,
-        ["sh"],
-        ExecOptions(interactive=True, terminal=True),
-        stdin=slave,
-        stdout=slave,
-    )
-    typing.join()
-    os.close(master)
-    os.close(slave)
-    assert code == 6
