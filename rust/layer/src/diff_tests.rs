@@ -501,3 +501,40 @@ fn the_same_changes_twice_are_one_layer() {
         1
     );
 }
+
+#[test]
+fn the_root_is_in_the_layer_only_when_it_changed() {
+    if !is_root() {
+        eprintln!("skipped: a root directory that is not root's is a change");
+        return;
+    }
+    let (_directory, layers, upper) = upper_of(|upper| fs::write(upper.join("a"), "x").unwrap());
+    let first = layers
+        .commit_upper(&upper, &[], &[], &Interrupt::default())
+        .unwrap();
+    assert!(
+        layers
+            .layer(first.diff_id)
+            .unwrap()
+            .index()
+            .entry(0)
+            .unwrap()
+            .is_implicit
+    );
+    fs::create_dir(&upper).unwrap();
+    fs::set_permissions(&upper, fs::Permissions::from_mode(0o700)).unwrap();
+    let parents = [first.diff_id];
+    let second = layers
+        .commit_upper(&upper, &parents, &[], &Interrupt::default())
+        .unwrap();
+    let root = layers
+        .layer(second.diff_id)
+        .unwrap()
+        .index()
+        .entry(0)
+        .unwrap();
+    assert_eq!(
+        (second.entry_count, root.mode, root.is_implicit),
+        (1, 0o700, false)
+    );
+}
