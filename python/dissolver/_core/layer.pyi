@@ -90,6 +90,25 @@ class Entry:
         """Extended attributes, sorted by name."""
 
 @final
+class Lower:
+    """One read-only part of a root file system; ``directory`` or ``erofs`` is set."""
+
+    @property
+    def directory(self) -> str | None:
+        """An absolute path, for what is a directory."""
+
+    @property
+    def erofs(self) -> str | None:
+        """The absolute path of an EROFS image: names and metadata of a layer."""
+
+    @property
+    def devices(self) -> builtins.list[str]:
+        """The files that the image's contents lie in, in the order that it expects."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Layers:
     """The layers under a store's root: ``layers/``, ``packs/`` and ``tmp/``.
 
@@ -101,13 +120,19 @@ class Layers:
     """
 
     def __new__(
-        cls, root: str | bytes | os.PathLike[str], *, userxattr: bool, fsync: bool = False
+        cls,
+        root: str | bytes | os.PathLike[str],
+        *,
+        userxattr: bool,
+        fsync: bool = False,
+        form: Literal["auto", "erofs", "directory"] = "auto",
     ) -> Layers:
         """Open the layers under ``root``, making the directories that are missing.
 
         ``userxattr`` says that overlays are mounted in a user namespace, which reads
         ``user.overlay.*``; it is a property of the store and must not vary. With ``fsync``
-        data reaches the disk before it gets its name.
+        data reaches the disk before it gets its name. ``form`` says how layers are mounted:
+        in place as EROFS images, or as directories; ``auto`` tries once what is possible.
         """
 
     def info(self, diff_id: str) -> LayerInfo | None:
@@ -143,6 +168,23 @@ class Layers:
 
         Raises:
             CoreError: ``unknown-layer``; ``unmapped-owner`` if the user namespace has too few ids.
+        """
+
+    def mountable(self, diff_ids: Sequence[str]) -> builtins.list[Lower]:
+        """Give what to stack in an overlay mount, bottom first, in the form that was chosen.
+
+        Writes the images, or extracts the directories, that are not there yet. There may be
+        one more than there are layers, and a layer that comes twice is stacked once. A layer
+        that no image can express is a directory all the same.
+
+        Raises:
+            CoreError: ``unknown-layer``; ``unmapped-owner`` if the user namespace has too few ids.
+        """
+
+    def image_refusal(self) -> str:
+        """Say why this machine cannot mount layers in place; an empty text if it can.
+
+        Tries it with a small image, which takes half a millisecond.
         """
 
     def commit_upper(
@@ -241,6 +283,13 @@ class View:
             CoreError: ``not-found``, ``not-a-file``, ``too-large``, ``symlink-loop``.
         """
 
+    def write(self, path: str | bytes | os.PathLike[str], fd: int) -> int:
+        """Write a file's content to ``fd`` and return its length.
+
+        Raises:
+            CoreError: ``not-found``, ``not-a-file``, ``symlink-loop``.
+        """
+
 @final
 class CopyPlan:
     """What a COPY will put where, known from listings alone; immutable.
@@ -327,3 +376,51 @@ class CopyPlan:
             CoreError: ``changed-while-read`` names the file, by its path in the origin;
                 ``digest-mismatch`` a damaged layer that is copied from; ``io`` a full disk.
         """
+
+@final
+class Compressed:
+    """What compressed bytes are called, and how many there are."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the compressed bytes."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def compress(
+    source: int,
+    target: int,
+    *,
+    compression: Literal["none", "gzip", "zstd"],
+    level: int | None = None,
+    threads: int | None = None,
+) -> Compressed:
+    """Compress what comes out of a descriptor, up to its end, into another one.
+
+    The same bytes, format and level give the same result, whatever ``threads`` is (by default
+    one for each core). gzip is a single member, which every reader takes whole. The levels are
+    the formats' own: 6 of 9 for gzip by default, 3 of 22 for zstd. Memory stays flat.
+
+    Raises:
+        CoreError: ``io``, also when nobody reads any more.
+    """
+
+def compress_layer(
+    layers: Layers,
+    diff_id: str,
+    target: int,
+    *,
+    compression: Literal["none", "gzip", "zstd"],
+    level: int | None = None,
+    threads: int | None = None,
+) -> Compressed:
+    """Compress a layer's tar into a descriptor, as `compress` does.
+
+    Raises:
+        CoreError: ``unknown-layer``, and as for `compress`.
+    """

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod compress;
+mod compress_blocks;
+mod compress_write;
 mod content_hash;
 mod copy_digest;
 mod copy_error;
@@ -49,6 +51,7 @@ pub mod view;
 mod whiteout;
 mod xattr;
 
+pub use compress_write::{CompressOptions, Compressed, Compression, compress};
 pub use copy_error::CopyError;
 pub use copy_origin::Origin;
 pub use copy_plan::{CopyPlan, CopyRequest};

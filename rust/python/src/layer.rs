@@ -82,7 +82,7 @@ impl Source {
 }
 
 /// A file of our own for a descriptor that Python owns: it may be closed meanwhile.
-fn duplicate(descriptor: i32) -> PyResult<File> {
+pub(crate) fn duplicate(descriptor: i32) -> PyResult<File> {
     if descriptor < 0 {
         return Err(PyValueError::new_err("a file descriptor is not negative"));
     }
@@ -188,7 +188,7 @@ fn borrow(file: &File) -> BorrowedFd<'_> {
     file.as_fd()
 }
 
-fn parse(diff_id: &str) -> PyResult<DiffId> {
+pub(crate) fn parse(diff_id: &str) -> PyResult<DiffId> {
     diff_id.parse().map_err(|error| failure(error).into())
 }
 
@@ -223,5 +223,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Entry>()?;
     module.add_class::<Layers>()?;
     module.add_class::<View>()?;
+    crate::compress::register(module)?;
     crate::copy::register(module)
 }

@@ -5,6 +5,7 @@
 //! around work.
 #![forbid(unsafe_code)]
 
+mod compress;
 mod copy;
 mod error;
 mod interruptible;

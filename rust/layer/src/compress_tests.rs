@@ -1,0 +1,201 @@
+use std::io::Write as _;
+
+use super::*;
+use crate::compress::decompressed;
+use crate::limits::Limits;
+
+const FORMATS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
+
+/// Text that compresses, and numbers that do not.
+fn sample(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut sample = Vec::with_capacity(bytes + 64);
+    while sample.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        if state % 3 == 0 {
+            sample.extend_from_slice(&state.to_le_bytes());
+        } else {
+            let _ = writeln!(sample, "the line that begins with {}", state % 1000);
+        }
+    }
+    sample.truncate(bytes);
+    sample
+}
+
+fn options(compression: Compression, threads: usize) -> CompressOptions {
+    CompressOptions {
+        threads: NonZeroUsize::new(threads),
+        ..CompressOptions::new(compression)
+    }
+}
+
+fn compress_all(data: &[u8], options: &CompressOptions) -> (Vec<u8>, Compressed) {
+    let mut out = Vec::new();
+    let compressed = compress(&mut &*data, &mut out, options, &Interrupt::default()).unwrap();
+    (out, compressed)
+}
+
+#[test]
+fn what_was_compressed_is_read_again() {
+    let around = [0, 1, 1 << 20, (1 << 20) + 1, 4 << 20];
+    for size in around {
+        let data = sample(size);
+        for format in FORMATS {
+            let (bytes, facts) = compress_all(&data, &options(format, 2));
+            assert_eq!(facts.size, bytes.len() as u64, "{format:?} {size}");
+            let mut found = Vec::new();
+            let source = Box::new(std::io::Cursor::new(bytes));
+            let mut reader = decompressed(source, &Limits::default()).unwrap();
+            reader.read_to_end(&mut found).unwrap();
+            assert!(found == data, "{format:?} {size}");
+        }
+    }
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_the_number_of_threads_nor_on_how_the_source_yields() {
+    let data = sample(4_500_000);
+    for format in FORMATS {
+        let (one, facts) = compress_all(&data, &options(format, 1));
+        for threads in [2, 7] {
+            assert!(
+                compress_all(&data, &options(format, threads)).0 == one,
+                "{format:?}"
+            );
+        }
+        let mut dripping = Dripping(&data);
+        let mut out = Vec::new();
+        let again = compress(
+            &mut dripping,
+            &mut out,
+            &options(format, 2),
+            &Interrupt::default(),
+        );
+        assert_eq!(again.unwrap(), facts);
+    }
+}
+
+#[test]
+fn every_level_takes_what_cannot_be_compressed() {
+    let mut state = 7_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    })
+    .take(600_000)
+    .collect();
+    for level in 1..=9 {
+        let with_level = CompressOptions {
+            level: Some(level),
+            ..CompressOptions::new(Compression::Gzip)
+        };
+        let (bytes, _) = compress_all(&noise, &with_level);
+        let mut found = Vec::new();
+        let mut reader = flate2::bufread::GzDecoder::new(&bytes[..]);
+        reader.read_to_end(&mut found).unwrap();
+        assert!(found == noise, "{level}");
+    }
+}
+
+#[test]
+fn gzip_has_one_member_that_a_simple_reader_takes_whole() {
+    let data = sample(2_500_000);
+    let (bytes, _) = compress_all(&data, &options(Compression::Gzip, 2));
+    let mut found = Vec::new();
+    let mut reader = flate2::bufread::GzDecoder::new(&bytes[..]);
+    reader.read_to_end(&mut found).unwrap();
+    assert!(found == data);
+    assert!(reader.into_inner().is_empty());
+}
+
+#[test]
+fn a_level_that_a_format_lacks_is_its_nearest() {
+    let data = sample(100_000);
+    for (format, beyond, nearest) in [(Compression::Gzip, 99, 9), (Compression::Zstd, -5, 1)] {
+        let with = |level| CompressOptions {
+            level: Some(level),
+            ..CompressOptions::new(format)
+        };
+        assert_eq!(
+            compress_all(&data, &with(beyond)),
+            compress_all(&data, &with(nearest))
+        );
+    }
+}
+
+#[test]
+fn failures_of_either_end_come_back() {
+    let data = sample(3_000_000);
+    for format in FORMATS {
+        let full = compress(
+            &mut &*data,
+            &mut Full,
+            &options(format, 1),
+            &Interrupt::default(),
+        );
+        let Err(LayerError::Io {
+            op: "write",
+            source,
+            ..
+        }) = full
+        else {
+            panic!("{full:?}");
+        };
+        assert_eq!(source.raw_os_error(), Some(28));
+        let broken = compress(
+            &mut Broken,
+            &mut Vec::new(),
+            &options(format, 2),
+            &Interrupt::default(),
+        );
+        assert_eq!(broken.unwrap_err().kind(), "limit");
+        let interrupt = Interrupt::default();
+        interrupt.set();
+        let stopped = compress(
+            &mut &*data,
+            &mut Vec::new(),
+            &options(format, 2),
+            &interrupt,
+        );
+        assert_eq!(stopped.unwrap_err().kind(), "interrupted");
+    }
+}
+
+/// Yields a few bytes at a time.
+struct Dripping<'data>(&'data [u8]);
+
+impl Read for Dripping<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(40_009);
+        self.0.read(&mut buffer[..count])
+    }
+}
+
+/// A disk without room.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(28))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A source that fails with an error of this crate.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other(LayerError::Limit {
+            what: "things",
+            limit: 1,
+        }))
+    }
+}

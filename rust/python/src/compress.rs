@@ -1,0 +1,90 @@
+//! Compression, for `dissolver._core.layer`.
+
+use std::num::NonZeroUsize;
+
+use dissolver_layer::{CompressOptions, Compression};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::layer::{Layers, duplicate, parse, run};
+
+/// The name and length of compressed bytes.
+#[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.layer")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Compressed {
+    digest: String,
+    size: u64,
+}
+
+#[pymethods]
+impl Compressed {
+    fn __repr__(&self) -> String {
+        format!("Compressed(digest='{}', size={})", self.digest, self.size)
+    }
+}
+
+impl From<dissolver_layer::Compressed> for Compressed {
+    fn from(facts: dissolver_layer::Compressed) -> Compressed {
+        Compressed {
+            digest: facts.digest.to_string(),
+            size: facts.size,
+        }
+    }
+}
+
+fn options(
+    compression: &str,
+    level: Option<i32>,
+    threads: Option<NonZeroUsize>,
+) -> PyResult<CompressOptions> {
+    let compression: Compression = compression.parse().map_err(PyValueError::new_err)?;
+    Ok(CompressOptions {
+        compression,
+        level,
+        threads,
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, target, *, compression, level = None, threads = None))]
+fn compress(
+    py: Python<'_>,
+    source: i32,
+    target: i32,
+    compression: &str,
+    level: Option<i32>,
+    threads: Option<NonZeroUsize>,
+) -> PyResult<Compressed> {
+    let options = options(compression, level, threads)?;
+    let (mut source, mut target) = (duplicate(source)?, duplicate(target)?);
+    run(py, |interrupt| {
+        dissolver_layer::compress(&mut source, &mut target, &options, interrupt)
+    })
+    .map(Compressed::from)
+}
+
+#[pyfunction]
+#[pyo3(signature = (layers, diff_id, target, *, compression, level = None, threads = None))]
+fn compress_layer(
+    py: Python<'_>,
+    layers: &Layers,
+    diff_id: &str,
+    target: i32,
+    compression: &str,
+    level: Option<i32>,
+    threads: Option<NonZeroUsize>,
+) -> PyResult<Compressed> {
+    let options = options(compression, level, threads)?;
+    let (diff_id, mut target) = (parse(diff_id)?, duplicate(target)?);
+    run(py, |interrupt| {
+        layers.0.compress(diff_id, &mut target, &options, interrupt)
+    })
+    .map(Compressed::from)
+}
+
+/// Adds what this file has to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Compressed>()?;
+    module.add_function(wrap_pyfunction!(compress, module)?)?;
+    module.add_function(wrap_pyfunction!(compress_layer, module)?)
+}
