@@ -114,13 +114,13 @@ def start(store: Store, container: str, *, waits_for_attach: bool = False) -> No
     """
     record = store.containers.resolve(container)
     directory = store.containers.directory(record.id)
-    with _locked(directory), store.lock_shared():
+    with _locked(directory), store.lock_shared(), supervisor.interpreter() as waiting:
         if state.read_state(directory).is_running:
             return
         _forget_last_run(store, record.id, directory)
         connection = prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
         try:
-            supervisor.launch(directory)
+            supervisor.launch(waiting, directory)
         finally:
             _hand_over(record.id, directory, connection)
 

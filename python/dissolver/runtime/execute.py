@@ -133,12 +133,10 @@ def _entered(
 
 
 _DETACHED = """
-specification = open(4, "rb").read()
 import json
+pid, _, specification = given.partition(b"\\n")
 try:
-    process = core.sandbox.enter(
-        int(sys.argv[2]), specification, stdin=None, stdout=None, stderr=None
-    )
+    process = core.sandbox.enter(int(pid), specification, stdin=None, stdout=None, stderr=None)
     process.release()
     report = {"ok": True}
 except core.CoreError as problem:
@@ -153,7 +151,8 @@ os._exit(0)
 
 def _leave(pid: int, specification: bytes) -> None:
     """Start a process that goes on when this one is gone."""
-    report = bare.run(_DETACHED, str(pid), payload=specification)
+    with bare.Interpreter(_DETACHED) as waiting:
+        report = waiting.run(f"{pid}\n".encode() + specification)
     if report is None:
         raise RunError("the process that enters the container ended without a word")
     if not report.ok:

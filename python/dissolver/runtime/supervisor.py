@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 FILE = "supervise.json"
 
-_CODE = "os._exit(core.sandbox.supervise(sys.argv[2]))"
+_CODE = "os._exit(core.sandbox.supervise(os.fsdecode(given)))"
 
 
 class Hook(msgspec.Struct, frozen=True):
@@ -61,8 +61,13 @@ def hooks_of(commands: Sequence[Command]) -> tuple[Hook, ...]:
     return tuple(Hook(command.argv, command.stdin, command.background) for command in commands)
 
 
-def launch(directory: Path) -> None:
-    """Start the supervisor of the container in ``directory``; wait until that runs.
+def interpreter() -> bare.Interpreter:
+    """Start what will become a supervisor, while the container is being prepared."""
+    return bare.Interpreter(_CODE)
+
+
+def launch(waiting: bare.Interpreter, directory: Path) -> None:
+    """Make ``waiting`` the supervisor of the container in ``directory``; wait until that runs.
 
     Where it waits for an attachment, this returns when it can be connected to. The
     supervisor outlives this process and everything else about its session.
@@ -70,7 +75,7 @@ def launch(directory: Path) -> None:
     Raises:
         RunError: the container could not be started; the exit code says how.
     """
-    report = bare.run(_CODE, os.fspath(directory))
+    report = waiting.run(os.fsencode(directory))
     if report is None:
         raise RunError("the container's supervisor ended without a word")
     if not report.ok:
