@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod hashing;
+mod resumable;
 mod value;
 
 pub use hashing::{HashingReader, HashingWriter, StreamHasher};
+pub use resumable::{ResumableSha256, SHA256_BLOCK_BYTES};
 pub use value::{BadDigest, ContentDigest, Sha256Digest};
 
 /// Hashes `bytes` with BLAKE3.
