@@ -20,6 +20,7 @@ use crate::index_build::LayerInfo;
 use crate::inspect::{Inspected, inspect, inspect_root, names, open_file};
 use crate::interrupt::Interrupt;
 use crate::layers::{Layers, Unpublished};
+use crate::mountable::LowerForm;
 use crate::tar_write::LayerWriter;
 use crate::view::View;
 use crate::xattr::is_kept;
@@ -34,7 +35,7 @@ impl Layers {
     /// their own metadata. Stacked on `parents` the layer shows what the mount showed.
     ///
     /// `upper` must not be mounted any more. On success it is gone: renamed to be
-    /// the extracted form of the layer where that is cheap, or removed, a large one
+    /// the extracted form of the layer where that is used and cheap, or removed, a large one
     /// in the background. On failure it is still there.
     ///
     /// # Errors
@@ -72,6 +73,9 @@ impl Layers {
             ..
         } = committer;
         let info = writer.finish_with(|place, info| {
+            if self.form() == LowerForm::Image {
+                return Ok(());
+            }
             // A layer of little is extracted as fast as a directory of much is pruned.
             if info.entry_count == 0 || left_out.len() > MAX_PRUNED {
                 return Ok(());

@@ -122,7 +122,7 @@ impl Index {
         })
     }
 
-    fn bad(&self, reason: &'static str) -> LayerError {
+    pub(crate) fn bad(&self, reason: &'static str) -> LayerError {
         LayerError::BadIndex {
             path: self.path.clone(),
             reason,
@@ -133,6 +133,11 @@ impl Index {
     #[must_use]
     pub fn diff_id(&self) -> DiffId {
         DiffId(self.header.diff_id)
+    }
+
+    /// BLAKE3 of everything that the index says but the diff ID and sums.
+    pub(crate) fn body_digest(&self) -> [u8; 32] {
+        self.header.body_digest
     }
 
     /// Bytes of the uncompressed tar.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
 use crate::index_build::{IndexBuilder, LayerInfo, TarFacts};
 use crate::index_format::Extent;
 use crate::interrupt::Interrupt;
+use crate::mountable::LowerForm;
 use crate::stored::StoredLayer;
 use crate::tar_write::LayerWriter;
 use crate::temporary::Temporary;
@@ -42,6 +43,7 @@ pub struct Layers(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     options: LayersOptions,
+    form: OnceLock<LowerForm>,
     open: Mutex<HashMap<DiffId, Weak<StoredLayer>>>,
 }
 
@@ -60,12 +62,42 @@ impl Layers {
         Ok(Layers(Arc::new(Inner {
             root,
             options,
+            form: OnceLock::new(),
             open: Mutex::default(),
         })))
     }
 
     pub(crate) fn options(&self) -> LayersOptions {
         self.0.options
+    }
+
+    /// Tells whether overlays over these layers are mounted in a user namespace.
+    #[must_use]
+    pub fn uses_user_attributes(&self) -> bool {
+        self.0.options.userxattr
+    }
+
+    /// The form in which these layers are mounted: directories, unless decided otherwise.
+    #[must_use]
+    pub fn form(&self) -> LowerForm {
+        self.0.form.get().copied().unwrap_or(LowerForm::Directory)
+    }
+
+    /// Decides once for this object and its clones, with the first answer that is given.
+    ///
+    /// # Errors
+    ///
+    /// What `choose` returns; nothing is decided then.
+    pub fn decide<E>(&self, choose: impl FnOnce() -> Result<LowerForm, E>) -> Result<LowerForm, E> {
+        if let Some(form) = self.0.form.get() {
+            return Ok(*form);
+        }
+        let form = choose()?;
+        Ok(*self.0.form.get_or_init(|| form))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0.root
     }
 
     /// `layers/<hex>`, whether it exists or not.

@@ -45,18 +45,27 @@ impl Layers {
             if diff_ids[number + 1..].contains(diff_id) {
                 continue;
             }
-            let layer = self.layer(*diff_id)?;
-            let root = self.directory(*diff_id).join("root");
-            self.extract_once(
-                *diff_id,
-                &root,
-                &mut |place| extract_layer(&layer, place, self.marks(), interrupt),
-                interrupt,
-            )?;
-            directories.push(root);
+            directories.push(self.extracted(*diff_id, interrupt)?);
         }
         directories.extend(self.implied_lower(diff_ids, interrupt)?);
         Ok(directories)
+    }
+
+    /// The directory of one layer, extracted unless it was.
+    pub(crate) fn extracted(
+        &self,
+        diff_id: DiffId,
+        interrupt: &Interrupt,
+    ) -> Result<PathBuf, LayerError> {
+        let layer = self.layer(diff_id)?;
+        let root = self.directory(diff_id).join("root");
+        self.extract_once(
+            diff_id,
+            &root,
+            &mut |place| extract_layer(&layer, place, self.marks(), interrupt),
+            interrupt,
+        )?;
+        Ok(root)
     }
 
     fn marks(&self) -> OverlayMarks {
@@ -64,7 +73,7 @@ impl Layers {
     }
 
     /// The directory that repairs what the layers of this stack only imply, if there is anything.
-    fn implied_lower(
+    pub(crate) fn implied_lower(
         &self,
         diff_ids: &[DiffId],
         interrupt: &Interrupt,

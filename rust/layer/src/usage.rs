@@ -58,12 +58,12 @@ impl Layers {
         }
     }
 
-    /// Reads the whole layer and compares it with its name and its index.
+    /// Reads the whole layer and compares it with its name, its index and its image.
     ///
     /// # Errors
     ///
     /// [`LayerError::DigestMismatch`] if the tar is not what it was,
-    /// [`LayerError::BadIndex`] if the index is not.
+    /// [`LayerError::BadIndex`] if the index or the image is not.
     pub fn verify(&self, diff_id: DiffId, interrupt: &Interrupt) -> Result<(), LayerError> {
         let layer = self.layer(diff_id)?;
         layer.index().verify()?;
@@ -75,7 +75,7 @@ impl Layers {
         let found = DiffId(hasher.finalize().into());
         let said = layer.diff_id();
         if found == diff_id && said == diff_id {
-            return Ok(());
+            return self.verify_image(&layer, interrupt);
         }
         let found = if said == diff_id { found } else { said };
         Err(LayerError::DigestMismatch {

@@ -1,17 +1,20 @@
 //! What a stack of layers looks like as one root file system, without mounting it.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write};
 use std::sync::Arc;
 
 use crate::entry::{Entry, Kind, file_name, is_beneath, join, parent};
 use crate::error::LayerError;
 use crate::index::{Index, Position};
 use crate::index_format::Record;
+use crate::interrupt::Interrupt;
 use crate::stored::{Content, StoredLayer};
 
 /// As many symbolic links as the kernel follows in one path.
 const MAX_LINKS: usize = 40;
+/// Bytes of a file that are in memory at once.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// A stack of layers, merged as they are looked at.
 ///
@@ -272,6 +275,37 @@ impl View {
             .read_to_end(&mut bytes)
             .map_err(LayerError::io("read", crate::os_path(&resolved.path)))?;
         Ok(bytes)
+    }
+
+    /// Writes the content of the file that `path` leads to, and returns how much that was.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::NotFound`], [`LayerError::NotAFile`], [`LayerError::Io`].
+    pub fn write(
+        &self,
+        path: &[u8],
+        out: &mut dyn Write,
+        interrupt: &Interrupt,
+    ) -> Result<u64, LayerError> {
+        let resolved = self.resolve(path, LastLink::Follow)?;
+        let found = resolved.found.ok_or_else(|| LayerError::NotFound {
+            path: path.to_vec(),
+        })?;
+        let mut content = self.open(&found)?;
+        let size = content.size();
+        let mut buffer = vec![0; size.clamp(1, PIECE_BYTES) as usize];
+        let mut done = 0;
+        while done < size {
+            interrupt.check()?;
+            let count = content
+                .read(&mut buffer)
+                .map_err(LayerError::io("read", crate::os_path(&resolved.path)))?;
+            out.write_all(&buffer[..count])
+                .map_err(LayerError::io("write", "output"))?;
+            done += count as u64;
+        }
+        Ok(done)
     }
 
     /// Visits everything, every directory before what it holds, in the order of

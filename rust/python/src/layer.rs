@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
-use dissolver_layer::{DiffId, Interrupt, LayerError, LayersOptions, Limits};
+use dissolver_layer::{DiffId, Interrupt, LayerError, LayersOptions, Limits, LowerForm};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Failure;
 use crate::interruptible::interruptible;
+use crate::lower::{self, Lower};
 use crate::paths::{BytesPath, OsPath};
 pub use crate::view::{Entry, View};
 
@@ -48,7 +49,18 @@ impl From<dissolver_layer::LayerInfo> for LayerInfo {
 /// The layers of a store, for many threads and processes.
 #[pyclass(frozen, module = "dissolver._core.layer")]
 #[derive(Debug)]
-pub struct Layers(pub dissolver_layer::Layers);
+pub struct Layers(pub dissolver_layer::Layers, Option<LowerForm>);
+
+impl Layers {
+    /// Settles whether layers are mounted in place, by trying where nobody said.
+    fn decide(&self) -> Result<LowerForm, LayerError> {
+        self.0.decide(|| match self.1 {
+            Some(form) => Ok(form),
+            None if lower::refusal(&self.0)?.is_empty() => Ok(LowerForm::Image),
+            None => Ok(LowerForm::Directory),
+        })
+    }
+}
 
 /// Where a layer comes from.
 enum Source {
@@ -95,10 +107,11 @@ pub(crate) fn duplicate(descriptor: i32) -> PyResult<File> {
 #[pymethods]
 impl Layers {
     #[new]
-    #[pyo3(signature = (root, *, userxattr, fsync = false))]
-    fn new(root: OsPath, userxattr: bool, fsync: bool) -> PyResult<Self> {
+    #[pyo3(signature = (root, *, userxattr, fsync = false, form = "auto"))]
+    fn new(root: OsPath, userxattr: bool, fsync: bool, form: &str) -> PyResult<Self> {
+        let form = lower::parse_form(form)?;
         let options = LayersOptions { userxattr, fsync };
-        Ok(Layers(dissolver_layer::Layers::open(&root.0, options).map_err(failure)?))
+        Ok(Layers(dissolver_layer::Layers::open(&root.0, options).map_err(failure)?, form))
     }
 
     fn info(&self, diff_id: &str) -> PyResult<Option<LayerInfo>> {
@@ -135,6 +148,19 @@ impl Layers {
         Ok(directories.into_iter().map(OsString::from).collect())
     }
 
+    fn mountable(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<Vec<Lower>> {
+        let diff_ids = parse_all(&diff_ids)?;
+        let lowers = run(py, |interrupt| {
+            self.decide()?;
+            self.0.mountable(&diff_ids, interrupt)
+        })?;
+        Ok(lowers.into_iter().map(Lower::from).collect())
+    }
+
+    fn image_refusal(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| lower::refusal(&self.0)).map_err(|error| failure(error).into())
+    }
+
     #[pyo3(
         signature = (upper, parents, *, ignore_stubs = Vec::new()),
         text_signature = "($self, upper, parents, *, ignore_stubs=())"
@@ -148,8 +174,11 @@ impl Layers {
     ) -> PyResult<LayerInfo> {
         let parents = parse_all(&parents)?;
         let stubs: Vec<Vec<u8>> = ignore_stubs.into_iter().map(|path| path.0).collect();
-        run(py, |interrupt| self.0.commit_upper(&upper.0, &parents, &stubs, interrupt))
-            .map(LayerInfo::from)
+        run(py, |interrupt| {
+            self.decide()?;
+            self.0.commit_upper(&upper.0, &parents, &stubs, interrupt)
+        })
+        .map(LayerInfo::from)
     }
 
     fn cat(&self, py: Python<'_>, diff_id: &str, fd: i32) -> PyResult<u64> {
@@ -222,6 +251,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LayerInfo>()?;
     module.add_class::<Entry>()?;
     module.add_class::<Layers>()?;
+    module.add_class::<Lower>()?;
     module.add_class::<View>()?;
     crate::compress::register(module)?;
     crate::copy::register(module)

@@ -10,6 +10,7 @@ mod copy;
 mod error;
 mod interruptible;
 mod layer;
+mod lower;
 mod paths;
 mod sandbox;
 mod tree;

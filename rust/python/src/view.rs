@@ -6,7 +6,7 @@ use dissolver_layer::{Found, LastLink};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::layer::failure;
+use crate::layer::{duplicate, failure, run};
 use crate::paths::BytesPath;
 
 /// One entry of a view.
@@ -147,5 +147,10 @@ impl View {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let bytes = py.detach(|| self.0.read(&path.0, limit)).map_err(failure)?;
         Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn write(&self, py: Python<'_>, path: BytesPath, fd: i32) -> PyResult<u64> {
+        let mut out = duplicate(fd)?;
+        run(py, |interrupt| self.0.write(&path.0, &mut out, interrupt))
     }
 }

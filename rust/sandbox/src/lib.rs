@@ -11,6 +11,7 @@ pub mod enter;
 pub mod host;
 pub mod identity;
 pub mod idmap;
+mod images;
 mod mounts;
 pub mod ops;
 mod overlay;

@@ -16,6 +16,9 @@ use crate::report::SandboxError;
 /// The longest message that the kernel keeps about a mount.
 const MESSAGE_BYTES: usize = 1024;
 
+/// The type of file systems whose source is a file that they are read from.
+pub const IMAGE_KIND: &str = "erofs";
+
 /// A file system being configured, before it is mounted anywhere.
 pub struct Detached {
     context: OwnedFd,
@@ -30,7 +33,15 @@ impl Detached {
     ///
     /// [`SandboxError::Setup`], as for all of these methods.
     pub fn new(op: &Op, kind: &str) -> Result<Detached, SandboxError> {
-        let (name, object) = (op.name(), op.object());
+        Detached::of(op.name(), op.object(), kind)
+    }
+
+    /// As [`Detached::new`], with what failures are about in words.
+    pub fn of(
+        name: &'static str,
+        object: Option<String>,
+        kind: &str,
+    ) -> Result<Detached, SandboxError> {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC);
         let context = context.map_err(|errno| failure(name, object.clone(), errno, None))?;
         let mut detached = Detached {
@@ -38,8 +49,10 @@ impl Detached {
             op: name,
             object,
         };
-        // What `/proc/mounts` shows in its first column.
-        detached.set("source", kind)?;
+        if kind != IMAGE_KIND {
+            // What `/proc/mounts` shows in its first column.
+            detached.set("source", kind)?;
+        }
         Ok(detached)
     }
 

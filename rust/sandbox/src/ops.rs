@@ -1,7 +1,7 @@
 //! Operations as values: they can be printed, ordered and compared without privilege.
 
 use crate::capabilities::CapabilitySet;
-use crate::spec::{Missing, Rootfs, User};
+use crate::spec::{Lower, Missing, Rootfs, User};
 
 /// One step of making a sandbox. What each does is in `docs/sandbox.md`.
 #[derive(Debug, Clone)]
@@ -372,11 +372,18 @@ impl Rootfs {
         match (&self.upper, self.lowers.as_slice()) {
             (Some(upper), []) => format!("mount `{upper}` as the root file system on `{on}`"),
             (None, [lower]) => {
+                let lower = lower.path();
                 format!("mount `{lower}` as the root file system on `{on}` (read-only)")
             }
             (upper, lowers) => {
                 let upper = upper.as_ref().map(|upper| format!("changes in `{upper}`"));
+                let images = lowers
+                    .iter()
+                    .filter(|lower| matches!(lower, Lower::Erofs { .. }))
+                    .count();
+                let images = (images > 0).then(|| format!("{images} mounted in place"));
                 let words = [
+                    images.as_deref(),
                     Some(upper.as_deref().unwrap_or("read-only")),
                     self.userxattr.then_some("user attributes"),
                     self.volatile.then_some("volatile"),

@@ -6,14 +6,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use dissolver_sys::child::{OldOverlay, Step};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use crate::images::{self, detach_image};
 use crate::mounts::{Detached, detach_bind};
 use crate::ops::Op;
 use crate::prepare::text;
 use crate::report::SandboxError;
-use crate::spec::Rootfs;
+use crate::spec::{Lower, Rootfs};
 
 /// The longest string that `fsconfig(2)` takes, without its zero byte.
-const OPTION_BYTES: usize = 255;
+pub const OPTION_BYTES: usize = 255;
 
 /// Prepares the root file system; the step makes it the child's root.
 ///
@@ -22,11 +23,16 @@ const OPTION_BYTES: usize = 255;
 /// [`SandboxError::Setup`] with the kernel's words.
 pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
     let mountpoint = text(&rootfs.mountpoint)?;
-    if let (Some(single), false) = (
-        rootfs.upper.as_ref().or(rootfs.lowers.first()),
-        rootfs.is_overlay(),
-    ) {
-        let tree = detach_bind(op.name(), single, false, rootfs.upper.is_none())?;
+    let single = match (&rootfs.upper, rootfs.lowers.first()) {
+        _ if rootfs.is_overlay() => None,
+        (Some(upper), _) => Some(detach_bind(op.name(), upper, false, false)?),
+        (None, Some(Lower::Directory(directory))) => {
+            Some(detach_bind(op.name(), directory, false, true)?)
+        }
+        (None, Some(Lower::Erofs { erofs, devices })) => Some(detach_image(erofs, devices)?),
+        (None, None) => None,
+    };
+    if let Some(tree) = single {
         return Ok(Step::AttachRoot(tree, mountpoint));
     }
     match detach(op, rootfs)? {
@@ -41,10 +47,29 @@ pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
 ///
 /// [`SandboxError::Setup`] with the kernel's words.
 pub fn detach(op: &Op, rootfs: &Rootfs) -> Result<Option<OwnedFd>, SandboxError> {
+    match images::detach_all(&rootfs.lowers)? {
+        None => stack(op, rootfs, &[]),
+        Some(trees) => images::stacked(op, rootfs, &trees),
+    }
+}
+
+/// Makes the overlay; `names` are for lowers that have another name than their path.
+///
+/// # Errors
+///
+/// [`SandboxError::Setup`] with the kernel's words.
+pub fn stack(
+    op: &Op,
+    rootfs: &Rootfs,
+    names: &[Option<String>],
+) -> Result<Option<OwnedFd>, SandboxError> {
     let mut overlay = Detached::new(op, "overlay")?;
     let mut opened = Vec::new();
-    for lower in &rootfs.lowers {
-        let name = option_name(op, lower, &mut opened)?;
+    for (number, lower) in rootfs.lowers.iter().enumerate() {
+        let name = match names.get(number) {
+            Some(Some(name)) => name.clone(),
+            _ => option_name(op, lower.path(), &mut opened)?,
+        };
         if !overlay.try_set("lowerdir+", &name)? {
             return Ok(None);
         }
@@ -76,6 +101,11 @@ fn options(rootfs: &Rootfs) -> Vec<(&'static str, Option<&'static str>)> {
             ("index", Some("off")),
         ]);
     }
+    if images::are_among(&rootfs.lowers) {
+        // Each image is a file system of its own. With this, files have one device number all
+        // the same, as `find -xdev` and `tar --one-file-system` expect inside one root.
+        options.push(("xino", Some("on")));
+    }
     if rootfs.volatile && rootfs.upper.is_some() {
         options.push(("volatile", None));
     }
@@ -92,9 +122,15 @@ fn option_name(
         return Ok(directory.to_owned());
     }
     let fd = open_directory(op, directory)?;
-    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let name = descriptor_name(&fd);
     opened.push(fd);
     Ok(name)
+}
+
+/// A name for what is behind a descriptor, good for as long as that is open.
+#[must_use]
+pub fn descriptor_name(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 fn open_directory(op: &Op, path: &str) -> Result<OwnedFd, SandboxError> {
@@ -105,6 +141,8 @@ fn open_directory(op: &Op, path: &str) -> Result<OwnedFd, SandboxError> {
 }
 
 /// Prepares the overlay for `mount(2)`, naming directories by descriptor: see [`OldOverlay`].
+///
+/// Kernels that need this mount no images from files.
 fn prepare_old(op: &Op, rootfs: &Rootfs, mountpoint: CString) -> Result<Step, SandboxError> {
     let mut directories = Vec::new();
     let mut open = |path: &str| -> Result<String, SandboxError> {
@@ -113,8 +151,11 @@ fn prepare_old(op: &Op, rootfs: &Rootfs, mountpoint: CString) -> Result<Step, Sa
         directories.push(fd);
         Ok(number)
     };
-    let lowers: Result<Vec<String>, SandboxError> =
-        rootfs.lowers.iter().map(|lower| open(lower)).collect();
+    let lowers: Result<Vec<String>, SandboxError> = rootfs
+        .lowers
+        .iter()
+        .map(|lower| open(lower.path()))
+        .collect();
     let mut data = format!("lowerdir={}", lowers?.join(":"));
     if let (Some(upper), Some(work)) = (&rootfs.upper, &rootfs.work) {
         data.push_str(&format!(

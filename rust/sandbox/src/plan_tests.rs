@@ -253,6 +253,17 @@ fn one_directory_needs_no_overlay() {
             json!("/u"),
             "mount overlay of 1 layers on `/m` (changes in `/u`, user attributes, volatile)",
         ),
+        (
+            json!([{"erofs": "/i", "devices": ["/p"]}]),
+            json!(null),
+            "mount `/i` as the root file system on `/m` (read-only)",
+        ),
+        (
+            json!([{"erofs": "/i", "devices": ["/p"]}, "/a", {"erofs": "/j", "devices": []}]),
+            json!("/u"),
+            "mount overlay of 3 layers on `/m` (2 mounted in place, changes in `/u`, \
+             user attributes, volatile)",
+        ),
     ] {
         assert_eq!(described(rootfs(lowers, upper), &root())[3], expected);
     }
@@ -353,6 +364,10 @@ fn what_cannot_be_meant_is_refused_by_name() {
         (
             rootfs(json!([])),
             "the root file system has neither lowers nor an upper directory",
+        ),
+        (
+            rootfs(json!([{"erofs": "/i", "devices": ["p"]}])),
+            "the path `p` is not absolute",
         ),
         (
             bind("//"),

@@ -8,7 +8,8 @@ use dissolver_sys::clone::{
     Birthplace, NEW_CGROUP, NEW_IPC, NEW_MOUNTS, NEW_NETWORK, NEW_PIDS, NEW_UTS,
 };
 use dissolver_sys::kernel::make_mounts_private;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::read;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::host::Host;
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 use crate::prepare::Workshop;
 use crate::process::{Command, launch};
 use crate::report::{SandboxError, errno_text};
-use crate::spec::Rootfs;
+use crate::spec::{Lower, Rootfs};
 
 /// Tries features out; each has an empty text, or the reason why it cannot be had.
 ///
@@ -78,7 +79,7 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
     let place = directory.join(format!("probe-{}-{userxattr}", std::process::id()));
     let part = |name: &str| place.join(name).to_string_lossy().into_owned();
     let rootfs = Rootfs {
-        lowers: vec![part("lower")],
+        lowers: vec![Lower::Directory(part("lower"))],
         upper: Some(part("upper")),
         work: Some(part("work")),
         mountpoint: part("mountpoint"),
@@ -100,6 +101,57 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
     // Leftovers are swept with the store's other temporary directories.
     let _ = std::fs::remove_dir_all(&place);
     reason
+}
+
+/// A layer to try out mounting with.
+#[derive(Debug)]
+pub struct Trial<'content> {
+    /// The image.
+    pub image: String,
+    /// The files that its contents lie in.
+    pub devices: Vec<String>,
+    /// A file in it.
+    pub name: &'content [u8],
+    /// What the file holds.
+    pub content: &'content [u8],
+}
+
+/// Says why a layer cannot be mounted in place and stacked; an empty text if it can.
+#[must_use]
+pub fn image_refusal(trial: &Trial<'_>) -> String {
+    let directory = Path::new(&trial.image).parent().unwrap_or(Path::new("/"));
+    let directory = directory.to_string_lossy().into_owned();
+    let rootfs = Rootfs {
+        lowers: vec![
+            Lower::Erofs {
+                erofs: trial.image.clone(),
+                devices: trial.devices.clone(),
+            },
+            Lower::Directory(directory.clone()),
+        ],
+        upper: None,
+        work: None,
+        mountpoint: directory,
+        read_only: true,
+        userxattr: false,
+        volatile: false,
+    };
+    let tree = match overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs) {
+        Ok(Some(tree)) => tree,
+        Ok(None) => return "overlayfs takes layers only in one string".to_owned(),
+        Err(error) => return error.to_string(),
+    };
+    let mut found = vec![0; trial.content.len() + 1];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(&tree, trial.name, flags, Mode::empty());
+    match file.and_then(|file| read(file, &mut found)) {
+        Ok(count) if found.get(..count) == Some(trial.content) => String::new(),
+        Ok(_) => "what is read through a mounted layer is not what it holds".to_owned(),
+        Err(errno) => format!(
+            "a mounted layer cannot be read: {}",
+            errno_text(errno.raw_os_error())
+        ),
+    }
 }
 
 fn namespaces_refusal() -> String {

@@ -59,12 +59,46 @@ pub struct Spec {
     pub die_with_parent: bool,
 }
 
-/// The directories that make up the root file system.
+/// One read-only part of a root file system.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Lower {
+    /// A directory of the host, by its absolute path.
+    Directory(String),
+    /// A layer that is mounted in place: part of the root file system and of no mount table.
+    Erofs {
+        /// The image, an ordinary file.
+        erofs: String,
+        /// The files that its contents lie in, in the order that the image expects.
+        devices: Vec<String>,
+    },
+}
+
+impl Lower {
+    /// The directory, or the image.
+    #[must_use]
+    pub fn path(&self) -> &String {
+        match self {
+            Lower::Directory(path) => path,
+            Lower::Erofs { erofs, .. } => erofs,
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &String> {
+        let devices = match self {
+            Lower::Directory(_) => &[][..],
+            Lower::Erofs { devices, .. } => devices,
+        };
+        [self.path()].into_iter().chain(devices)
+    }
+}
+
+/// What makes up the root file system.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rootfs {
     /// Read-only layers, top-most first.
-    pub lowers: Vec<String>,
+    pub lowers: Vec<Lower>,
     /// Where changes go.
     pub upper: Option<String>,
     /// The overlay's own working directory, on the same file system as `upper`.
@@ -263,6 +297,7 @@ impl Spec {
         let host_paths = rootfs
             .lowers
             .iter()
+            .flat_map(Lower::paths)
             .chain(&rootfs.upper)
             .chain(&rootfs.work)
             .chain([&rootfs.mountpoint]);
