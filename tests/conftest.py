@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pytest
 
-from scene import Account, Cli
+from scene import Account, Cli, kill_processes_of
 
 ROOT = Path(__file__).parents[1]
 BUSYBOX = next((p for p in map(Path, ("/bin/busybox", "/usr/bin/busybox")) if p.exists()), None)
@@ -181,7 +181,7 @@ def user_account() -> Iterator[Account]:
             site = _copied_package(base)
             yield Account(name, user.pw_uid, user.pw_gid, base / "home", str(python), str(site))
         finally:
-            subprocess.run(["pkill", "-KILL", "-u", str(user.pw_uid)], check=False)
+            kill_processes_of(user.pw_uid)
             time.sleep(0.2)
             subprocess.run(["userdel", name], check=False, capture_output=True)
             _remove_tree(base)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forms import FORM
+
 
 @dataclass
 class Account:
@@ -42,6 +44,7 @@ class Account:
             "PYTHONPATH": self.paths,
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_RUNTIME_DIR": str(runtime),
+            **({"DISSOLVER_LAYERS": FORM} if self.is_root else {}),
         }
 
     def command(self, *words: str) -> list[str]:
@@ -169,3 +172,28 @@ def page(url: str, *, seconds: float = 20) -> str:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
+
+
+def processes(text: str) -> list[int]:
+    """List the processes whose command line contains ``text``, this one left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+            except OSError:
+                continue  # It ended meanwhile.
+            if text.encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+def kill_processes_of(uid: int) -> None:
+    """Kill every process of a user outright."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if entry.stat().st_uid == uid:
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue  # It ended meanwhile.

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from scene import Cli, kill_group, wait_until
+from scene import Cli, kill_group, processes, wait_until
 
 MARK = "dissolver-crash-test"
 
 
 def leftovers(cli: Cli) -> dict[str, list[str]]:
     """List what a crash may leave: processes, mounts, cgroups, temporary files."""
-    processes = subprocess.run(
-        ["pgrep", "-f", MARK], capture_output=True, text=True, check=False
-    ).stdout.split()
+    running = [str(pid) for pid in processes(MARK)]
     mounts = [
         line
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
@@ -27,7 +25,7 @@ def leftovers(cli: Cli) -> dict[str, list[str]]:
     groups = [str(p) for p in Path("/sys/fs/cgroup").glob("*/*dissolver*")]
     temporary = cli.root / "tmp"
     files = [p.name for p in temporary.iterdir()] if temporary.exists() else []
-    return {"processes": processes, "mounts": mounts, "cgroups": groups, "files": files}
+    return {"processes": running, "mounts": mounts, "cgroups": groups, "files": files}
 
 
 NOTHING: dict[str, list[str]] = {"processes": [], "mounts": [], "cgroups": [], "files": []}
@@ -122,12 +120,10 @@ def disk_bytes(root: Path) -> int:
 
 def test_a_dead_supervisor_is_told_and_its_container_is_gone(box: Cli) -> None:
     box("run", "-d", "--name", "orphan", "box", "sh", "-c", f"echo {MARK}; sleep 600")
-    supervisors = subprocess.run(
-        ["pgrep", "-f", "supervise.*" + str(box.root)], capture_output=True, text=True, check=False
-    ).stdout.split()
+    supervisors = processes(f"{box.root}/containers/")
     assert supervisors
     for pid in supervisors:
-        os.kill(int(pid), 9)
+        os.kill(pid, 9)
     wait_until(
         lambda: "Exited (137)" in box.out("ps", "-a"), what="the container being told as exited"
     )
