@@ -18,6 +18,7 @@ from dissolver.image.reference import parse_reference
 from dissolver.store import Store
 from dissolver.store.containers import ContainerRecord
 from dissolver.store.records import StepRecord
+from forms import FORM
 
 SECOND = 1_000_000_000
 
@@ -25,7 +26,7 @@ SECOND = 1_000_000_000
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store of the test's own."""
-    with Store(tmp_path / "store", tmp_path / "run") as made:
+    with Store(tmp_path / "store", tmp_path / "run", layers=FORM) as made:
         yield made
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dissolver.errors import ConfigError, Where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dissolver.store import LayerForm
+
 PROGRESS_MODES = ("auto", "tty", "plain", "quiet", "rawjson", "none")
 NETWORKS = ("bridge", "host", "none")
-LAYER_MODES = ("auto", "extracted")
+LAYER_FORMS = ("auto", "erofs", "directory")
 
 _SYSTEM_FILE = Path("/etc/dissolver/config.toml")
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -31,7 +33,7 @@ class Settings:
     """Where things are kept and what holds unless a command says otherwise.
 
     ``root`` holds what lasts, ``run`` what a reboot may remove; both are absolute.
-    ``layers`` chooses how layers become directories (``auto`` probes). The others
+    ``layers`` chooses how layers are mounted (``auto`` tries what is possible). The others
     concern output: a dumb terminal cannot move its cursor, ``palette`` is the text
     of ``BUILDKIT_COLORS``, ``log_lines`` counts the lines of a running step's
     output on a terminal.
@@ -41,7 +43,7 @@ class Settings:
     run: Path
     host_certificates: bool = False
     network: str = "bridge"
-    layers: str = "auto"
+    layers: LayerForm = "auto"
     progress: str = "auto"
     uses_color: bool = True
     is_dumb_terminal: bool = False
@@ -96,7 +98,7 @@ def load_settings(
         run=run_path,
         host_certificates=_flag(sources, "host_certificates", default=False),
         network=_choice(sources, "network", NETWORKS),
-        layers=_choice(sources, "layers", LAYER_MODES),
+        layers=cast("LayerForm", _choice(sources, "layers", LAYER_FORMS)),
         progress=_choice(sources, "progress", PROGRESS_MODES),
         uses_color=wants_color(env),
         is_dumb_terminal=env.get("TERM") == "dumb",

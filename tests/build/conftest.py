@@ -11,6 +11,7 @@ import pytest
 
 from dissolver import BuildResult, Engine, Event, Vertex, VertexLog, VertexStatus
 from dissolver.config import Settings
+from forms import FORM
 
 
 @dataclass
@@ -127,7 +128,7 @@ def engine(tmp_path: Path, busybox_tar: Path) -> Iterator[Engine]:
     """An engine on a store of its own with an image `box`."""
     if os.geteuid() != 0:
         pytest.skip("these build in this process; as a user that takes another one")
-    with Engine(settings=Settings(tmp_path / "store", tmp_path / "run")) as made:
+    with Engine(settings=Settings(tmp_path / "store", tmp_path / "run", layers=FORM)) as made:
         made.import_image(busybox_tar, tags=["box"], changes=['CMD ["sh"]'])
         yield made
 

@@ -24,6 +24,7 @@ from dissolver.errors import (
     ProgramNotFound,
     StoreError,
 )
+from forms import FORM
 
 ONCE = RunOptions(remove=True, network="none")
 
@@ -33,7 +34,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, busybox_tar: Path) -> Itera
     if os.geteuid() != 0:
         pytest.skip("as an ordinary user the engine is another process; see test_ordinary_user")
     base = tmp_path_factory.mktemp("engine")
-    with Engine(settings=Settings(base / "store", base / "run")) as made:
+    with Engine(settings=Settings(base / "store", base / "run", layers=FORM)) as made:
         made.import_image(busybox_tar, tags=["box"], changes=['CMD ["sh"]', "ENV a=b"])
         yield made
 

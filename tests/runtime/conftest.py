@@ -12,12 +12,13 @@ from basis import Base, Box
 from dissolver.runtime import container as containers
 from dissolver.runtime import programs
 from dissolver.store import Store
+from forms import FORM
 
 
 @pytest.fixture
 def base(tmp_path: Path, busybox_tar: Path) -> Iterator[Base]:
     """A store of this test alone; its containers are gone afterwards."""
-    with Store(tmp_path / "store", tmp_path / "run") as store:
+    with Store(tmp_path / "store", tmp_path / "run", layers=FORM) as store:
         layer = store.layers.ingest(os.fspath(busybox_tar)).diff_id
         yield Base(store, layer)
         for record in store.containers.list():

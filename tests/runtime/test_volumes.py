@@ -71,7 +71,6 @@ def test_mounts_are_made_outside_in_and_missing_directories_created(
         ],
         directory=tmp_path / "volumes",
         view=base.store.layers.view([base.layer]),
-        lowers=(),
     )
     data = str(tmp_path / "volumes" / "data" / "_data")
     assert mounts == (
@@ -93,8 +92,7 @@ def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Ba
     stack = [*below, base.commit(above, below)]
     data = tmp_path / "data"
     data.mkdir()
-    lowers = tuple(reversed(base.store.layers.lower_directories(stack)))
-    fill(data, "/srv/d", base.store.layers.view(stack), lowers)
+    fill(data, "/srv/d", base.store.layers.view(stack))
     assert sorted(path.name for path in data.iterdir()) == ["f", "l", "p", "sub"]
     assert (data / "f").read_text() == "three\n"
     assert (data / "l").readlink() == Path("f")
@@ -107,5 +105,5 @@ def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Ba
 @needs_root
 @pytest.mark.parametrize("target", ["/nothing", "/etc/passwd"])
 def test_what_is_no_directory_fills_nothing(tmp_path: Path, base: Base, target: str) -> None:
-    fill(tmp_path, target, base.store.layers.view([base.layer]), ())
+    fill(tmp_path, target, base.store.layers.view([base.layer]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "store"]

@@ -37,7 +37,10 @@ class Session:
                 from dissolver.store import Store
 
                 self._store = Store(
-                    self.settings.root, self.settings.run, userxattr=rootless.is_rootless()
+                    self.settings.root,
+                    self.settings.run,
+                    userxattr=rootless.is_rootless(),
+                    layers=self.settings.layers,
                 )
             return self._store
 

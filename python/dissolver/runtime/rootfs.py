@@ -13,11 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
+from dissolver.runtime.spec import ErofsLower
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dissolver._core import layer
     from dissolver._core.layer import Entry, View
+    from dissolver.runtime.spec import Lower
 
 STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
 STUB_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -102,12 +105,18 @@ def stat(view: View, path: str) -> Entry | None:
         return None
 
 
-def lowers(layers: Sequence[str], *below: Path) -> tuple[str, ...]:
-    """Order directories as the sandbox wants them: the top-most first, stubs last.
+def lowers(layers: Sequence[layer.Lower], *below: Path) -> tuple[Lower, ...]:
+    """Order what is stacked as the sandbox wants it: the top-most first, stubs last.
 
     ``layers`` are the image's, bottom first.
     """
-    return (*reversed(layers), *map(str, below))
+    return (*(_specified(lower) for lower in reversed(layers)), *map(str, below))
+
+
+def _specified(lower: layer.Lower) -> Lower:
+    if lower.erofs is None:
+        return lower.directory or ""
+    return ErofsLower(lower.erofs, tuple(lower.devices))
 
 
 def _make_directory(base: Path, name: str) -> None:

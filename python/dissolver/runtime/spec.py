@@ -90,6 +90,17 @@ Mount = (
 )
 
 
+class ErofsLower(msgspec.Struct, frozen=True):
+    """A layer that is mounted in place: an EROFS image, and the files its contents lie in."""
+
+    erofs: str
+    devices: tuple[str, ...]
+
+
+Lower = str | ErofsLower
+"""One read-only part of a root file system; a text is a directory."""
+
+
 class Rootfs(msgspec.Struct, frozen=True):
     """The layers to stack: ``lowers`` has the top-most first.
 
@@ -98,7 +109,7 @@ class Rootfs(msgspec.Struct, frozen=True):
     upper directory that a crash makes worthless anyway.
     """
 
-    lowers: tuple[str, ...]
+    lowers: tuple[Lower, ...]
     upper: str | None
     work: str | None
     mountpoint: str

@@ -81,7 +81,7 @@ def prepare(
     directory = store.containers.directory(record.id)
     diff_ids = store.containers.layers(record.id)
     view: View = store.layers.view(diff_ids)
-    layers = store.layers.lower_directories(diff_ids)
+    layers = store.layers.mountable(diff_ids)
     stack = rootfs.lowers(layers, rootfs.stubs_directory(store.root))
     for name in ("upper", "work", "root"):
         (directory / name).mkdir(mode=0o755, exist_ok=True)
@@ -97,9 +97,7 @@ def prepare(
     )
     mounts: tuple[Mount, ...] = (
         *plan.files.write(directory),
-        *volumes.mount_volumes(
-            config.volumes, directory=store.layout.volumes, view=view, lowers=stack
-        ),
+        *volumes.mount_volumes(config.volumes, directory=store.layout.volumes, view=view),
     )
     specification = _specify(store, directory, config, plan, mounts, stack, view)
     _write(directory / SPEC_FILE, spec.encode_spec(specification))
@@ -124,7 +122,7 @@ def _specify(
     config: ContainerConfig,
     plan: NetworkPlan,
     mounts: tuple[Mount, ...],
-    stack: tuple[str, ...],
+    stack: tuple[spec.Lower, ...],
     view: View,
 ) -> SandboxSpec:
     filter_ = None

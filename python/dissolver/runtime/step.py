@@ -194,9 +194,9 @@ class _Step:
             )
         )
 
-    def _stack(self, mounts: Sequence[Mount], lent: Path | None) -> tuple[str, ...]:
+    def _stack(self, mounts: Sequence[Mount], lent: Path | None) -> tuple[spec.Lower, ...]:
         """Order the layers, and put mount points that the image lacks below them all."""
-        layers = self._store.layers.lower_directories(self._parents)
+        layers = self._store.layers.mountable(self._parents)
         targets = [(m.target, _is_directory(m)) for m in mounts]
         directories, files = rootfs.missing_stubs(self._view, targets)
         below = [rootfs.stubs_directory(self._store.root)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,13 +97,12 @@ def image_volumes(targets: Sequence[str], taken: Sequence[Volume]) -> list[Volum
 
 
 def mount_volumes(
-    volumes: Sequence[Volume], *, directory: Path, view: View, lowers: Sequence[str]
+    volumes: Sequence[Volume], *, directory: Path, view: View
 ) -> tuple[BindMount, ...]:
     """Make what ``volumes`` mount, and return the mounts, the outermost first.
 
     Missing host directories are created, as Docker does. A volume that is new or empty is
-    filled with what the image has at its target. ``directory`` is the store's ``volumes``;
-    ``lowers`` are the image's layers, top-most first.
+    filled with what the image has at its target. ``directory`` is the store's ``volumes``.
 
     Raises:
         BadVolume: a host directory cannot be created.
@@ -116,7 +116,7 @@ def mount_volumes(
             data.mkdir(mode=0o755, parents=True, exist_ok=True)
             data.parent.chmod(0o701)
             if volume.copies and not any(data.iterdir()):
-                fill(data, volume.target, view, lowers)
+                fill(data, volume.target, view)
             source = str(data)
         create = "directory" if Path(source).is_dir() else "file"
         mounts.append(
@@ -135,7 +135,7 @@ def remove_volume(directory: Path, name: str) -> None:
     shutil.rmtree(directory / name, ignore_errors=True)
 
 
-def fill(data: Path, target: str, view: View, lowers: Sequence[str]) -> None:
+def fill(data: Path, target: str, view: View) -> None:
     """Copy the directory that the image has at ``target`` into the empty ``data``.
 
     Owners, modes, times, links and extended attributes are kept. What is no directory in
@@ -150,15 +150,14 @@ def fill(data: Path, target: str, view: View, lowers: Sequence[str]) -> None:
         return
     if top is None or top.kind != "directory":
         return
-    _Filler(view, lowers).directory(origin.rstrip("/"), data, top)
+    _Filler(view).directory(origin.rstrip("/"), data, top)
 
 
 class _Filler:
-    """Copies a directory of stacked layers: the view says what is there, layers have the bytes."""
+    """Copies a directory of an image, as the view of its layers shows it."""
 
-    def __init__(self, view: View, lowers: Sequence[str]) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._lowers = lowers
 
     def directory(self, origin: str, copy: Path, entry: Entry) -> None:
         for name in self._view.list(origin or "/"):
@@ -180,26 +179,19 @@ class _Filler:
         elif entry.kind == "fifo":
             os.mkfifo(place)
         elif entry.kind == "file":
-            source = self._find(origin)
-            if source is None:
-                return
-            shutil.copyfile(source, place, follow_symlinks=False)
-            shutil.copystat(source, place, follow_symlinks=False)
+            with place.open("xb") as file:
+                self._view.write(origin, file.fileno())
         else:
             return  # A device is nothing to keep in a volume.
         self._dress(place, entry)
 
-    def _find(self, origin: str) -> Path | None:
-        """Find the file in the top-most layer that has it: the one that the stack shows."""
-        for lower in self._lowers:
-            path = Path(lower + origin)
-            if path.is_symlink() or path.is_file():
-                return path
-        return None
-
     @staticmethod
     def _dress(place: Path, entry: Entry) -> None:
         os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
+        for name, value in entry.xattrs:
+            # As with any copy: file systems and user namespaces may lack some of them.
+            with suppress(OSError):
+                os.setxattr(place, name, value, follow_symlinks=False)
         if entry.kind != "symlink":
             place.chmod(entry.mode)
         os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)

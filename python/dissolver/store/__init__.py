@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dissolver.store.blobs import BlobStore
 from dissolver.store.database import Database
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dissolver.store.records import StepRecords
     from dissolver.store.usage import Usage
 
+LayerForm = Literal["auto", "erofs", "directory"]
+
 OnWait = Callable[[], None]
 """Told once, when a lock is held by someone else and has to be waited for."""
 
@@ -40,7 +42,9 @@ class Store:
     prune removes what was left half done.
 
     ``userxattr`` tells that overlay mounts happen in a user namespace; ``fsync``
-    makes what is stored survive a loss of power, not only of a process.
+    makes what is stored survive a loss of power, not only of a process. ``layers`` chooses
+    how layers are mounted: in place (``erofs``), or as directories that they are extracted
+    into; ``auto`` finds out whether the first is possible.
 
     Raises:
         UnknownStoreFormat: a newer version wrote the store.
@@ -48,7 +52,13 @@ class Store:
     """
 
     def __init__(
-        self, root: Path, run: Path, *, userxattr: bool = False, fsync: bool = False
+        self,
+        root: Path,
+        run: Path,
+        *,
+        userxattr: bool = False,
+        fsync: bool = False,
+        layers: LayerForm = "auto",
     ) -> None:
         self.layout: Layout = open_layout(root, run)
         self.reserve = Reserve(self.layout.reserve)
@@ -56,6 +66,7 @@ class Store:
         self.blobs = BlobStore(self.layout.blobs, self.layout.tmp, fsync=fsync)
         self._userxattr = userxattr
         self._fsync = fsync
+        self._form = layers
         self._lock = StoreLock(self.layout.lock)
 
     @property
@@ -80,7 +91,9 @@ class Store:
         from dissolver.store.faults import explained
 
         with explained("open the layers"):
-            return Layers(self.layout.root, userxattr=self._userxattr, fsync=self._fsync)
+            return Layers(
+                self.layout.root, userxattr=self._userxattr, fsync=self._fsync, form=self._form
+            )
 
     @cached_property
     def images(self) -> ImageStore:
