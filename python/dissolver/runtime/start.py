@@ -28,7 +28,7 @@ from dissolver.runtime.ports import Port
 from dissolver.runtime.rootless import is_rootless
 from dissolver.runtime.signals import signal_number
 from dissolver.runtime.state import FILE as STATE_FILE
-from dissolver.runtime.upper import RunningFiles, make_working_directory
+from dissolver.runtime.upper import RunningFiles, make_directories, make_working_directory
 
 if TYPE_CHECKING:
     from dissolver._core.layer import View
@@ -83,8 +83,7 @@ def prepare(
     view: View = store.layers.view(diff_ids)
     layers = store.layers.mountable(diff_ids)
     stack = rootfs.lowers(layers, rootfs.stubs_directory(store.root))
-    for name in ("upper", "work", "root"):
-        (directory / name).mkdir(mode=0o755, exist_ok=True)
+    make_directories(view, directory)
     make_working_directory(view, directory / "upper", config.cwd)
     plan = network.plan_network(
         network.parse_mode(config.network),

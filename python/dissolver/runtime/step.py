@@ -21,7 +21,7 @@ from dissolver.runtime import (
     users,
 )
 from dissolver.runtime.programs import run_command
-from dissolver.runtime.upper import make_working_directory
+from dissolver.runtime.upper import make_directories, make_working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,8 +166,7 @@ class _Step:
     ) -> bytes:
         """Make the directories and write the specification."""
         assert self._plan is not None  # noqa: S101 - `connect` came first
-        for name in ("upper", "work", "root"):
-            (self._directory / name).mkdir(mode=0o755)
+        make_directories(self._view, self._directory)
         make_working_directory(self._view, self.upper, cwd or "/")
         mounts = [*self._plan.files.write(self._directory), *self._mounts]
         lent = self._loan.lower if self._loan else None

@@ -64,6 +64,26 @@ class RunningFiles:
             os.close(base)
 
 
+def make_directories(view: View, directory: Path) -> None:
+    """Make ``upper``, ``work`` and ``root`` in ``directory``, for an overlay over ``view``.
+
+    The overlay shows the owner, mode and time of ``upper`` as those of its root, so they
+    are the image's, whatever the umask of this process is. What is there stays as it is:
+    it is the writable layer of a container that starts again.
+    """
+    from dissolver.runtime import rootfs
+
+    upper = directory / "upper"
+    is_new = not upper.exists()
+    for path in (upper, directory / "work", directory / "root"):
+        if not path.exists():
+            path.mkdir()
+            path.chmod(0o755)
+    top = rootfs.stat(view, "/")
+    if is_new and top is not None:
+        _imitate(upper, top)
+
+
 def make_working_directory(view: View, upper: Path, path: str) -> None:
     """Make the directory a process starts in, where neither the image nor ``upper`` has it.
 
