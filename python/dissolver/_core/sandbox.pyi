@@ -56,9 +56,7 @@ class Process:
         /,
     ) -> None: ...
 
-def start(
-    spec: bytes, *, stdin: int | None, stdout: int | None, stderr: int | None
-) -> Process:
+def start(spec: bytes, *, stdin: int | None, stdout: int | None, stderr: int | None) -> Process:
     """Start a container's first process in new namespaces; it waits at its gate.
 
     The descriptors are duplicated; ``None`` is ``/dev/null``. With a terminal they are ignored.

@@ -26,7 +26,7 @@ pub fn enter(
     spec: &Spec,
     streams: [Option<OwnedFd>; 3],
 ) -> Result<Process, SandboxError> {
-    let container = Pid::from_raw(pid).ok_or(SandboxError::NotRunning { pid })?;
+    let container = Pid::from_raw(pid.max(0)).ok_or(SandboxError::NotRunning { pid })?;
     let pidfd = pidfd_open(container, PidfdFlags::empty()).map_err(|errno| match errno {
         Errno::SRCH => SandboxError::NotRunning { pid },
         errno => SandboxError::operation("open the container's process", errno),
@@ -46,7 +46,9 @@ pub fn enter(
     if spec.terminal {
         workshop.take_terminal(Pty::open_in_container(pid)?)?;
     }
-    launch(plan, Command::of(spec), workshop, Birthplace::PidsOf(pidfd))
+    let process = launch(plan, Command::of(spec), workshop, Birthplace::PidsOf(pidfd))?;
+    process.take_notice()?;
+    Ok(process)
 }
 
 /// The kernel refuses to join the user namespace that one is in.

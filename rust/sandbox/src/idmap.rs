@@ -75,7 +75,7 @@ pub fn join_user_namespace(pid: i32) -> Result<(), SandboxError> {
     use std::os::fd::AsFd;
     refuse_threads()?;
     let explain = |errno| SandboxError::operation("join a user namespace", errno);
-    let other = Pid::from_raw(pid).ok_or(SandboxError::NotRunning { pid })?;
+    let other = Pid::from_raw(pid.max(0)).ok_or(SandboxError::NotRunning { pid })?;
     let pidfd = pidfd_open(other, PidfdFlags::empty()).map_err(|errno| match errno {
         Errno::SRCH => SandboxError::NotRunning { pid },
         errno => explain(errno),

@@ -35,7 +35,7 @@ pub enum Op {
         read_only: bool,
         /// Whether it comes with what is mounted below it.
         recursive: bool,
-        /// What to make of a missing target.
+        /// What to make of a missing target; by default what the source is.
         create: Option<Missing>,
     },
     /// Mount an empty file system in memory.

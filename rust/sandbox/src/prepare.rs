@@ -12,7 +12,7 @@ use dissolver_sys::child::{Create, Filter, Identity, KernelMount, Step, Target};
 use dissolver_sys::kernel::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
 };
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, openat};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fstat, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::devices;
@@ -159,7 +159,8 @@ impl Workshop {
                 create,
             } => {
                 let tree = detach_bind(op.name(), source, *recursive, *read_only)?;
-                Step::Attach(tree, target(place, *create)?)
+                let create = create.map_or_else(|| kind_of(op, &tree), Ok)?;
+                Step::Attach(tree, target(place, Some(create))?)
             }
             Op::Tmpfs {
                 target,
@@ -260,6 +261,17 @@ impl Workshop {
             _ => return Err(missing(op)),
         })
     }
+}
+
+/// What has to be made for `tree` to be mounted on.
+fn kind_of(op: &Op, tree: &OwnedFd) -> Result<Missing, SandboxError> {
+    let facts = fstat(tree).map_err(|errno| SandboxError::operation(op.name(), errno))?;
+    let is_directory = FileType::from_raw_mode(facts.st_mode) == FileType::Directory;
+    Ok(if is_directory {
+        Missing::Directory
+    } else {
+        Missing::File
+    })
 }
 
 /// Puts `/dev/null` where a stream is missing.

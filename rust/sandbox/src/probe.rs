@@ -87,9 +87,9 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
         userxattr,
         volatile: false,
     };
-    let made = ["lower", "upper", "work"]
+    let made = ["", "lower", "upper", "work"]
         .iter()
-        .try_for_each(|name| std::fs::create_dir_all(place.join(name)));
+        .try_for_each(|name| std::fs::create_dir(place.join(name)));
     let reason = match made {
         Ok(()) => refusal(overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs)),
         Err(error) => format!(

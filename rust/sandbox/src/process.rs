@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dissolver_sys::child::{
-    AT_GATE, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script,
+    AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script,
 };
 use dissolver_sys::clone::{self, Birthplace, Child};
-use dissolver_sys::kernel::send_signal;
+use dissolver_sys::kernel::{block_signals, send_signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
 use crate::host::Host;
 use crate::ops::Op;
@@ -27,6 +28,8 @@ use crate::terminal::Pty;
 
 /// The first descriptor that cannot be taken for a standard stream.
 const FIRST_FREE: i32 = 3;
+/// A thread that does nothing but wait needs next to nothing.
+const WATCHER_STACK_BYTES: usize = 128 * 1024;
 const SIGKILL: i32 = 9;
 /// What is added to the number of the signal that killed a process; the shells' custom.
 const KILLED: i32 = 128;
@@ -52,7 +55,7 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Process {
     pid: i32,
-    pidfd: OwnedFd,
+    life: Arc<Life>,
     network: OwnedFd,
     terminal: Option<OwnedFd>,
     /// Unmounting an overlay writes out the whole file system that its upper directory is on,
@@ -62,7 +65,6 @@ pub struct Process {
     plan: Plan,
     program: String,
     stage: Mutex<Stage>,
-    status: Mutex<Option<i32>>,
 }
 
 /// Starts a container's first process: it is set up, then waits at its gate.
@@ -124,15 +126,27 @@ pub(crate) fn launch(
     let child = spawn(&script, &plan, birthplace);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
-    let Child {
-        pid,
+    let Child { pid, pidfd } = child?;
+    let network = openat(
+        CWD,
+        format!("/proc/{pid}/ns/net"),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let life = Life {
         pidfd,
-        network,
-    } = child?;
+        status: Mutex::new(None),
+    };
+    let network = network.map_err(|errno| {
+        // It has done nothing yet, so nothing is lost.
+        let _ = send_signal(life.pidfd.as_fd(), SIGKILL);
+        drop(life.reap());
+        SandboxError::operation("open the network namespace", errno)
+    })?;
     let (terminal, root) = workshop.into_parts();
-    Ok(Process {
+    let process = Process {
         pid,
-        pidfd,
+        life: Arc::new(life),
         network,
         terminal,
         _root: root,
@@ -140,8 +154,9 @@ pub(crate) fn launch(
         plan,
         program: command.argv.into_iter().next().unwrap_or_default(),
         stage: Mutex::new(Stage::Preparing),
-        status: Mutex::new(None),
-    })
+    };
+    process.say(BORN);
+    Ok(process)
 }
 
 fn spawn(script: &Arc<Script>, plan: &Plan, birthplace: Birthplace) -> Result<Child, SandboxError> {
@@ -184,13 +199,17 @@ impl Process {
     /// Becomes readable when the process has ended.
     #[must_use]
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.life.pidfd.as_fd()
     }
 
     /// Lets the process go on to its program, as soon as it is ready.
     pub fn open_gate(&self) {
+        self.say(OPEN_GATE);
+    }
+
+    fn say(&self, word: u8) {
         // If there is nobody to receive it, the child has left a message that says why.
-        let _ = send(&self.channel, &[OPEN_GATE], SendFlags::NOSIGNAL);
+        let _ = send(&self.channel, &[word], SendFlags::NOSIGNAL);
     }
 
     /// Waits until the process has come further, or `timeout` has passed, or a signal came.
@@ -218,12 +237,12 @@ impl Process {
             // Exec closed the child's end.
             Ok(Message::End) if *stage == Stage::Executing => Stage::Running,
             Ok(Message::End) | Err(_) => Stage::Failed(SandboxError::Died {
-                status: self.reap()?,
+                status: self.life.reap()?,
             }),
         };
         *stage = next.clone();
         if let Stage::Failed(error) = next {
-            self.reap()?;
+            self.life.reap()?;
             return Err(error);
         }
         Ok(next)
@@ -238,13 +257,13 @@ impl Process {
     ///
     /// [`SandboxError::Setup`] if someone else waited for it.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Option<i32>, SandboxError> {
-        if let Some(status) = *locked(&self.status) {
+        if let Some(status) = *locked(&self.life.status) {
             return Ok(Some(status));
         }
-        let is_over = is_ready(self.pidfd.as_fd(), timeout)
+        let is_over = is_ready(self.life.pidfd.as_fd(), timeout)
             .map_err(|errno| SandboxError::operation("wait", errno))?;
         if is_over {
-            self.reap().map(Some)
+            self.life.reap().map(Some)
         } else {
             Ok(None)
         }
@@ -256,39 +275,42 @@ impl Process {
     ///
     /// [`SandboxError::NotRunning`] if it has ended.
     pub fn kill(&self, signal: i32) -> Result<(), SandboxError> {
-        match send_signal(self.pidfd.as_fd(), signal) {
+        match send_signal(self.life.pidfd.as_fd(), signal) {
             Ok(()) => Ok(()),
             Err(Errno::SRCH) => Err(SandboxError::NotRunning { pid: self.pid }),
             Err(errno) => Err(SandboxError::operation("send a signal", errno)),
         }
     }
 
-    /// Kills the process, if it still runs, and waits for its end.
-    pub fn end(&self) {
-        if locked(&self.status).is_none() {
-            // An end that came first is as good, and so is a status that someone else took.
-            drop(self.kill(SIGKILL));
-            drop(self.reap());
-        }
+    /// Has the process's status taken as soon as there is one, whoever asks for it and when.
+    ///
+    /// A container cannot end while somebody outside it has not taken notice of the end of
+    /// all its processes.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Setup`] if no thread can be started.
+    pub(crate) fn take_notice(&self) -> Result<(), SandboxError> {
+        let life = Arc::clone(&self.life);
+        let work = move || {
+            block_signals();
+            // Whoever waits reports what fails.
+            life.reap().is_ok()
+        };
+        let thread = std::thread::Builder::new().name("sandbox-watcher".to_owned());
+        let started = thread.stack_size(WATCHER_STACK_BYTES).spawn(work);
+        started
+            .map(drop)
+            .map_err(|_| SandboxError::operation("start a thread", Errno::AGAIN))
     }
 
-    /// Waits for the end, however long it takes.
-    fn reap(&self) -> Result<i32, SandboxError> {
-        let mut status = locked(&self.status);
-        if let Some(status) = *status {
-            return Ok(status);
+    /// Kills the process, if it still runs, and waits for its end.
+    pub fn end(&self) {
+        if locked(&self.life.status).is_none() {
+            // An end that came first is as good, and so is a status that someone else took.
+            drop(self.kill(SIGKILL));
+            drop(self.life.reap());
         }
-        let found = loop {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
-                Err(Errno::INTR) | Ok(None) => {}
-                Ok(Some(found)) => break found,
-                Err(errno) => return Err(SandboxError::operation("wait for the process", errno)),
-            }
-        };
-        let killed = found.terminating_signal().map(|signal| KILLED + signal);
-        let code = found.exit_status().or(killed).unwrap_or(KILLED);
-        *status = Some(code);
-        Ok(code)
     }
 
     fn receive(&self) -> Result<Message, Errno> {
@@ -363,6 +385,42 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// What is known of a process's end; several threads may wait for it.
+#[derive(Debug)]
+struct Life {
+    pidfd: OwnedFd,
+    status: Mutex<Option<i32>>,
+}
+
+impl Life {
+    /// Waits for the end, however long it takes.
+    fn reap(&self) -> Result<i32, SandboxError> {
+        // Only looks, so that whoever comes second still finds it; taking it goes under the lock.
+        let seen = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let mut status = locked(&self.status);
+        if let Some(status) = *status {
+            return Ok(status);
+        }
+        let taken = seen.and_then(|_| self.wait_for(WaitIdOptions::EXITED));
+        let taken =
+            taken.map_err(|errno| SandboxError::operation("wait for the process", errno))?;
+        let killed = taken.terminating_signal().map(|signal| KILLED + signal);
+        let code = taken.exit_status().or(killed).unwrap_or(KILLED);
+        *status = Some(code);
+        Ok(code)
+    }
+
+    fn wait_for(&self, how: WaitIdOptions) -> Result<WaitIdStatus, Errno> {
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), how) {
+                Err(Errno::INTR) | Ok(None) => {}
+                Ok(Some(found)) => return Ok(found),
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 }
 

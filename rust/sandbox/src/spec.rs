@@ -150,7 +150,7 @@ pub enum Mount {
         read_only: bool,
         /// Whether what is mounted below the source appears too.
         recursive: bool,
-        /// What to make where the target is missing.
+        /// What to make where the target is missing; by default what the source is.
         create: Option<Missing>,
     },
     /// An empty file system in memory.

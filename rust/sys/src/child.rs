@@ -23,6 +23,11 @@ pub use exec::Program;
 
 use crate::kernel;
 
+/// What the parent sends when it has looked at the child; nothing happens before.
+///
+/// A child that gives up rights is closed to unprivileged users from then on, its parent
+/// included, so whatever the parent wants to open of it has to be open by then.
+pub const BORN: u8 = b'B';
 /// What the child says when everything before the gate succeeded.
 pub const AT_GATE: u8 = b'G';
 /// What the child says right before it becomes the program.
@@ -280,7 +285,10 @@ struct Progress<'a> {
 /// return to the code that created it.
 pub(crate) unsafe fn run(script: &Script) -> ! {
     let channel = script.channel.as_fd();
-    if let Err(errno) = close_others(&script.kept).and_then(|()| kernel::reset_signals()) {
+    // First of all: while it waits it must not hold other children's channels open.
+    let closed = close_others(&script.kept);
+    wait_for(channel, BORN);
+    if let Err(errno) = closed.and_then(|()| kernel::reset_signals()) {
         fail(
             channel,
             Failure {
@@ -339,15 +347,18 @@ fn say(channel: BorrowedFd<'_>, word: u8) -> Result<(), Errno> {
     send(channel, &[word], SendFlags::NOSIGNAL).map(|_| ())
 }
 
-/// Waits for the parent's word; its absence ends the child.
 fn wait_at_gate(channel: BorrowedFd<'_>) -> Result<(), Errno> {
-    if say(channel, AT_GATE).is_err() {
-        kernel::exit_now(SETUP_FAILED);
-    }
+    say(channel, AT_GATE)?;
+    wait_for(channel, OPEN_GATE);
+    Ok(())
+}
+
+/// Waits for the parent's word; its absence ends the child.
+fn wait_for(channel: BorrowedFd<'_>, expected: u8) {
     let mut word = [0u8; 1];
     loop {
         match recv(channel, &mut word, RecvFlags::empty()) {
-            Ok((_, 1)) if word == [OPEN_GATE] => return Ok(()),
+            Ok((_, 1)) if word == [expected] => return,
             Err(Errno::INTR) => {}
             _ => kernel::exit_now(SETUP_FAILED),
         }

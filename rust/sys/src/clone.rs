@@ -1,14 +1,12 @@
 //! Starting a child in new namespaces.
 
 use std::ffi::c_long;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getpid;
 use rustix::thread::gettid;
 
@@ -37,8 +35,6 @@ pub struct Child {
     pub pid: i32,
     /// Its descriptor: readable when the process has ended.
     pub pidfd: OwnedFd,
-    /// Its network namespace.
-    pub network: OwnedFd,
 }
 
 /// In which namespaces a child starts.
@@ -51,6 +47,8 @@ pub enum Birthplace {
 }
 
 /// Starts a child that carries out `script`. When this returns, the script is the caller's alone.
+///
+/// The child does nothing before it gets [`child::BORN`] on its channel.
 ///
 /// The child is tied to a thread that lives as long as this process, never to the
 /// calling one: the kernel delivers a "parent died" signal when the creating
@@ -104,7 +102,7 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
     let (sender, requests) = channel::<Request>();
     let work = move || {
         // Signals are for the threads that handle them.
-        let _ = kernel::set_signal_mask(u64::MAX);
+        kernel::block_signals();
         while let Ok(Request {
             script,
             flags,
@@ -136,7 +134,7 @@ fn spawn_among(script: Arc<Script>, pidfd: OwnedFd) -> Result<Child, Errno> {
         .name("spawner-among".into())
         .spawn(move || {
             // Signals are for the threads that handle them.
-            let _ = kernel::set_signal_mask(u64::MAX);
+            kernel::block_signals();
             let result = kernel::join_namespaces(pidfd.as_fd(), libc::CLONE_NEWPID as u32)
                 .and_then(|()| clone(&script, 0));
             drop(script);
@@ -160,23 +158,14 @@ fn wait_for_end(pidfd: &OwnedFd) {
     while matches!(poll(&mut ready, None), Err(Errno::INTR)) {}
 }
 
-static BIRTHS: Mutex<()> = Mutex::new(());
-
 fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
     let mut pidfd: RawFd = -1;
-    // Two children made at once would hold each other's ends open, and wait for ever.
-    let _one_by_one = BIRTHS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (birth, midwife) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (birth_raw, midwife_raw) = (birth.as_raw_fd(), midwife.as_raw_fd());
     // No handler of this program may run in the child before the child has none.
     let mask = kernel::set_signal_mask(u64::MAX)?;
     // SAFETY: without CLONE_VM the child works on a copy of this memory and stack;
     // it calls `run`, which never returns. `pidfd` outlives the call.
     let result = unsafe { raw_clone(u64::from(flags) | libc::CLONE_PIDFD as u64, &mut pidfd) };
     if result == Ok(0) {
-        // SAFETY: this is the fresh child, with one thread, and both descriptors are copies
-        // of its own that nothing else in it uses.
-        unsafe { wait_for_birth(birth_raw, midwife_raw) };
         // SAFETY: this is the fresh child, with one thread, and `run` never returns.
         unsafe { child::run(script) }
     }
@@ -184,38 +173,7 @@ fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
     let pid = result? as i32;
     // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    // Later a child that gives up rights is closed to unprivileged users, this one included.
-    let network = openat(
-        CWD,
-        format!("/proc/{pid}/ns/net"),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
-    drop(midwife);
-    drop(birth);
-    Ok(Child {
-        pid,
-        pidfd,
-        network: network?,
-    })
-}
-
-/// Holds the fresh child until its parent has looked at it, or is gone.
-///
-/// # Safety
-///
-/// Both numbers must be open descriptors that nothing else in this process uses.
-unsafe fn wait_for_birth(birth: RawFd, midwife: RawFd) {
-    let mut byte = 0_u8;
-    // SAFETY: the caller vouches for the descriptors; `byte` outlives the call.
-    unsafe {
-        libc::close(midwife);
-        // The parent never writes: it closes its end, which also its death does.
-        while libc::read(birth, (&raw mut byte).cast(), 1) < 0
-            && *libc::__errno_location() == libc::EINTR
-        {}
-        libc::close(birth);
-    }
+    Ok(Child { pid, pidfd })
 }
 
 /// The fields of `struct clone_args` up to where all kernels with `clone3` know it.

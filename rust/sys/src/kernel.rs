@@ -90,6 +90,12 @@ pub(crate) fn set_signal_mask(mask: u64) -> Result<u64, Errno> {
     checked(result).map(|_| before)
 }
 
+/// Leaves signals to other threads than the calling one.
+pub fn block_signals() {
+    // With a set of the right size there is nothing that could fail.
+    let _ = set_signal_mask(u64::MAX);
+}
+
 /// Gives every signal its default action, then unblocks all of them.
 ///
 /// Exec resets handlers by itself, but keeps ignored signals ignored: Python ignores

@@ -29,6 +29,8 @@ enum Standing {
     Subscribed,
     /// It was too slow, and gets what is queued and nothing more.
     GivenUp,
+    /// It closed its end.
+    Deaf,
 }
 
 /// One connection.
@@ -90,7 +92,7 @@ impl Client {
     /// Whether it asked for output.
     #[must_use]
     pub fn is_subscriber(&self) -> bool {
-        self.standing != Standing::Listening
+        matches!(self.standing, Standing::Subscribed | Standing::GivenUp)
     }
 
     /// Whether the connection is over.
@@ -102,7 +104,7 @@ impl Client {
     /// Whether it was sent everything, the exit frame included.
     #[must_use]
     pub fn has_exit(&self) -> bool {
-        self.owes_exit && self.pending() == 0 && !self.is_gone
+        self.owes_exit && self.pending() == 0 && !self.is_gone && self.standing != Standing::Deaf
     }
 
     /// Whether there is something to send.
@@ -167,8 +169,12 @@ impl Client {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // It does not listen any more, but what it asked for may still be on the way:
+                // a client that says one thing and leaves is as good as any.
                 Err(_) => {
-                    self.is_gone = true;
+                    self.queue.clear();
+                    self.sent = 0;
+                    self.standing = Standing::Deaf;
                     break;
                 }
             }
@@ -180,6 +186,15 @@ impl Client {
         if self.pending() < MOST_QUEUED_BYTES {
             self.behind_since = None;
         }
+    }
+
+    /// Reads what is not going to be done any more, so that closing is an end and not a reset.
+    ///
+    /// Always `false`: there is no connection to keep.
+    pub fn hang_up(&mut self) -> bool {
+        let mut buffer = [0u8; READ_BYTES];
+        while matches!((&self.stream).read(&mut buffer), Ok(1..)) {}
+        false
     }
 
     /// Reads what the client asks for; notes if it went away.
@@ -213,6 +228,9 @@ impl Client {
     }
 
     fn queue_frame(&mut self, kind: Outgoing, payload: &[u8]) {
+        if self.standing == Standing::Deaf {
+            return;
+        }
         frames::encode(&mut self.queue, kind, payload);
     }
 }
@@ -263,6 +281,18 @@ mod tests {
         assert_eq!(client.deadline(), None);
         client.give_up();
         assert!(!client.is_behind());
+    }
+
+    #[test]
+    fn a_client_that_asks_and_leaves_is_heard() {
+        let (mut client, mut peer, _directory) = connected();
+        peer.write_all(&[13, 0, 0, 0, 1, 9]).unwrap();
+        drop(peer);
+        client.send();
+        assert!(!client.is_gone());
+        assert_eq!(client.receive(), [Incoming::Signal(9)]);
+        client.receive();
+        assert!(client.is_gone());
     }
 
     #[test]

@@ -155,17 +155,21 @@ impl Supervisor {
         self.clients
             .iter_mut()
             .for_each(|client| client.offer_exit(exit.as_bytes()));
-        self.flush();
-        self.clients
-            .iter()
-            .any(|client| client.is_subscriber() && client.has_exit())
+        self.flush()
     }
 
-    /// Sends everything that is queued, as long as it is taken.
-    fn flush(&mut self) {
+    /// Sends everything that is queued, as long as it is taken; tells whether a subscriber
+    /// got all of it.
+    fn flush(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
+        let mut was_told = false;
         loop {
             self.clients.iter_mut().for_each(Client::send);
+            // Whoever has everything need not wait for the others.
+            self.clients.retain_mut(|client| {
+                was_told |= client.has_exit() && client.is_subscriber();
+                !client.has_exit() || client.hang_up()
+            });
             let waiting: Vec<&Client> = self
                 .clients
                 .iter()
@@ -175,7 +179,7 @@ impl Supervisor {
             let is_owned = waiting.iter().any(|client| client.is_owner());
             let left = end.saturating_duration_since(Instant::now());
             if waiting.is_empty() || (left.is_zero() && !is_owned) {
-                return;
+                return was_told;
             }
             let mut fds: Vec<PollFd<'_>> = waiting
                 .iter()

@@ -148,7 +148,15 @@ fn attach(tree: BorrowedFd<'_>, root: BorrowedFd<'_>, target: &Target) -> Result
 
 fn attach_at(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(tree, NO_PATH, place, NO_PATH, flags)
+    match move_mount(tree, NO_PATH, place, NO_PATH, flags) {
+        // The kernel's number for many things; this one has a better name.
+        Err(Errno::INVAL) if is_directory(tree)? != is_directory(place)? => Err(Errno::NOTDIR),
+        result => result,
+    }
+}
+
+fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(FileType::from_raw_mode(fstat(place)?.st_mode) == FileType::Directory)
 }
 
 fn clone_of(place: BorrowedFd<'_>, is_recursive: bool) -> Result<OwnedFd, Errno> {
@@ -186,7 +194,7 @@ fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     let Some(place) = open_if_present(root, path)? else {
         return Ok(());
     };
-    if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory {
+    if is_directory(place.as_fd())? {
         let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_create(context.as_fd())?;
         let tree = fsmount(
