@@ -9,6 +9,7 @@ from dissolver._core import CoreError
 from dissolver.build.context import missing
 from dissolver.build.ownership import resolve_owner
 from dissolver.errors import BuildError, ContextError, RunError, from_core
+from dissolver.plan.modes import ModeProgram
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def plan_copy(
 
     view = _view(bench, parents)
     owner = None if step.chown is None else resolve_owner(step.chown, view, step.where)
+    if isinstance(step.chmod, ModeProgram):
+        raise TypeError(f"nothing carries out the mode `{step.chmod.text}`")
     try:
         plan = CopyPlan.for_copy(
             view,

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from dissolver.image.config import RunConfig
 from dissolver.plan.graph import Base, ScratchBase, StageBase, StageGraph
 from dissolver.plan.lower import LoweredStage
+from dissolver.plan.modes import format_mode
 from dissolver.plan.numbering import number_steps
+from dissolver.plan.origins import NamedContext
 from dissolver.plan.steps import CopyStep, RunStep, Step, WorkdirStep
 
 _INDENT = " " * 6
@@ -70,7 +72,7 @@ def _details(graph: StageGraph, step: Step) -> Iterator[tuple[str, str]]:
         if step.chown is not None:
             yield "owner", step.chown
         if step.chmod is not None:
-            yield "mode", f"{step.chmod:04o}"
+            yield "mode", format_mode(step.chmod)
     elif isinstance(step, WorkdirStep):
         yield "directory", step.path
         yield "user", step.user or "root"
@@ -81,6 +83,8 @@ def _origin(graph: StageGraph, step: CopyStep) -> str:
         return "context"
     if isinstance(step.from_, int):
         return f"stage {graph.stages[step.from_].label}"
+    if isinstance(step.from_, NamedContext):
+        return f"context {step.from_.name}"
     return step.from_.canonical
 
 

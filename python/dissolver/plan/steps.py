@@ -8,12 +8,16 @@ import msgspec
 
 from dissolver.errors import Where
 from dissolver.image.config import HistoryEntry, RunConfig
-from dissolver.image.reference import Reference
+from dissolver.plan.modes import FileMode
+from dissolver.plan.mounts import Mount
+from dissolver.plan.origins import Origin
+from dissolver.plan.sources import AddSource
 
 HISTORY_COMMENT = "buildkit.dockerfile.v0"
 """The comment of every history entry: tools tell by it how to read ``created_by``."""
 
 NetworkMode = Literal["default", "none", "host"]
+SecurityMode = Literal["sandbox", "insecure"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +47,24 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class InlineFile(msgspec.Struct, frozen=True):
+    """A file whose content the Dockerfile holds; ``path`` is absolute or a bare name."""
+
+    path: str
+    content: str
+    mode: int
+
+
 class RunStep(Step, frozen=True, kw_only=True):
     """Run a process on top of the layers so far.
 
     ``env`` is the whole environment, image variables first; ``user`` is the text
     of USER (empty is root), resolved when the step runs. ``proxies`` are variables
     that the process gets as well, but that no key, history or image may hold.
+    ``mounts`` are made in order and are there while the process runs; later ones may
+    lie over earlier ones. ``files`` are read-only files that the process sees at
+    their paths, for scripts that the Dockerfile holds. ``security`` says whether the
+    process is confined (``sandbox``) or has all rights of the builder.
     """
 
     argv: tuple[str, ...]
@@ -59,32 +75,48 @@ class RunStep(Step, frozen=True, kw_only=True):
     shell_form: bool = False
     proxies: tuple[tuple[str, str], ...] = ()
     files: tuple[InlineFile, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    security: SecurityMode = "sandbox"
 
 
-class InlineFile(msgspec.Struct, frozen=True):
-    """A file whose content the Dockerfile holds; ``path`` is absolute or a bare name."""
+class TransferStep(Step, frozen=True, kw_only=True):
+    """What COPY and ADD have in common.
 
-    path: str
-    content: str
-    mode: int
+    ``destination`` is absolute and keeps a trailing slash. ``chown`` stays text: names
+    mean what the destination's files say. ``chmod`` is a mode, or changes to the
+    mode of each file. ``link`` puts the files into an empty root, and that on top of
+    the image, without a look at what is there. ``excludes`` are patterns as in an ignore
+    file, relative to each source. ``documents`` are files written in the Dockerfile
+    itself, with bare names; they are root's and come after all sources.
+    """
+
+    destination: str
+    chown: str | None = None
+    chmod: FileMode | None = None
+    link: bool = False
+    excludes: tuple[str, ...] = ()
+    documents: tuple[InlineFile, ...] = ()
 
 
-class CopyStep(Step, frozen=True, kw_only=True):
-    """Copy files from the context, a stage or an image.
+class CopyStep(TransferStep, frozen=True, kw_only=True):
+    """Copy files from the context, a stage, an image or a named context.
 
-    ``destination`` is absolute and keeps a trailing slash. ``from_`` is the index
-    of a stage, the reference of an image, or ``None`` for the context. ``chown``
-    stays text: names mean what the destination's files say. ``documents`` are
-    files written in the Dockerfile itself; they are root's and copied after
-    ``sources``.
+    ``sources`` are clean patterns rooted at the origin, ``from_``. With ``parents`` the
+    destination gets their directories as well, but for the first part of each that
+    ``pivots`` holds: ``/a/./b/c`` is the source ``/a/b/c`` with the pivot ``/a`` and
+    becomes ``b/c``. There are as many pivots as sources then, and none otherwise.
     """
 
     sources: tuple[str, ...]
-    destination: str
-    from_: int | Reference | None = None
-    chown: str | None = None
-    chmod: int | None = None
-    documents: tuple[InlineFile, ...] = ()
+    from_: Origin = None
+    parents: bool = False
+    pivots: tuple[str, ...] = ()
+
+
+class AddStep(TransferStep, frozen=True, kw_only=True):
+    """Add files of the context, unpacked archives, URLs and git repositories, in order."""
+
+    sources: tuple[AddSource, ...]
 
 
 class WorkdirStep(Step, frozen=True, kw_only=True):
