@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,6 @@ import boxes
 from dissolver._core import CoreError, sandbox
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
     from scene import Account
@@ -132,3 +133,39 @@ def test_a_process_that_is_gone_cannot_be_joined() -> None:
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout == "not-running\n"
+
+
+SLEEPER = """
+import json, os, sys, time
+from pathlib import Path
+import boxes
+from dissolver._core import sandbox
+boxes.become_root_of_a_namespace(is_single=False)
+box = boxes.Box(Path(sys.argv[1]), userxattr=True)
+process = sandbox.start(box.spec(["sleep", "1000"]), stdin=None, stdout=None, stderr=None)
+process.release()
+print(process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_root_enters_a_users_sandbox_as_root_of_that(user_account: Account, tmp_path: Path) -> None:
+    if user_account.uid == os.geteuid():
+        pytest.skip("the tests do not run as root")
+    module = "import sys, types; boxes = types.ModuleType('boxes'); sys.modules['boxes'] = boxes\n"
+    source = Path(boxes.__file__).read_text().partition("if __name__")[0]
+    program = f"{module}exec(compile({source!r}, 'boxes', 'exec'), vars(boxes))\n{SLEEPER}"
+    place = user_account.home / "entered"
+    words = [*user_account.become, user_account.python, "-c", program, str(place)]
+    with subprocess.Popen(
+        words, env=user_account.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+    ) as sleeper:
+        assert sleeper.stdout is not None
+        pid = int(sleeper.stdout.readline())
+        script = "id; cat /proc/self/uid_map; touch /made; stat -c %u /made"
+        outcome = boxes.enter(pid, boxes.Box(tmp_path / "own").spec(["sh", "-c", script]))
+        sleeper.kill()
+    assert outcome.lines[0] == "uid=0 gid=0 groups=0"
+    assert outcome.lines[1].split() == ["0", str(user_account.uid), "1"]
+    assert outcome.lines[-1] == "0"
+    assert (place / "upper" / "made").stat().st_uid == user_account.uid

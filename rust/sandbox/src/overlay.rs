@@ -37,7 +37,7 @@ pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
     }
     match detach(op, rootfs)? {
         Some(tree) => Ok(Step::AttachRoot(tree, mountpoint)),
-        None => prepare_old(op, rootfs, mountpoint),
+        None => prepare_old(rootfs, mountpoint),
     }
 }
 
@@ -143,33 +143,24 @@ fn open_directory(op: &Op, path: &str) -> Result<OwnedFd, SandboxError> {
 /// Prepares the overlay for `mount(2)`, naming directories by descriptor: see [`OldOverlay`].
 ///
 /// Kernels that need this mount no images from files.
-fn prepare_old(op: &Op, rootfs: &Rootfs, mountpoint: CString) -> Result<Step, SandboxError> {
-    let mut directories = Vec::new();
-    let mut open = |path: &str| -> Result<String, SandboxError> {
-        let fd = open_directory(op, path)?;
-        let number = fd.as_raw_fd().to_string();
-        directories.push(fd);
-        Ok(number)
-    };
-    let lowers: Result<Vec<String>, SandboxError> = rootfs
-        .lowers
-        .iter()
-        .map(|lower| open(lower.path()))
-        .collect();
-    let mut data = format!("lowerdir={}", lowers?.join(":"));
+pub(crate) fn prepare_old(rootfs: &Rootfs, mountpoint: CString) -> Result<Step, SandboxError> {
+    let mut parts = Vec::new();
+    for lower in &rootfs.lowers {
+        let before = if parts.is_empty() { c"lowerdir=" } else { c":" };
+        parts.push((before.to_owned(), text(lower.path())?));
+    }
     if let (Some(upper), Some(work)) = (&rootfs.upper, &rootfs.work) {
-        data.push_str(&format!(
-            ",upperdir={},workdir={}",
-            open(upper)?,
-            open(work)?
-        ));
+        parts.push((c",upperdir=".to_owned(), text(upper)?));
+        parts.push((c",workdir=".to_owned(), text(work)?));
     }
-    for (key, value) in options(rootfs) {
-        data.push_str(&value.map_or_else(|| format!(",{key}"), |value| format!(",{key}={value}")));
-    }
+    let option = |(key, value): (&str, Option<&str>)| match value {
+        Some(value) => format!(",{key}={value}"),
+        None => format!(",{key}"),
+    };
+    let rest: String = options(rootfs).into_iter().map(option).collect();
     Ok(Step::MountOverlay(OldOverlay {
-        data: text(&data)?,
-        directories,
+        parts,
+        rest: text(&rest)?,
         mountpoint,
     }))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dissolver_sys::child::{
-    AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script,
+    AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script, Step,
 };
 use dissolver_sys::clone::{self, Birthplace, Child};
 use dissolver_sys::kernel::{block_signals, send_signal};
@@ -103,18 +103,26 @@ impl Command {
     }
 }
 
-/// Prepares the script for `plan` and starts the child.
+/// Prepares the steps of `plan` and starts the child.
 pub(crate) fn launch(
     plan: Plan,
     command: Command,
     mut workshop: Workshop,
     birthplace: Birthplace,
 ) -> Result<Process, SandboxError> {
-    let steps = plan
-        .ops
-        .iter()
-        .map(|op| workshop.prepare(op))
-        .collect::<Result<Vec<_>, _>>()?;
+    let prepare = |op| workshop.prepare(op);
+    let steps = plan.ops.iter().map(prepare).collect::<Result<_, _>>()?;
+    launch_steps(plan, steps, command, workshop, birthplace)
+}
+
+/// Starts the child with the steps of `plan`, one for each operation.
+fn launch_steps(
+    plan: Plan,
+    steps: Vec<Step>,
+    command: Command,
+    workshop: Workshop,
+    birthplace: Birthplace,
+) -> Result<Process, SandboxError> {
     let program = Program::new(
         texts(&plan.candidates)?,
         texts(&command.argv)?,
@@ -474,3 +482,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held; if it did, the value would still be whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

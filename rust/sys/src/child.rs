@@ -12,6 +12,7 @@
 mod apply;
 mod exec;
 mod resolve;
+mod text;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -114,11 +115,12 @@ pub struct KernelMount {
 /// An overlay for kernels before 6.5, mounted with `mount(2)`.
 #[derive(Debug)]
 pub struct OldOverlay {
-    /// Options that name the layers by descriptor number: a page has room for
-    /// hundreds of numbers, but not for hundreds of paths.
-    pub data: CString,
-    /// The directories behind the numbers.
-    pub directories: Vec<OwnedFd>,
+    /// What comes before each directory in the options, such as `lowerdir=` or `:`, and the
+    /// directory. The options name it by descriptor number: there is room for hundreds of
+    /// numbers, but not for hundreds of paths.
+    pub parts: Vec<(CString, CString)>,
+    /// What comes behind them.
+    pub rest: CString,
     /// Where the overlay is mounted on the host.
     pub mountpoint: CString,
 }
@@ -251,9 +253,6 @@ impl Script {
                 | Step::Attach(fd, _)
                 | Step::Terminal(fd) => {
                     kept.push(fd.as_raw_fd());
-                }
-                Step::MountOverlay(overlay) => {
-                    kept.extend(overlay.directories.iter().map(AsRawFd::as_raw_fd))
                 }
                 Step::Streams(streams) => kept.extend(streams.iter().map(AsRawFd::as_raw_fd)),
                 _ => {}

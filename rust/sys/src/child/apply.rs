@@ -1,7 +1,7 @@
 //! What each step does.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fchown, fstat, openat};
 use rustix::io::{Errno, write};
@@ -18,6 +18,7 @@ use rustix::thread::{
 };
 
 use super::resolve::{open_in_root, open_target};
+use super::text::Text;
 use super::{
     EXECUTING, Identity, KernelMount, OldOverlay, Progress, Script, Step, Target, parent_lives,
     say, wait_at_gate,
@@ -121,23 +122,27 @@ fn attach_root<'a>(
 }
 
 fn mount_overlay(overlay: &OldOverlay, progress: &mut Progress<'_>) -> Result<(), Errno> {
-    // The numbers in the data are names relative to this directory.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut data = Text::new(c"")?;
+    for (before, directory) in &overlay.parts {
+        // Opened here, because the kernel takes only what is mounted in this namespace.
+        let directory = kernel::leak(openat(CWD, &**directory, flags, Mode::empty())?);
+        data.append(before.to_bytes())?;
+        data.append_number(directory.as_raw_fd().unsigned_abs())?;
+    }
+    data.append(overlay.rest.to_bytes())?;
+    // The numbers are names relative to this directory.
     chdir(c"/proc/self/fd")?;
+    let (kind, mountpoint) = (c"overlay", &*overlay.mountpoint);
     mount(
-        c"overlay",
-        &*overlay.mountpoint,
-        c"overlay",
+        kind,
+        mountpoint,
+        kind,
         MountFlags::empty(),
-        &*overlay.data,
+        data.as_c_str()?,
     )?;
     chdir(c"/")?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    progress.root = Some(kernel::leak(openat(
-        CWD,
-        &*overlay.mountpoint,
-        flags,
-        Mode::empty(),
-    )?));
+    progress.root = Some(kernel::leak(openat(CWD, mountpoint, flags, Mode::empty())?));
     Ok(())
 }
 

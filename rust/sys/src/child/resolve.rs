@@ -6,10 +6,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat_raw};
 use rustix::io::Errno;
 
+use super::text::{TEXT_BYTES, Text};
 use super::{Create, Target};
 
-/// The kernel's own limit for a path, with its final zero byte.
-const PATH_BYTES: usize = 4096;
 /// How many dangling symlinks are followed before it counts as a loop; the kernel's own number.
 const MOST_LINKS: usize = 40;
 /// How often `openat2` may lose a race against a rename elsewhere before that is a failure.
@@ -54,56 +53,6 @@ pub(super) fn open_target(root: BorrowedFd<'_>, target: &Target) -> Result<Owned
     }
 }
 
-/// A path with room to rewrite it: zero-terminated, in a buffer of fixed size.
-struct PathBuffer {
-    bytes: [u8; PATH_BYTES],
-    length: usize,
-}
-
-impl PathBuffer {
-    fn new(path: &CStr) -> Result<PathBuffer, Errno> {
-        let mut buffer = PathBuffer {
-            bytes: [0; PATH_BYTES],
-            length: 0,
-        };
-        buffer.append(path.to_bytes())?;
-        Ok(buffer)
-    }
-
-    fn append(&mut self, part: &[u8]) -> Result<(), Errno> {
-        let end = self.length + part.len();
-        // Strictly less: the byte after the end must stay zero.
-        let room = self
-            .bytes
-            .get_mut(self.length..end)
-            .filter(|_| end < PATH_BYTES)
-            .ok_or(Errno::NAMETOOLONG)?;
-        room.copy_from_slice(part);
-        self.length = end;
-        Ok(())
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&[])
-    }
-
-    /// The first `end` bytes as a C string, by a zero byte that [`Self::restore`] takes back.
-    fn cut(&mut self, from: usize, end: usize) -> Result<(&CStr, u8), Errno> {
-        let slot = self.bytes.get_mut(end).ok_or(Errno::NAMETOOLONG)?;
-        let kept = *slot;
-        *slot = 0;
-        let part = self.bytes.get(from..=end).ok_or(Errno::NAMETOOLONG)?;
-        let part = CStr::from_bytes_with_nul(part).map_err(|_| Errno::INVAL)?;
-        Ok((part, kept))
-    }
-
-    fn restore(&mut self, end: usize, kept: u8) {
-        if let Some(slot) = self.bytes.get_mut(end) {
-            *slot = kept;
-        }
-    }
-}
-
 /// What a walk through the components came to.
 enum Walk {
     Done(OwnedFd),
@@ -112,8 +61,8 @@ enum Walk {
 }
 
 fn make(root: BorrowedFd<'_>, path: &CStr, create: Create) -> Result<OwnedFd, Errno> {
-    let mut buffer = PathBuffer::new(path)?;
-    let mut link = PathBuffer::new(c"")?;
+    let mut buffer = Text::new(path)?;
+    let mut link = Text::new(c"")?;
     for _ in 0..MOST_LINKS {
         match walk(root, &mut buffer, create, &mut link)? {
             Walk::Done(fd) => return Ok(fd),
@@ -124,16 +73,8 @@ fn make(root: BorrowedFd<'_>, path: &CStr, create: Create) -> Result<OwnedFd, Er
 }
 
 /// The path with the component from `start` to `end` replaced by what it points at.
-fn spliced(
-    path: &PathBuffer,
-    start: usize,
-    end: usize,
-    link: &PathBuffer,
-) -> Result<PathBuffer, Errno> {
-    let mut result = PathBuffer {
-        bytes: [0; PATH_BYTES],
-        length: 0,
-    };
+fn spliced(path: &Text, start: usize, end: usize, link: &Text) -> Result<Text, Errno> {
+    let mut result = Text::new(c"")?;
     let whole = path.as_slice();
     if link.as_slice().first() != Some(&b'/') {
         result.append(whole.get(..start).unwrap_or(&[]))?;
@@ -145,9 +86,9 @@ fn spliced(
 
 fn walk(
     root: BorrowedFd<'_>,
-    path: &mut PathBuffer,
+    path: &mut Text,
     create: Create,
-    link: &mut PathBuffer,
+    link: &mut Text,
 ) -> Result<Walk, Errno> {
     let mut parent = open_in_root(root, c"/")?;
     let mut start = 0;
@@ -190,7 +131,7 @@ fn walk(
     }
 }
 
-fn open_prefix(root: BorrowedFd<'_>, path: &mut PathBuffer, end: usize) -> Result<OwnedFd, Errno> {
+fn open_prefix(root: BorrowedFd<'_>, path: &mut Text, end: usize) -> Result<OwnedFd, Errno> {
     let (prefix, kept) = path.cut(0, end)?;
     let result = open_in_root(root, prefix);
     path.restore(end, kept);
@@ -200,15 +141,15 @@ fn open_prefix(root: BorrowedFd<'_>, path: &mut PathBuffer, end: usize) -> Resul
 /// Reads a symlink; tells whether it is one.
 fn read_link(
     parent: &OwnedFd,
-    path: &mut PathBuffer,
+    path: &mut Text,
     start: usize,
     end: usize,
-    link: &mut PathBuffer,
+    link: &mut Text,
 ) -> Result<bool, Errno> {
     let (name, kept) = path.cut(start, end)?;
     let room = link
         .bytes
-        .get_mut(..PATH_BYTES - 1)
+        .get_mut(..TEXT_BYTES - 1)
         .ok_or(Errno::NAMETOOLONG)?;
     let result = readlinkat_raw(parent, name, room);
     path.restore(end, kept);
@@ -225,7 +166,7 @@ fn read_link(
 
 fn make_one(
     parent: &OwnedFd,
-    path: &mut PathBuffer,
+    path: &mut Text,
     start: usize,
     end: usize,
     create: Create,
