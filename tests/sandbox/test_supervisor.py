@@ -232,6 +232,12 @@ def test_a_terminal_takes_input_and_its_size(root_box: Box) -> None:
         assert said.output == b"abc\r\n50 132\r\ngot abc\r\n"
 
 
+def test_a_terminal_that_was_closed_by_all_can_be_opened_again(root_box: Box) -> None:
+    script = "echo first; exec <&- >&- 2>&-; sleep 0.2; echo again >/dev/console"
+    with Supervised(root_box, ["sh", "-c", script], changes={"terminal": True}) as container:
+        assert container.connect().subscribe().rest().output == b"first\r\nagain\r\n"
+
+
 # Stopping -------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 
 use super::log::Stream;
 use crate::report::SandboxError;
@@ -24,6 +25,9 @@ const TERMINAL_DELAY: Duration = Duration::from_millis(500);
 pub struct Streams {
     outputs: [Option<OwnedFd>; 2],
     is_terminal: bool,
+    /// The program's end of the terminal. A terminal that no program has open ends for good on
+    /// this side; but a program may open it again, as service managers do.
+    held: Option<OwnedFd>,
     input: Option<OwnedFd>,
     pending: VecDeque<u8>,
     input_ends: bool,
@@ -67,10 +71,12 @@ impl Streams {
         let explain = |errno| SandboxError::operation("take the terminal over", errno);
         set_nonblocking(master).map_err(explain)?;
         let copy = || fcntl_dupfd_cloexec(master, 3).map_err(explain);
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let input = if keeps_stdin { Some(copy()?) } else { None };
         Ok(Streams {
             outputs: [Some(copy()?), None],
             is_terminal: true,
+            held: Some(ioctl_tiocgptpeer(master, flags).map_err(explain)?),
             input,
             ..Streams::default()
         })
@@ -118,7 +124,8 @@ impl Streams {
     ///
     /// What went into a pipe is there at once; a terminal passes it on a little later, and says
     /// so when that was all.
-    pub fn wait_for_rest(&self, since: Instant) -> bool {
+    pub fn wait_for_rest(&mut self, since: Instant) -> bool {
+        self.held = None;
         let [Some(output), _] = &self.outputs else {
             return false;
         };
