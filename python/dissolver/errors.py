@@ -99,6 +99,10 @@ class BadImageConfig(DissolverError):
     """An image configuration that does not say what it must."""
 
 
+class BadManifest(DissolverError):
+    """A manifest or an index that does not say what it must."""
+
+
 # Dockerfiles and plans -------------------------------------------------------
 
 
@@ -147,6 +151,10 @@ class NameInUse(DissolverError):
 
 class IntakeError(DissolverError):
     """A base image that could not be made or imported."""
+
+
+class ExportError(DissolverError):
+    """Images or files that could not be written where they were wanted."""
 
 
 # Builds ----------------------------------------------------------------------

@@ -419,8 +419,18 @@ def compress_layer(
     level: int | None = None,
     threads: int | None = None,
 ) -> Compressed:
-    """Compress a layer's tar into a descriptor, as `compress` does.
+    """Compress a layer's tar into a descriptor, as `compress` does, and verify it on the way.
 
     Raises:
-        CoreError: ``unknown-layer``, and as for `compress`.
+        CoreError: ``unknown-layer``, ``digest-mismatch``, and as for `compress`.
+    """
+
+def decompress(source: int, target: int) -> int:
+    """Copy what comes out of a descriptor into another one, decompressed if it is compressed.
+
+    gzip, zstd, bzip2 and xz are told apart by content; all else is copied as it is. Returns
+    how many bytes came out.
+
+    Raises:
+        CoreError: ``bad-tar`` for broken data, ``limit`` for what expands beyond reason, ``io``.
     """

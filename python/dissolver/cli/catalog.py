@@ -78,6 +78,19 @@ _IMPORT = Entry(
     "dissolver import -c 'CMD [\"sh\"]' rootfs.tar name:tag",
     needs_users=True,
 )
+_SAVE = Entry(
+    "archives",
+    "save",
+    "Write images to an archive, or to a directory",
+    "dissolver save -o goals.tar goals:v1",
+)
+_LOAD = Entry(
+    "archives",
+    "load",
+    "Take in images from an archive, or from a directory",
+    "dissolver load -i goals.tar",
+    needs_users=True,
+)
 _INSPECT = Entry(
     "inspect",
     "inspect",
@@ -103,6 +116,8 @@ COMMANDS: dict[str, Entry] = {
     "history": _HISTORY,
     "inspect": _INSPECT,
     "import": _IMPORT,
+    "save": _SAVE,
+    "load": _LOAD,
     "info": Entry("system", "info", "Show where things lie and what works here", "dissolver info"),
     "version": Entry("system", "version", "Show the version", "dissolver version"),
 }
@@ -127,11 +142,13 @@ GROUPS: dict[str, Group] = {
                 "Show everything about images, as JSON",
                 "dissolver image inspect node",
             ),
+            "load": _LOAD,
             "ls": _IMAGES,
             "prune": Entry(
                 "tidy", "prune_images", "Remove images that nothing uses", "dissolver image prune"
             ),
             "rm": _RMI,
+            "save": _SAVE,
             "tag": _TAG,
         },
     ),

@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dissolver.engine.interchange import Interchange
+
 if TYPE_CHECKING:
     import threading
 
@@ -35,7 +37,7 @@ R = TypeVar("R")
 OnOutput = Callable[[int, bytes], None]
 
 
-class Engine:
+class Engine(Interchange):
     """Images, containers and builds of one store.
 
     Safe to use from several threads, and several engines and processes may share

@@ -1,7 +1,6 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::compress::decompressed;
 use crate::limits::Limits;
 
 const FORMATS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
@@ -47,8 +46,9 @@ fn what_was_compressed_is_read_again() {
             assert_eq!(facts.size, bytes.len() as u64, "{format:?} {size}");
             let mut found = Vec::new();
             let source = Box::new(std::io::Cursor::new(bytes));
-            let mut reader = decompressed(source, &Limits::default()).unwrap();
-            reader.read_to_end(&mut found).unwrap();
+            let interrupt = Interrupt::default();
+            let count = decompress(source, &mut found, &Limits::default(), &interrupt).unwrap();
+            assert_eq!(count, size as u64);
             assert!(found == data, "{format:?} {size}");
         }
     }

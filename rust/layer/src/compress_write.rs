@@ -13,11 +13,13 @@ use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::compress::decompressed;
 use crate::compress_blocks::{BlockFormat, Finished, Worker};
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
+use crate::limits::Limits;
 use crate::stored::StoredLayer;
 
 /// Bytes copied at once where nothing is compressed.
@@ -156,12 +158,40 @@ pub fn compress(
     })
 }
 
+/// Copies `source` to `out`, decompressed if it is compressed; returns how many bytes came out.
+///
+/// # Errors
+///
+/// Kinds `bad-tar` and `limit` for streams that are broken or expand beyond `limits`,
+/// [`LayerError::Io`], [`LayerError::Interrupted`].
+pub fn decompress(
+    source: Box<dyn Read + Send>,
+    out: &mut dyn Write,
+    limits: &Limits,
+    interrupt: &Interrupt,
+) -> Result<u64, LayerError> {
+    let mut source = decompressed(source, limits)?;
+    let mut block = vec![0; COPY_BYTES];
+    let mut size = 0;
+    loop {
+        interrupt.check()?;
+        let filled = fill(&mut source, &mut block)?;
+        out.write_all(&block[..filled])
+            .map_err(LayerError::io("write", "output"))?;
+        size += filled as u64;
+        if filled < block.len() {
+            return Ok(size);
+        }
+    }
+}
+
 impl Layers {
-    /// Compresses the layer's tar into `out`.
+    /// Compresses the layer's tar into `out`, and verifies it on the way.
     ///
     /// # Errors
     ///
-    /// [`LayerError::UnknownLayer`], and as [`compress`].
+    /// [`LayerError::UnknownLayer`], [`LayerError::DigestMismatch`] if the tar is not what
+    /// it was, and as [`compress`].
     pub fn compress(
         &self,
         diff_id: DiffId,
@@ -169,9 +199,24 @@ impl Layers {
         options: &CompressOptions,
         interrupt: &Interrupt,
     ) -> Result<Compressed, LayerError> {
-        let layer = self.layer(diff_id)?;
-        let mut source = Tar { layer, position: 0 };
-        compress(&mut source, out, options, interrupt)
+        let mut source = Tar {
+            layer: self.layer(diff_id)?,
+            position: 0,
+            // What is only copied is hashed anyway.
+            hasher: (options.compression != Compression::None).then(Sha256::new),
+        };
+        let made = compress(&mut source, out, options, interrupt)?;
+        let found = source
+            .hasher
+            .map_or(made.digest, |hasher| DiffId(hasher.finalize().into()));
+        if found == diff_id {
+            Ok(made)
+        } else {
+            Err(LayerError::DigestMismatch {
+                expected: diff_id,
+                found,
+            })
+        }
     }
 }
 
@@ -179,12 +224,16 @@ impl Layers {
 struct Tar {
     layer: Arc<StoredLayer>,
     position: u64,
+    hasher: Option<Sha256>,
 }
 
 impl Read for Tar {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.layer.read_at(self.position, buffer);
         let count = read.map_err(io::Error::other)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
+        }
         self.position += count as u64;
         Ok(count)
     }

@@ -59,7 +59,7 @@ mod whereabouts;
 mod whiteout;
 mod xattr;
 
-pub use compress_write::{CompressOptions, Compressed, Compression, compress};
+pub use compress_write::{CompressOptions, Compressed, Compression, compress, decompress};
 pub use copy_error::CopyError;
 pub use copy_origin::Origin;
 pub use copy_plan::{CopyPlan, CopyRequest};

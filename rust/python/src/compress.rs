@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use dissolver_layer::{CompressOptions, Compression};
+use dissolver_layer::{CompressOptions, Compression, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -82,9 +82,18 @@ fn compress_layer(
     .map(Compressed::from)
 }
 
+#[pyfunction]
+fn decompress(py: Python<'_>, source: i32, target: i32) -> PyResult<u64> {
+    let (source, mut target) = (Box::new(duplicate(source)?), duplicate(target)?);
+    run(py, |interrupt| {
+        dissolver_layer::decompress(source, &mut target, &Limits::default(), interrupt)
+    })
+}
+
 /// Adds what this file has to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Compressed>()?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
-    module.add_function(wrap_pyfunction!(compress_layer, module)?)
+    module.add_function(wrap_pyfunction!(compress_layer, module)?)?;
+    module.add_function(wrap_pyfunction!(decompress, module)?)
 }

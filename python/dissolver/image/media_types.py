@@ -1,0 +1,32 @@
+"""Media types: what the parts of an image are called in manifests and indexes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Compression = Literal["none", "gzip", "zstd"]
+"""How the tar of a layer is compressed where it is a blob."""
+
+COMPRESSIONS: tuple[Compression, ...] = ("none", "gzip", "zstd")
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+INDEXES = frozenset((OCI_INDEX, DOCKER_INDEX))
+MANIFESTS = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
+
+REFERENCE_NAME = "org.opencontainers.image.ref.name"
+"""The annotation of the OCI image layout that names an image; tools put the tag there."""
+
+CONTAINERD_NAME = "io.containerd.image.name"
+"""The annotation with the whole name, which containerd, BuildKit and Docker read and write."""
+
+
+def layer_type(compression: Compression) -> str:
+    """Name the type of a layer as a blob (OCI image specification, `layer.md`)."""
+    return OCI_LAYER if compression == "none" else f"{OCI_LAYER}+{compression}"

@@ -1,0 +1,153 @@
+"""``load``: images from an archive that Docker or an OCI tool wrote."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dissolver.errors import BadReference, IntakeError
+from dissolver.image.manifest import MANIFEST_LIMIT
+from dissolver.intake.archive_files import Files, Stream, Stretch, opened_files
+from dissolver.intake.parts import Part, blob
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dissolver.image.config import Image
+    from dissolver.image.reference import Reference
+    from dissolver.store import Store
+
+INDEX_FILE, MANIFEST_FILE, LAYOUT_FILE = "index.json", "manifest.json", "oci-layout"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An image that was loaded, and the names that it was given."""
+
+    image: Image
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image in an archive."""
+
+    config: Part
+    layers: tuple[Part, ...]
+    names: tuple[str, ...]
+
+
+class _Row(msgspec.Struct, rename="pascal"):
+    """One image in Docker's ``manifest.json``."""
+
+    config: str
+    layers: tuple[str, ...] | None = None
+    repo_tags: tuple[str, ...] | None = None
+
+
+def load(store: Store, source: str | os.PathLike[str] | int) -> list[Loaded]:
+    """Store the images of an archive, and give them the names they have in it.
+
+    ``source`` is a path or an open file: an archive of ``docker save`` or an OCI image layout
+    in a tar, compressed or not; or an OCI image layout as a directory. Every digest is
+    verified while the bytes are read. Of images for several platforms, the machine's is taken.
+    An image is stored whole or not at all; those before a broken one stay.
+
+    Raises:
+        IntakeError: it cannot be read, is no archive of images, or lacks a part.
+        CoreFailure: a layer is no proper tar, or has another digest.
+        BadImageConfig, BadManifest: a document does not say what it must.
+    """
+    place = source if isinstance(source, int) else os.fspath(source)
+    with store.lock_shared(), opened_files(store, place) as files:
+        return [_stored(store, found) for found in _list(files)]
+
+
+def _list(files: Files) -> list[Found]:
+    from dissolver.intake import layout
+
+    table = files.find(MANIFEST_FILE)
+    if table is not None:
+        return _docker_images(files, table)
+    index = files.find(INDEX_FILE)
+    if index is not None and files.find(LAYOUT_FILE) is not None:
+        return [
+            Found(
+                blob(files, one.manifest.config),
+                tuple(blob(files, layer) for layer in one.manifest.layers),
+                one.names,
+            )
+            for one in layout.images(files, index)
+        ]
+    raise IntakeError(
+        f"this is no archive of images: it has neither `{MANIFEST_FILE}` nor `{LAYOUT_FILE}`",
+        hint="`dissolver import` makes an image of a root file system",
+    )
+
+
+def _docker_images(files: Files, table: Stretch) -> list[Found]:
+    try:
+        rows = msgspec.json.decode(table.read(limit=MANIFEST_LIMIT), type=list[_Row])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise IntakeError(f"`{MANIFEST_FILE}` is not valid: {error}") from None
+
+    def part(name: str) -> Part:
+        found = files.find(name)
+        if found is None:
+            raise IntakeError(f"the archive has no `{name}`, which `{MANIFEST_FILE}` names")
+        return Part(found)
+
+    return [
+        Found(
+            part(row.config),
+            tuple(part(name) for name in row.layers or ()),
+            tuple(row.repo_tags or ()),
+        )
+        for row in rows
+    ]
+
+
+def _stored(store: Store, found: Found) -> Loaded:
+    from dissolver.image.config import decode_config
+    from dissolver.image.validate import check_config
+
+    document = found.config.document()
+    config = check_config(decode_config(document))
+    if len(config.diff_ids) != len(found.layers):
+        raise IntakeError(
+            f"the image has {len(found.layers)} layers, and its configuration names "
+            f"{len(config.diff_ids)}"
+        )
+    references = _references(found.names)
+    for diff_id, part in zip(config.diff_ids, found.layers, strict=True):
+        _store_layer(store, diff_id, part)
+    image = store.images.put(config, tags=references, document=document)
+    return Loaded(image, tuple(references))
+
+
+def _store_layer(store: Store, diff_id: str, part: Part) -> None:
+    with explained("store the layer"):
+        if store.layers.info(diff_id) is not None:
+            return
+        stream = Stream(part.stretch)
+        try:
+            store.layers.ingest(stream.descriptor, expect=diff_id)
+        finally:
+            stream.close()
+    part.compare(stream.digest())
+
+
+def _references(names: Sequence[str]) -> list[Reference]:
+    from dissolver.image.reference import parse_reference
+
+    references = []
+    for name in names:
+        try:
+            references.append(parse_reference(name))
+        except BadReference as error:
+            raise IntakeError(f"the archive names an image `{name}`: {error.message}") from None
+    return references
