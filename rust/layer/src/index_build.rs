@@ -6,6 +6,8 @@ use crate::diff_id::DiffId;
 use crate::entry::{Entry, Kind, compare_paths, parent};
 use crate::error::LayerError;
 use crate::index_format::{Extent, Header, Record, Span, encode_extra};
+use crate::index_links::Targets;
+use crate::limits::Limits;
 
 /// Permission bits of a directory that no header describes, as Docker makes it.
 const IMPLICIT_MODE: u32 = 0o755;
@@ -17,8 +19,9 @@ const IMPLICIT_MODE: u32 = 0o755;
 #[derive(Debug, Default)]
 pub struct IndexBuilder {
     /// In the order of the tar; the number of an entry is its place in here.
-    records: Vec<Record>,
-    heap: Vec<u8>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) heap: Vec<u8>,
+    limits: Limits,
 }
 
 /// What is known of the tar once it is complete.
@@ -46,6 +49,15 @@ pub struct LayerInfo {
 }
 
 impl IndexBuilder {
+    /// Begins an index that may not become larger than `limits` say.
+    #[must_use]
+    pub fn within(limits: &Limits) -> IndexBuilder {
+        IndexBuilder {
+            limits: *limits,
+            ..IndexBuilder::default()
+        }
+    }
+
     /// Adds an entry; an opaque directory without a header is one that is implicit.
     pub fn push(&mut self, entry: &Entry) {
         let record = self.record(entry);
@@ -94,7 +106,7 @@ impl IndexBuilder {
         self.heap.len()
     }
 
-    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+    pub(crate) fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let start = self.heap.len();
         write(&mut self.heap);
         let length = self.heap.len() - start;
@@ -104,11 +116,11 @@ impl IndexBuilder {
         }
     }
 
-    fn path(&self, record: &Record) -> &[u8] {
+    pub(crate) fn path(&self, record: &Record) -> &[u8] {
         record.path.of(&self.heap).unwrap_or_default()
     }
 
-    fn entry(&self, record: &Record) -> Option<Entry> {
+    pub(crate) fn entry(&self, record: &Record) -> Option<Entry> {
         record.entry(self.path(record), record.extra.of(&self.heap)?)
     }
 
@@ -118,6 +130,7 @@ impl IndexBuilder {
     ///
     /// [`LayerError::BadEntry`] if they contradict each other: something lies
     /// beneath what is no directory, or a hard link leads nowhere.
+    /// [`LayerError::Limit`] if what they imply is more than they are allowed to be.
     pub fn finish(
         mut self,
         facts: &TarFacts,
@@ -128,8 +141,8 @@ impl IndexBuilder {
             .iter()
             .filter(|record| !record.is_implicit())
             .count() as u64;
-        let order = self.sorted();
-        let merged = self.merge(&order)?;
+        let mut targets = self.targets();
+        let merged = self.merge(&mut targets)?;
         let mut tree = self.with_parents(merged)?;
         let content_bytes = self.number_subtrees(&mut tree);
         let info = LayerInfo {
@@ -143,7 +156,7 @@ impl IndexBuilder {
     }
 
     /// Numbers of the entries by path, and in the order of the tar where that is equal.
-    fn sorted(&self) -> Vec<u32> {
+    pub(crate) fn sorted(&self) -> Vec<u32> {
         let count = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
         let mut order: Vec<u32> = (0..count).collect();
         order.sort_by(|left, right| {
@@ -159,28 +172,44 @@ impl IndexBuilder {
     ///
     /// A whiteout beside a real entry means "replaced, not merged": a directory
     /// becomes opaque, and anything else needs no saying.
-    fn merge(&mut self, order: &[u32]) -> Result<Vec<Record>, LayerError> {
-        let mut merged = Vec::with_capacity(order.len() + 1);
-        for (start, end) in self.groups(order) {
-            merged.push(self.merge_group(order, &order[start..end])?);
+    fn merge(&mut self, targets: &mut Targets) -> Result<Vec<Record>, LayerError> {
+        let mut merged = Vec::with_capacity(targets.order.len() + 1);
+        for (start, end) in self.groups(&targets.order) {
+            merged.push(self.merge_group(targets, start, end)?);
+            self.check_size(merged.len())?;
         }
         self.keep_links_to_survivors(&mut merged);
         Ok(merged)
     }
 
-    /// Makes one record of `group`, all entries of one path, which is not empty.
-    fn merge_group(&mut self, order: &[u32], group: &[u32]) -> Result<Record, LayerError> {
+    /// Links repeat the attributes of what they name, and paths imply directories.
+    fn check_size(&self, records: usize) -> Result<(), LayerError> {
+        let (what, limit) = if records > self.limits.entries {
+            ("entries and implied directories", self.limits.entries)
+        } else if self.heap.len() > self.limits.index_bytes {
+            ("bytes of names and attributes", self.limits.index_bytes)
+        } else {
+            return Ok(());
+        };
+        let limit = limit as u64;
+        Err(LayerError::Limit { what, limit })
+    }
+
+    /// Makes one record of all entries of one path: those from `start` to `end` in the order.
+    fn merge_group(
+        &mut self,
+        targets: &mut Targets,
+        start: usize,
+        end: usize,
+    ) -> Result<Record, LayerError> {
+        let group = &targets.order[start..end];
         let records: Vec<Record> = group
             .iter()
             .map(|number| self.records[*number as usize])
             .collect();
         let is_marked = records.iter().any(Record::is_opaque);
         let is_hidden = records.iter().any(|record| record.kind == Kind::Whiteout);
-        let last_real = (0..group.len()).rev().find(|place| {
-            let record = &records[*place];
-            record.kind != Kind::Whiteout && !record.is_implicit() && !self.names_itself(record)
-        });
-        let Some(place) = last_real else {
+        let Some(number) = targets.latest[end - 1] else {
             let marker = records.iter().rev().find(|record| record.is_opaque());
             let chosen = marker.unwrap_or(&records[records.len() - 1]);
             if chosen.is_hard_link() {
@@ -188,9 +217,9 @@ impl IndexBuilder {
             }
             return Ok(*chosen);
         };
-        let mut chosen = records[place];
+        let mut chosen = self.records[number as usize];
         if chosen.is_hard_link() {
-            chosen = self.follow(order, group[place])?;
+            chosen = self.follow(targets, number)?;
         }
         if chosen.kind == Kind::Directory {
             chosen.set_opaque(is_marked || is_hidden);
@@ -201,7 +230,7 @@ impl IndexBuilder {
     }
 
     /// Stretches of `order` whose records have the same path.
-    fn groups(&self, order: &[u32]) -> Vec<(usize, usize)> {
+    pub(crate) fn groups(&self, order: &[u32]) -> Vec<(usize, usize)> {
         let mut groups = Vec::new();
         let mut start = 0;
         for end in 1..=order.len() {
@@ -215,91 +244,6 @@ impl IndexBuilder {
             }
         }
         groups
-    }
-
-    /// GNU tar writes a file that is named twice as a link to itself.
-    fn names_itself(&self, record: &Record) -> bool {
-        record.is_hard_link()
-            && self
-                .entry(record)
-                .is_some_and(|entry| entry.hard_link.as_ref() == Some(&entry.path))
-    }
-
-    /// Gives the hard link `number` the facts of what it names.
-    ///
-    /// That is what was at the path when the link was read: a later entry of
-    /// that path makes a new file and leaves this one alone.
-    fn follow(&mut self, order: &[u32], number: u32) -> Result<Record, LayerError> {
-        let link = self.records[number as usize];
-        let mut seen_before = number;
-        let mut target = self
-            .entry(&link)
-            .and_then(|entry| entry.hard_link)
-            .unwrap_or_default();
-        loop {
-            let found = self.last_before(order, &target, seen_before);
-            let Some((found_number, record)) = found else {
-                return Err(self.bad(
-                    &link,
-                    "is a hard link to something that is not in the layer",
-                ));
-            };
-            if record.is_hard_link() {
-                // Numbers only fall, so a ring of links comes to an end.
-                seen_before = found_number;
-                target = self
-                    .entry(&record)
-                    .and_then(|entry| entry.hard_link)
-                    .unwrap_or_default();
-                continue;
-            }
-            if record.kind == Kind::Directory {
-                return Err(self.bad(&link, "is a hard link to a directory"));
-            }
-            let Some(mut entry) = self.entry(&record) else {
-                return Err(self.bad(&link, "is a hard link to something unreadable"));
-            };
-            entry.hard_link = Some(target);
-            let extra = self.put(|heap| encode_extra(&entry, heap));
-            let mut linked = Record {
-                path: link.path,
-                extra,
-                ..record
-            };
-            linked.set_hard_link(true);
-            // Remembers which entry is meant until survivors are known.
-            linked.subtree_end = found_number;
-            return Ok(linked);
-        }
-    }
-
-    fn last_before(&self, order: &[u32], path: &[u8], before: u32) -> Option<(u32, Record)> {
-        let path_at = |number: &u32| self.path(&self.records[*number as usize]);
-        let start = order.partition_point(|number| compare_paths(path_at(number), path).is_lt());
-        order[start..]
-            .iter()
-            .take_while(|number| path_at(number) == path)
-            .filter(|number| **number < before)
-            .map(|number| (*number, self.records[*number as usize]))
-            .filter(|(_, record)| record.kind != Kind::Whiteout && !record.is_implicit())
-            .filter(|(_, record)| !self.names_itself(record))
-            .last()
-    }
-
-    /// A link whose first name was replaced later is a file of its own.
-    fn keep_links_to_survivors(&self, merged: &mut [Record]) {
-        let survives = |merged: &[Record], number: u32| {
-            let meant = self.records[number as usize];
-            merged
-                .binary_search_by(|record| compare_paths(self.path(record), self.path(&meant)))
-                .is_ok_and(|place| merged[place].path == meant.path)
-        };
-        for place in 0..merged.len() {
-            if merged[place].is_hard_link() {
-                let stays = survives(merged, merged[place].subtree_end);
-                merged[place].set_hard_link(stays);
-            }
-        }
     }
 
     /// Adds a record for every directory that only its children imply.
@@ -334,6 +278,7 @@ impl IndexBuilder {
             self.open_parents(&mut tree, &mut open, &path, &record)?;
             open.push(tree.len());
             tree.push(record);
+            self.check_size(tree.len())?;
         }
         Ok(tree)
     }
@@ -472,7 +417,7 @@ impl IndexBuilder {
         }
     }
 
-    fn bad(&self, record: &Record, reason: &'static str) -> LayerError {
+    pub(crate) fn bad(&self, record: &Record, reason: &'static str) -> LayerError {
         LayerError::BadEntry {
             path: self.path(record).to_vec(),
             reason,

@@ -262,6 +262,10 @@ impl Record {
         entry.data_offset = self.data_offset;
         entry.is_opaque = self.is_opaque();
         entry.is_implicit = self.is_implicit();
+        // The largest number is no owner: to chown it means "leave it alone".
+        if self.uid == u32::MAX || self.gid == u32::MAX {
+            return None;
+        }
         if self.kind == Kind::File {
             entry.digest = Some(self.digest);
         }

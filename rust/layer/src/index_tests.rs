@@ -141,6 +141,19 @@ fn extents_must_make_up_the_tar() {
     assert_eq!(index.extents().unwrap_err().kind(), "bad-index");
 }
 
+#[test]
+fn an_owner_that_chown_would_ignore_is_damage() {
+    // The owners of the first record, behind the two extents.
+    for at in [28, 32] {
+        let mut bytes = example();
+        let record = 128 + 2 * 56;
+        bytes[record + at..record + at + 4].fill(0xff);
+        let index = Index::from_bytes(bytes).unwrap();
+        assert_eq!(index.entry(0).unwrap_err().kind(), "bad-index");
+        assert_eq!(index.entry(1).unwrap().path, b"etc");
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_index_is_found_out_and_never_read_outside(

@@ -35,6 +35,7 @@ mod implied;
 pub mod index;
 pub mod index_build;
 mod index_format;
+mod index_links;
 mod ingest;
 mod inspect;
 pub mod interrupt;

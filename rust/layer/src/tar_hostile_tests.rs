@@ -77,6 +77,103 @@ fn limits_hold() {
 }
 
 #[test]
+fn what_entries_imply_is_limited_too() {
+    let limits = Limits {
+        entries: 250,
+        index_bytes: 100_000,
+        ..Limits::default()
+    };
+    let refusal = |entries: &[(Entry, &[u8])]| {
+        let error = index_with(&tar(entries), &limits).unwrap_err();
+        error.to_string()
+    };
+    // Three entries, and 300 directories.
+    let deep = |top: &str| file(&format!("{top}/{}x", "d/".repeat(100)), "");
+    assert_eq!(
+        refusal(&[deep("a"), deep("b"), deep("c")]),
+        "the layer has more than 250 entries and implied directories"
+    );
+    // Few directories, with long paths.
+    let long = |top: &str| file(&format!("{top}/{}x", "directory/".repeat(150)), "");
+    assert_eq!(
+        refusal(&[long("a"), long("b")]),
+        "the layer has more than 100000 bytes of names and attributes"
+    );
+    // Every name of a file has its attributes in the index.
+    let (mut first, content) = file("first", "");
+    first.xattrs = vec![(b"user.a".to_vec(), vec![0; 30_000])];
+    let links = ["1", "2", "3", "4"].map(|name| hard_link(name, "first"));
+    let entries: Vec<_> = [(first, content)].into_iter().chain(links).collect();
+    assert_eq!(
+        refusal(&entries),
+        "the layer has more than 100000 bytes of names and attributes"
+    );
+}
+
+#[test]
+fn links_are_followed_once_however_long_their_chains() {
+    let mut entries = vec![file("000000", "x")];
+    for number in 1..30_000 {
+        let names = (format!("{number:06}"), format!("{:06}", number - 1));
+        entries.push(hard_link(&names.0, &names.1));
+    }
+    let last = index(&tar(&entries)).unwrap().get(b"029999").unwrap();
+    assert_eq!(last.unwrap().hard_link.as_deref(), Some(&b"000000"[..]));
+
+    let mut entries = Vec::new();
+    for number in 0..15_000 {
+        entries.push(file("first", "x"));
+        entries.push(file(".wh.first", ""));
+        entries.push(hard_link(&format!("{number:06}"), "first"));
+    }
+    let index = index(&tar(&entries)).unwrap();
+    let link = |path: &[u8]| index.get(path).unwrap().unwrap().hard_link;
+    assert_eq!(link(b"000007"), None);
+    assert_eq!(link(b"014999").as_deref(), Some(&b"first"[..]));
+}
+
+#[test]
+fn attributes_that_no_file_can_have_are_refused() {
+    let with = |name: Vec<u8>, bytes: usize| {
+        let (mut entry, content) = file("a", "");
+        entry.xattrs = vec![(name, vec![0; bytes])];
+        index(&tar(&[(entry, content)]))
+    };
+    assert!(with(b"user.a".to_vec(), 65_536).is_ok());
+    for (name, bytes) in [(b"user.a".to_vec(), 65_537), (b"user.".repeat(52), 1)] {
+        assert_eq!(
+            with(name, bytes).unwrap_err().to_string(),
+            "bad tar: `a` has an extended attribute that is longer than Linux allows"
+        );
+    }
+}
+
+#[test]
+fn global_headers_are_limited() {
+    let global = |text: &str| {
+        let mut entry = Entry::new("pax", Kind::File, 0o644);
+        entry.size = text.len() as u64;
+        let mut bytes = tar(&[(entry, text.as_bytes())]);
+        bytes.truncate(bytes.len() - 1024);
+        patch(&mut bytes, 0, |header| header[156] = b'g');
+        bytes.extend(tar(&[file("a", "x")]));
+        index(&bytes).map(|index| index.len())
+    };
+    let record = |number: usize| format!("9 k{number:03}=x\n");
+    let records = |count: usize| (0..count).map(record).collect::<String>();
+    assert_eq!(global(&records(64)).unwrap(), 2);
+    assert_eq!(
+        global(&records(65)).unwrap_err().to_string(),
+        "the layer has more than 64 records in global headers"
+    );
+    let long = format!("20011 k={}\n", "x".repeat(20_002));
+    assert_eq!(
+        global(&long).unwrap_err().to_string(),
+        "the layer has more than 16384 bytes in global headers"
+    );
+}
+
+#[test]
 fn broken_archives_say_where() {
     let good = tar(&[file("a", "x"), file("b", "y")]);
     let mut bad_checksum = good.clone();
@@ -142,7 +239,7 @@ fn fields_out_of_range_are_refused() {
 proptest! {
     #[test]
     fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
-        let _ = check(&bytes, &Limits::default());
+        let _ = index_of(&bytes, &Limits::default());
     }
 
     #[test]

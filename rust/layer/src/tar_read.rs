@@ -7,9 +7,11 @@
 use std::io::Read;
 
 use crate::content_hash::ContentHasher;
-use crate::entry::{Entry, Kind, Segment};
+use crate::diff_id::DiffId;
+use crate::entry::{Entry, Kind, Segment, Xattr};
 use crate::error::LayerError;
-use crate::index_build::IndexBuilder;
+use crate::index::Index;
+use crate::index_build::{IndexBuilder, TarFacts};
 use crate::interrupt::Interrupt;
 use crate::limits::Limits;
 use crate::tape::{Sink, Tape};
@@ -23,6 +25,11 @@ use crate::xattr::is_kept;
 
 /// Attributes of one entry; a file system holds far fewer.
 const MAX_XATTRS: usize = 1024;
+/// The longest name and value that Linux has for an attribute.
+const MAX_XATTR_BYTES: (usize, usize) = (255, 64 << 10);
+/// Records and bytes of global headers. Each entry pays for them, and honest ones hold a comment.
+const MAX_GLOBALS: usize = 64;
+const MAX_GLOBAL_BYTES: u64 = 16 << 10;
 
 /// Reads a whole tar from `source`, passes every byte to `sink`, and collects what it holds.
 ///
@@ -39,7 +46,7 @@ pub(crate) fn read(
     let mut reader = Reader {
         tape,
         limits: *limits,
-        index: IndexBuilder::default(),
+        index: IndexBuilder::within(limits),
         globals: Vec::new(),
         sparse_bytes: 0,
     };
@@ -47,17 +54,25 @@ pub(crate) fn read(
     Ok(reader.index)
 }
 
-/// Reads the tar in `bytes` as [`crate::Layers::ingest`] would and throws the result away.
+/// Reads the tar in `bytes` as [`crate::Layers::ingest`] would, and returns its index.
 ///
-/// For fuzzers: whatever the bytes are, this returns.
+/// For fuzzers: whatever the bytes are, this returns, and what it returns is a
+/// whole index. The diff ID in it is no digest of the bytes.
 ///
 /// # Errors
 ///
 /// As ingesting it would.
-pub fn check(bytes: &[u8], limits: &Limits) -> Result<usize, LayerError> {
+pub fn index_of(bytes: &[u8], limits: &Limits) -> Result<Index, LayerError> {
     let mut source = bytes;
-    let index = read(&mut source, &mut |_| Ok(()), limits, Interrupt::default())?;
-    Ok(index.len())
+    let builder = read(&mut source, &mut |_| Ok(()), limits, Interrupt::default())?;
+    let facts = TarFacts {
+        diff_id: DiffId([0; 32]),
+        tar_bytes: bytes.len() as u64,
+        extents: Vec::new(),
+    };
+    let mut out = Vec::new();
+    builder.finish(&facts, &mut out)?;
+    Index::from_bytes(out)
 }
 
 struct Reader<'tape> {
@@ -174,23 +189,22 @@ impl Reader<'_> {
 
     fn global(&mut self, data: &[u8]) -> Result<(), LayerError> {
         let records = pax_records(data).ok_or_else(|| self.bad("a pax header is malformed"))?;
+        let beyond = |what, limit| Err(LayerError::Limit { what, limit });
         for (key, value) in records {
             self.globals.retain(|(known, _)| known != key);
             if !value.is_empty() {
                 self.globals.push((key.to_vec(), value.to_vec()));
             }
+            if self.globals.len() > MAX_GLOBALS {
+                return beyond("records in global headers", MAX_GLOBALS as u64);
+            }
         }
-        let bytes: usize = self
+        let lengths = self
             .globals
             .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum();
-        if bytes as u64 > self.limits.header_bytes {
-            let limit = self.limits.header_bytes;
-            return Err(LayerError::Limit {
-                what: "bytes in global headers",
-                limit,
-            });
+            .map(|(key, value)| key.len() + value.len());
+        if lengths.sum::<usize>() as u64 > MAX_GLOBAL_BYTES {
+            return beyond("bytes in global headers", MAX_GLOBAL_BYTES);
         }
         Ok(())
     }
@@ -285,6 +299,14 @@ impl Reader<'_> {
             .cloned()
             .collect();
         entry.xattrs.sort();
+        let (name_bytes, value_bytes) = MAX_XATTR_BYTES;
+        let is_long = |(name, value): &Xattr| name.len() > name_bytes || value.len() > value_bytes;
+        if entry.xattrs.iter().any(is_long) {
+            return Err(LayerError::BadEntry {
+                path: entry.path,
+                reason: "has an extended attribute that is longer than Linux allows",
+            });
+        }
         let link = extras
             .link
             .clone()

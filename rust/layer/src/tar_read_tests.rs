@@ -3,9 +3,6 @@
 //! That it reads what GNU tar and Python write is tested in `tests/layer/`.
 
 use super::*;
-use crate::diff_id::DiffId;
-use crate::index::Index;
-use crate::index_build::TarFacts;
 use crate::tar_header::encode;
 
 /// A tar from entries, each with its content.

@@ -278,7 +278,8 @@ impl Token {
     }
 }
 
-/// The character at `at` and its length; a byte that is no UTF-8 is a character of its own.
+/// The character at `at` and its length; a byte that is no UTF-8 is a character of its own, and
+/// classes see it as the replacement character, as Go's do.
 fn character_at(path: &[u8], at: usize) -> Option<(u32, usize)> {
     let first = *path.get(at)?;
     if first < 0x80 {
@@ -291,9 +292,11 @@ fn character_at(path: &[u8], at: usize) -> Option<(u32, usize)> {
             .ok()
             .and_then(|text| text.chars().next()),
     };
-    Some(valid.map_or((u32::from(first), 1), |character| {
-        (u32::from(character), character.len_utf8())
-    }))
+    Some(
+        valid.map_or((u32::from(char::REPLACEMENT_CHARACTER), 1), |character| {
+            (u32::from(character), character.len_utf8())
+        }),
+    )
 }
 
 /// Tells whether `text` has no character that means something in a pattern.

@@ -187,6 +187,20 @@ fn a_directory_is_ruled_out_only_when_nothing_below_can_match() {
 }
 
 #[test]
+fn a_byte_that_is_no_utf_8_is_no_letter() {
+    let matches = |pattern: &str| Glob::segment(pattern.as_bytes()).unwrap().matches(b"\xe4");
+    for (pattern, expected) in [
+        ("?", true),
+        ("*", true),
+        ("[^a]", true),
+        ("[\u{e4}]", false),
+        ("\u{e4}", false),
+    ] {
+        assert_eq!(matches(pattern), expected, "{pattern}");
+    }
+}
+
+#[test]
 fn a_long_hostile_pattern_is_answered_at_once() {
     let pattern = "**/*a".repeat(50) + "b";
     assert!(!ignore(&pattern, &"a/".repeat(1000)));
