@@ -130,26 +130,23 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
 /// not own. So each child gets a thread of its own, which stays until the child has ended.
 fn spawn_among(script: Arc<Script>, pidfd: OwnedFd) -> Result<Child, Errno> {
     let (reply, answer) = channel();
-    std::thread::Builder::new()
-        .name("spawner-among".into())
-        .spawn(move || {
-            // Signals are for the threads that handle them.
-            kernel::block_signals();
-            let result = kernel::join_namespaces(pidfd.as_fd(), libc::CLONE_NEWPID as u32)
-                .and_then(|()| clone(&script, 0));
-            drop(script);
-            let watched = result
-                .as_ref()
-                .ok()
-                .and_then(|child| child.pidfd.try_clone().ok());
-            // The receiver waits for exactly this, so it can't be gone.
-            if reply.send(result).is_ok()
-                && let Some(watched) = watched
-            {
-                wait_for_end(&watched);
-            }
-        })
-        .map_err(|_| Errno::AGAIN)?;
+    let work = move || {
+        // Signals are for the threads that handle them.
+        kernel::block_signals();
+        let joined = kernel::join_namespaces(pidfd.as_fd(), NEW_PIDS);
+        let result = joined.and_then(|()| clone(&script, 0));
+        // The caller counts on being the last owner once it has the answer.
+        drop(script);
+        let watched = result.as_ref().map(|child| child.pidfd.try_clone());
+        let watched = watched.ok().and_then(Result::ok);
+        // The receiver waits for exactly this, so it can't be gone.
+        let _ = reply.send(result);
+        if let Some(watched) = watched {
+            wait_for_end(&watched);
+        }
+    };
+    let thread = std::thread::Builder::new().name("spawner-among".to_owned());
+    thread.spawn(work).map_err(|_| Errno::AGAIN)?;
     answer.recv().map_err(|_| Errno::SRCH)?
 }
 
