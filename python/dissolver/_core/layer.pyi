@@ -38,6 +38,29 @@ class LayerInfo:
     def __hash__(self) -> int: ...
 
 @final
+class PackUsage:
+    """A pack, which is a file with bytes of tars, and what layers have in it."""
+
+    @property
+    def name(self) -> str:
+        """The name of its file without ``.tar``: 64 hexadecimal digits, unless it is no pack."""
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of disk that it takes."""
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of it that belong to a layer."""
+
+    @property
+    def layers(self) -> int:
+        """How many layers have bytes in it."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Entry:
     """One entry of a view; immutable."""
 
@@ -215,15 +238,42 @@ class Layers:
     def remove(self, diff_id: str) -> int:
         """Remove a layer and return the bytes that this frees; 0 if it is not stored."""
 
+    def remove_all(self, diff_ids: Sequence[str]) -> int:
+        """Remove layers, and what only they had of packs; return the bytes that this frees.
+
+        Killed in between, it leaves the rest of the packs to `reclaim`.
+        """
+
+    def reclaim(self) -> int:
+        """Remove packs without a layer, and cut out of others what no layer needs; return the
+        bytes that this frees.
+
+        What layers need stays where it is. While the index of a layer is damaged, nothing goes.
+        """
+
+    def packs(self) -> builtins.list[PackUsage]:
+        """List all packs, sorted by name, and what layers have in them.
+
+        Raises:
+            CoreError: ``bad-index`` if the index of a layer is damaged.
+        """
+
     def disk_bytes(self, diff_id: str) -> int:
-        """Tell how much disk a layer occupies: its pack, its index, what was extracted.
+        """Tell how much disk a layer occupies: its part of packs, its index, what was extracted.
 
         Raises:
             CoreError: ``unknown-layer``.
         """
 
+    def disk_bytes_of(self, diff_ids: Sequence[str], *, beside: Sequence[str] = ()) -> int:
+        """Tell how much disk layers occupy together; what several of them share counts once.
+
+        What the layers ``beside`` share with them does not count: removing ``diff_ids`` would
+        not give it back. Layers that are not stored count nothing.
+        """
+
     def verify(self, diff_id: str) -> None:
-        """Read a layer and compare it with its name and its index.
+        """Read a layer once and compare it with its name, its index and all that came of those.
 
         Raises:
             CoreError: ``digest-mismatch``, ``bad-index``, ``unknown-layer``.
@@ -348,11 +398,19 @@ class CopyPlan:
     def bytes_hashed(self) -> int:
         """Bytes that `digest` had to read; 0 before it was called."""
 
+    def prepare(self, layers: Layers, *, predecessor: str | None = None) -> None:
+        """Say where the layer would be written, before asking for its digest.
+
+        If most of the bytes have to be read for `digest` and there is no ``predecessor``, they
+        are written to ``layers`` at the same time, each file opened once; `write` then has
+        only to give the layer its name. Without that it goes with the plan.
+        """
+
     def digest(self) -> str:
         """Digest everything that the layer will be but for modification times: ``blake3:<hex>``.
 
         Reads the files of a context whose contents the stat cache does not know, on all
-        cores; files of layers are known by their indexes.
+        cores; files of layers are known by their indexes. After `prepare` it may write, too.
 
         Raises:
             CoreError: ``changed-while-read`` names the file, ``io`` what cannot be read.
@@ -366,11 +424,14 @@ class CopyPlan:
         ask after `digest`, which is what finds contents out.
         """
 
-    def write(self, layers: Layers) -> LayerInfo:
+    def write(self, layers: Layers, *, predecessor: str | None = None) -> LayerInfo:
         """Write the layer in one pass, and make it visible once it is complete.
 
-        Memory does not grow with the files. What is written is what was digested; a layer
-        that exists already is found and left as it is.
+        ``predecessor`` is the diff ID of a layer that an earlier copy of the same made: what
+        did not change since is shared with it, and only the rest is read, written and, from
+        the first difference on, hashed. One that is missing is none. Memory does not
+        grow with the files. What is written is what was digested; a layer that exists
+        already is found and left as it is.
 
         Raises:
             CoreError: ``changed-while-read`` names the file, by its path in the origin;

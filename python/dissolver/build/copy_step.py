@@ -34,6 +34,7 @@ class CopyWork:
     kind: str
     key: CacheKey
     plan: CopyPlan
+    predecessor: str | None = None
 
     def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
         """Write the planned layer into the store.
@@ -44,7 +45,7 @@ class CopyWork:
         """
         del vertex
         with explained("store the layer"):
-            return self.plan.write(bench.store.layers)
+            return self.plan.write(bench.store.layers, predecessor=self.predecessor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,18 @@ def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origi
 
 
 def plan_copy(
-    bench: Workbench, step: CopyStep, parents: Sequence[str], origin: Origin, mtime_ns: int
+    bench: Workbench,
+    step: CopyStep,
+    parents: Sequence[str],
+    origin: Origin,
+    mtime_ns: int,
+    place: str,
 ) -> CopyWork:
-    """List what ``step`` puts where on top of ``parents``, and derive its key.
+    """List what ``step``, at ``place`` in its build, puts where, and derive its key.
 
     This reads the contents of what is selected, except those that the stat cache
-    knows. Directories that have to be made get ``mtime_ns`` as their time, which
+    knows. A step that was never done before writes them to the store while it is at
+    it; one that was shares with its last layer what did not change. Directories that have to be made get ``mtime_ns`` as their time, which
     comes from the base image: a time from the clock would make two builds of the
     same files differ.
 
@@ -113,7 +120,11 @@ def plan_copy(
             mode=step.chmod,
             new_directory_mtime=mtime_ns,
         )
-        return CopyWork("copy", copy_key(step, plan.digest(), plan.inputs()), plan)
+        before = bench.store.records.latest_like(bench.identity, place)
+        predecessor = None if before is None else before.diff_id
+        plan.prepare(bench.store.layers, predecessor=predecessor)
+        key = copy_key(step, plan.digest(), plan.inputs())
+        return CopyWork("copy", key, plan, predecessor)
     except CoreError as error:
         raise _explained(error, step, origin) from error
 

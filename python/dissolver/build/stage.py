@@ -137,7 +137,7 @@ def _perform(
     """Answer a step's layer, from the cache or by doing the work."""
 
     def attempt() -> _Layer:
-        work = _plan(bench, item.step, parents, origin, mtime_ns)
+        work = _plan(bench, item, parents, origin, mtime_ns)
         return _answer(bench, item, vertex, work)
 
     with vertex:
@@ -158,16 +158,17 @@ def _perform(
 
 def _plan(
     bench: Workbench,
-    step: Step,
+    item: PlannedStep,
     parents: Sequence[str],
     origin: Origin | None,
     mtime_ns: int,
 ) -> CopyWork | RunWork:
+    step = item.step
     if isinstance(step, RunStep):
         return run_step.plan_run(bench, step, parents)
     if isinstance(step, CopyStep):
         source = origin or copy_step.context_origin(bench.context)
-        return copy_step.plan_copy(bench, step, parents, source, mtime_ns)
+        return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place)
     if isinstance(step, WorkdirStep):
         return copy_step.plan_workdir(bench, step, parents, mtime_ns)
     raise TypeError(f"a {type(step).__name__} makes no layer")

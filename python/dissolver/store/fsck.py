@@ -10,7 +10,7 @@ from dissolver._core import CoreError
 from dissolver.errors import DissolverError
 from dissolver.image.digest import short
 from dissolver.store.faults import explained
-from dissolver.store.gc import abandoned_packs, held_layers
+from dissolver.store.gc import held_layers
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -111,8 +111,8 @@ def _leftovers(store: Store, connection: Connection, stored: set[str]) -> Iterat
     for diff_id in sorted(stored - held_layers(connection)):
         name = f"layer {short(diff_id)}"
         yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
-    for pack in sorted(abandoned_packs(store)):
-        name = f"pack {pack.name[:12]}"
+    for pack in _abandoned_packs(store):
+        name = f"pack {pack[:12]}"
         yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
     images = {row[0] for row in connection.execute("SELECT id FROM images")}
     for digest in store.blobs.list():
@@ -124,3 +124,11 @@ def _leftovers(store: Store, connection: Connection, stored: set[str]) -> Iterat
         if directory.name not in containers:
             name = f"container {directory.name[:12]}"
             yield Finding("leftover", name, f"{name} has files and no record")
+
+
+def _abandoned_packs(store: Store) -> list[str]:
+    try:
+        return [pack.name for pack in store.layers.packs() if not pack.layers]
+    except CoreError:
+        # A damaged index, which is a finding of its own: it may need any of them.
+        return []

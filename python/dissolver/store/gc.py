@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
@@ -101,7 +100,8 @@ def collect(store: Store) -> int:
     layout = store.layout
     freed = sweep(layout.tmp) + sweep_unowned(layout.tmp)
     freed += _remove_layers(store, store.layers.list())
-    freed += sum(remove_tree(pack) for pack in abandoned_packs(store))
+    with explained("give back what no layer needs"):
+        freed += store.layers.reclaim()
     kept = {row[0] for row in store.database.read().execute("SELECT id FROM images")}
     freed += sum(store.blobs.remove(digest) for digest in store.blobs.list() if digest not in kept)
     containers = {row[0] for row in store.database.read().execute("SELECT id FROM containers")}
@@ -122,19 +122,11 @@ def release(store: Store, identity: str, diff_ids: Iterable[str]) -> None:
 
 def _remove_layers(store: Store, candidates: Iterable[str]) -> int:
     held = held_layers(store.database.read())
-    freed = 0
-    for diff_id in candidates:
-        if diff_id not in held:
-            with explained(f"remove the layer `{diff_id}`"):
-                freed += store.layers.remove(diff_id)
-    return freed
-
-
-def abandoned_packs(store: Store) -> list[Path]:
-    """List the packs without a layer: its maker or remover was killed between the two."""
-    stored = {diff_id.removeprefix("sha256:") for diff_id in store.layers.list()}
-    with explained("list the packs"):
-        return [pack for pack in store.layout.packs.iterdir() if pack.stem not in stored]
+    abandoned = [diff_id for diff_id in candidates if diff_id not in held]
+    if not abandoned:
+        return 0
+    with explained("remove layers"):
+        return store.layers.remove_all(abandoned)
 
 
 def held_layers(connection: Connection) -> set[str]:

@@ -54,7 +54,7 @@ def _images(store: Store) -> Usage:
         total=len(layers_of),
         active=len(used & layers_of.keys()),
         size_bytes=_disk_bytes(store, every) + sum(blobs.values()),
-        reclaimable_bytes=_disk_bytes(store, every - held)
+        reclaimable_bytes=_disk_bytes(store, every - held, beside=held)
         + sum(size for identity, size in blobs.items() if identity not in used),
     )
 
@@ -76,10 +76,11 @@ def _build_cache(store: Store) -> Usage:
     connection = store.database.read()
     recorded = {row[0] for row in connection.execute("SELECT DISTINCT diff_id FROM step_records")}
     imaged = {row[0] for row in connection.execute("SELECT DISTINCT diff_id FROM image_layers")}
-    own = recorded - imaged - set(_container_layers(store))
+    held = imaged | set(_container_layers(store))
+    own = recorded - held
     # A layer that nothing holds is the remains of a build that was killed.
     remains = set(store.layers.list()) - held_layers(connection)
-    size = _disk_bytes(store, own | remains)
+    size = _disk_bytes(store, own | remains, beside=held)
     total = store.records.count()
     return Usage("Build Cache", total, len(recorded - own), size, size)
 
@@ -89,9 +90,8 @@ def _container_layers(store: Store) -> Iterable[str]:
     return (row[0] for row in store.database.read().execute(query))
 
 
-def _disk_bytes(store: Store, diff_ids: Iterable[str]) -> int:
-    layers = store.layers
-    return sum(layers.disk_bytes(d) for d in diff_ids if layers.info(d) is not None)
+def _disk_bytes(store: Store, diff_ids: Iterable[str], beside: Iterable[str] = ()) -> int:
+    return store.layers.disk_bytes_of(list(diff_ids), beside=list(beside))
 
 
 def _blob_bytes(store: Store, digest: str) -> int:

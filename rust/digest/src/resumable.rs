@@ -93,7 +93,11 @@ impl ResumableSha256 {
         last[0][..rest.len()].copy_from_slice(rest);
         last[0][rest.len()] = 0x80;
         // One bit and eight bytes of length have to fit behind the rest.
-        let count = if rest.len() < SHA256_BLOCK_BYTES - 8 { 1 } else { 2 };
+        let count = if rest.len() < SHA256_BLOCK_BYTES - 8 {
+            1
+        } else {
+            2
+        };
         last[count - 1][SHA256_BLOCK_BYTES - 8..].copy_from_slice(&bits.to_be_bytes());
         compress256(&mut self.state, &last[..count]);
         Sha256Digest::from_bytes(self.state())

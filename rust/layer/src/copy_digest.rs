@@ -121,14 +121,15 @@ impl CopyPlan {
     /// The digest of everything that the layer will hold but modification times.
     ///
     /// Reads the files of a context whose content the stat cache does not know;
-    /// nothing else, and the second call nothing.
+    /// nothing else, and the second call nothing. After [`CopyPlan::prepare`] what is
+    /// read may be written at once.
     ///
     /// # Errors
     ///
     /// A file that changed since it was listed, or that cannot be read;
     /// [`crate::LayerError::Interrupted`].
     pub fn digest(&self, interrupt: &Interrupt) -> Result<ContentDigest, CopyError> {
-        let bytes = self.hash_contents(interrupt)?;
+        let bytes = self.write_ahead(interrupt)? + self.hash_contents(interrupt)?;
         // The first call is the one that may have read something.
         self.bytes_hashed.get_or_init(|| bytes);
         let mut hasher = blake3::Hasher::new();

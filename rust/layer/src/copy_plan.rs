@@ -5,15 +5,17 @@
 //! be but for modification times, and nothing of what else the base holds, so
 //! a copy onto another base with the same destination is the same copy.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use crate::copy_digest::Facts;
 use crate::copy_error::CopyError;
 use crate::copy_origin::{Origin, Source, kind_of};
 use crate::copy_planner::Planner;
 use crate::copy_sources::select;
+use crate::copy_write::Assembled;
 use crate::entry::{Entry, Kind};
 use crate::interrupt::Interrupt;
+use crate::layers::Layers;
 use crate::view::View;
 
 /// Permission bits of directories that a copy has to make.
@@ -79,6 +81,10 @@ pub struct CopyPlan {
     new_directory_mtime_ns: i64,
     /// How many bytes had to be read for the digest; unset before it is known.
     pub(crate) bytes_hashed: OnceLock<u64>,
+    /// Where the layer may be written before it is known to be needed.
+    pub(crate) destined: OnceLock<Layers>,
+    /// The layer that was written so.
+    pub(crate) ahead: Mutex<Option<Assembled>>,
 }
 
 impl CopyPlan {
@@ -114,6 +120,8 @@ impl CopyPlan {
             mode: request.mode,
             new_directory_mtime_ns: request.new_directory_mtime_ns,
             bytes_hashed: OnceLock::new(),
+            destined: OnceLock::new(),
+            ahead: Mutex::default(),
         })
     }
 
@@ -142,6 +150,8 @@ impl CopyPlan {
             mode: None,
             new_directory_mtime_ns,
             bytes_hashed: OnceLock::new(),
+            destined: OnceLock::new(),
+            ahead: Mutex::default(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::copy_plan::CopyPlan;
 use crate::copy_scene::{Scene, digest, directory, file, lines, request, set_mode};
+use crate::{Entry, Kind, View};
 
 #[test]
 fn names_of_one_inode_stay_names_of_one_inode() {
@@ -172,7 +173,7 @@ fn a_file_that_changed_after_it_was_hashed_is_an_error_that_names_it() {
         digest(&plan);
         fs::write(scene.context().join("d/a"), content).unwrap();
         let error = plan
-            .write(&scene.layers, &Interrupt::default())
+            .write(&scene.layers, None, &Interrupt::default())
             .unwrap_err();
         assert_eq!(
             (error.kind(), error.path()),
@@ -257,7 +258,9 @@ fn an_interrupted_copy_leaves_nothing() {
     let interrupt = Interrupt::default();
     interrupt.set();
     assert_eq!(
-        plan.write(&scene.layers, &interrupt).unwrap_err().kind(),
+        plan.write(&scene.layers, None, &interrupt)
+            .unwrap_err()
+            .kind(),
         "interrupted"
     );
     assert_eq!(scene.layers.list().unwrap(), []);

@@ -260,14 +260,17 @@ impl Index {
         self.entry_of(&self.record(number)?)
     }
 
-    pub(crate) fn entry_of(&self, record: &Record) -> Result<Entry, LayerError> {
-        let path = self.path_of(record)?;
-        let extra = record
+    /// What [`crate::index_format::encode_extra`] made of the entry.
+    pub(crate) fn extra_of(&self, record: &Record) -> Result<&[u8], LayerError> {
+        record
             .extra
             .of(self.heap())
-            .ok_or_else(|| self.bad("a field lies outside the heap"))?;
+            .ok_or_else(|| self.bad("a field lies outside the heap"))
+    }
+
+    pub(crate) fn entry_of(&self, record: &Record) -> Result<Entry, LayerError> {
         record
-            .entry(path, extra)
+            .entry(self.path_of(record)?, self.extra_of(record)?)
             .ok_or_else(|| self.bad("the fields of a record are unreadable"))
     }
 

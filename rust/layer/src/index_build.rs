@@ -1,13 +1,16 @@
 //! Making an index from entries as a tar gives them: any order, any repetition.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::diff_id::DiffId;
 use crate::entry::{Entry, Kind, compare_paths, parent};
 use crate::error::LayerError;
-use crate::index_format::{Extent, Header, Record, Span, encode_extra};
+use crate::index_body::IndexBody;
+use crate::index_format::{Extent, Record, Span, decode_extra, encode_extra};
 use crate::index_links::Targets;
 use crate::limits::Limits;
+use crate::pipeline::Hashed;
 
 /// Permission bits of a directory that no header describes, as Docker makes it.
 const IMPLICIT_MODE: u32 = 0o755;
@@ -33,6 +36,17 @@ pub struct TarFacts {
     pub tar_bytes: u64,
     /// Where its bytes lie.
     pub extents: Vec<Extent>,
+}
+
+impl TarFacts {
+    /// A tar that lies in a pack of its own.
+    pub(crate) fn whole(hashed: &Hashed) -> TarFacts {
+        TarFacts {
+            diff_id: hashed.diff_id,
+            tar_bytes: hashed.tar_bytes,
+            extents: vec![Extent::whole(hashed.diff_id, hashed.tar_bytes)],
+        }
+    }
 }
 
 /// What an index says about its layer as a whole.
@@ -131,11 +145,16 @@ impl IndexBuilder {
     /// [`LayerError::BadEntry`] if they contradict each other: something lies
     /// beneath what is no directory, or a hard link leads nowhere.
     /// [`LayerError::Limit`] if what they imply is more than they are allowed to be.
-    pub fn finish(
-        mut self,
-        facts: &TarFacts,
-        out: &mut dyn Write,
-    ) -> Result<LayerInfo, LayerError> {
+    pub fn finish(self, facts: &TarFacts, out: &mut dyn Write) -> Result<LayerInfo, LayerError> {
+        self.body()?.write(facts, out)
+    }
+
+    /// Everything of the index but what only the complete tar tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`IndexBuilder::finish`].
+    pub(crate) fn body(mut self) -> Result<IndexBody, LayerError> {
         let entry_count = self
             .records
             .iter()
@@ -145,14 +164,11 @@ impl IndexBuilder {
         let merged = self.merge(&mut targets)?;
         let mut tree = self.with_parents(merged)?;
         let content_bytes = self.number_subtrees(&mut tree);
-        let info = LayerInfo {
-            diff_id: facts.diff_id,
-            tar_bytes: facts.tar_bytes,
-            content_bytes,
-            entry_count,
-        };
-        self.write(&tree, facts, info, out)?;
-        Ok(info)
+        let mut body = IndexBody::new(entry_count, content_bytes);
+        for record in &tree {
+            body.push(*record, self.path(record), &self.final_extra(record));
+        }
+        Ok(body)
     }
 
     /// Numbers of the entries by path, and in the order of the tar where that is equal.
@@ -352,69 +368,21 @@ impl IndexBuilder {
         content_bytes
     }
 
-    fn write(
-        &self,
-        tree: &[Record],
-        facts: &TarFacts,
-        info: LayerInfo,
-        out: &mut dyn Write,
-    ) -> Result<(), LayerError> {
-        let mut body = Vec::new();
-        for extent in &facts.extents {
-            extent.encode(&mut body);
-        }
-        let mut heap = Vec::new();
-        for record in tree {
-            let mut record = *record;
-            record.path = copy_span(record.path, &self.heap, &mut heap);
-            record.extra = self.final_extra(&record, &mut heap);
-            record.encode(&mut body);
-        }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&body);
-        hasher.update(&heap);
-        let header = Header {
-            diff_id: info.diff_id.0,
-            body_digest: *hasher.finalize().as_bytes(),
-            tar_bytes: info.tar_bytes,
-            content_bytes: info.content_bytes,
-            entry_count: info.entry_count,
-            extent_count: u32::try_from(facts.extents.len()).unwrap_or(u32::MAX),
-            record_count: u32::try_from(tree.len()).unwrap_or(u32::MAX),
-            heap_bytes: heap.len() as u64,
-            implied_count: tree
-                .iter()
-                .skip(1)
-                .filter(|record| record.is_implicit())
-                .count() as u32,
-        };
-        let failed = |source| LayerError::Io {
-            op: "write",
-            path: "index".into(),
-            source,
-        };
-        out.write_all(&header.encode()).map_err(failed)?;
-        out.write_all(&body).map_err(failed)?;
-        out.write_all(&heap).map_err(failed)
-    }
-
     /// The extra fields as they are stored: a link that stands alone forgets its first name.
-    fn final_extra(&self, record: &Record, heap: &mut Vec<u8>) -> Span {
+    fn final_extra(&self, record: &Record) -> Cow<'_, [u8]> {
         let extra = record.extra.of(&self.heap).unwrap_or_default();
+        if extra.is_empty() || record.is_hard_link() {
+            return extra.into();
+        }
         let mut entry = Entry::new(Vec::new(), record.kind, 0);
-        let names_other = crate::index_format::decode_extra(extra, &mut entry).is_some()
-            && entry.hard_link.is_some();
-        let start = heap.len();
-        if names_other && !record.is_hard_link() {
-            entry.hard_link = None;
-            encode_extra(&entry, heap);
-        } else {
-            heap.extend_from_slice(extra);
+        let names_other = decode_extra(extra, &mut entry).is_some() && entry.hard_link.is_some();
+        if !names_other {
+            return extra.into();
         }
-        Span {
-            offset: start as u64,
-            length: u32::try_from(heap.len() - start).unwrap_or(u32::MAX),
-        }
+        entry.hard_link = None;
+        let mut alone = Vec::new();
+        encode_extra(&entry, &mut alone);
+        alone.into()
     }
 
     pub(crate) fn bad(&self, record: &Record, reason: &'static str) -> LayerError {
@@ -422,14 +390,5 @@ impl IndexBuilder {
             path: self.path(record).to_vec(),
             reason,
         }
-    }
-}
-
-fn copy_span(span: Span, from: &[u8], to: &mut Vec<u8>) -> Span {
-    let start = to.len();
-    to.extend_from_slice(span.of(from).unwrap_or_default());
-    Span {
-        offset: start as u64,
-        length: span.length,
     }
 }

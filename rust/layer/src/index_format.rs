@@ -5,6 +5,7 @@
 //! [`crate::entry::compare_paths`], and a heap of everything that has no fixed
 //! size.
 
+use crate::diff_id::DiffId;
 use crate::entry::{ContentDigest, Entry, Kind, Segment};
 
 /// What every index begins with.
@@ -38,6 +39,16 @@ pub struct Extent {
 }
 
 impl Extent {
+    /// The one extent of a tar that lies in a pack of its own, named as its layer.
+    pub(crate) fn whole(diff_id: DiffId, tar_bytes: u64) -> Extent {
+        Extent {
+            tar_offset: 0,
+            length: tar_bytes,
+            pack_offset: 0,
+            pack: diff_id.0,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.tar_offset.to_le_bytes());
         out.extend_from_slice(&self.length.to_le_bytes());

@@ -5,9 +5,9 @@ use std::io::Read;
 use crate::compress::decompressed;
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
-use crate::index_build::LayerInfo;
+use crate::index_build::{LayerInfo, TarFacts};
 use crate::interrupt::Interrupt;
-use crate::layers::{Layers, Unpublished};
+use crate::layers::{Layers, NewPack, Unpublished};
 use crate::limits::Limits;
 use crate::pack::PackWriter;
 use crate::tar_read;
@@ -36,15 +36,13 @@ impl Layers {
         let mut pack = PackWriter::create(&place.pack_path())?;
         let mut sink = |bytes: &[u8]| pack.write(bytes);
         let index = tar_read::read(&mut source, &mut sink, limits, interrupt.clone())?;
-        let (diff_id, tar_bytes) = pack.finish(place.fsync())?;
-        if let Some(expected) = expect.filter(|expected| *expected != diff_id) {
-            return Err(LayerError::DigestMismatch {
-                expected,
-                found: diff_id,
-            });
+        let hashed = pack.finish(place.fsync())?;
+        let found = hashed.diff_id;
+        if let Some(expected) = expect.filter(|expected| *expected != found) {
+            return Err(LayerError::DigestMismatch { expected, found });
         }
-        let info = place.write_index(index, diff_id, tar_bytes)?;
-        place.publish(diff_id)?;
+        let info = place.write_index(&index.body()?, &TarFacts::whole(&hashed))?;
+        place.publish(found, NewPack::Whole)?;
         Ok(info)
     }
 }

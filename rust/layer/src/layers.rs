@@ -6,10 +6,11 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::checkpoints::{self, Checkpoint};
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
-use crate::index_build::{IndexBuilder, LayerInfo, TarFacts};
-use crate::index_format::Extent;
+use crate::index_body::IndexBody;
+use crate::index_build::{LayerInfo, TarFacts};
 use crate::interrupt::Interrupt;
 use crate::mountable::LowerForm;
 use crate::stored::StoredLayer;
@@ -17,6 +18,8 @@ use crate::tar_write::LayerWriter;
 use crate::temporary::Temporary;
 use crate::view::View;
 
+/// The file of checkpoints in a layer's directory.
+const CHECKPOINTS: &str = "checkpoints";
 /// Names that are removed before the caller goes on; it takes a few milliseconds.
 const DISCARD_AT_ONCE: usize = 256;
 
@@ -105,13 +108,18 @@ impl Layers {
         self.0.root.join("layers").join(diff_id.hex())
     }
 
-    pub(crate) fn packs(&self) -> PathBuf {
+    pub(crate) fn packs_directory(&self) -> PathBuf {
         self.0.root.join("packs")
     }
 
-    /// The pack that was written with the layer.
-    pub(crate) fn pack_path(&self, diff_id: DiffId) -> PathBuf {
-        self.packs().join(format!("{}.tar", diff_id.hex()))
+    /// The pack of this name; one that holds a whole tar is named as its layer.
+    pub(crate) fn pack_path(&self, name: DiffId) -> PathBuf {
+        self.packs_directory().join(format!("{}.tar", name.hex()))
+    }
+
+    /// The states of the layer's hash, if its tar is one that a successor can share.
+    pub(crate) fn checkpoints(&self, diff_id: DiffId) -> Option<Vec<Checkpoint>> {
+        checkpoints::read(&self.directory(diff_id).join(CHECKPOINTS), diff_id)
     }
 
     /// Lets the next reader open the layer anew.
@@ -157,7 +165,10 @@ impl Layers {
         if let Some(layer) = open.get(&diff_id).and_then(Weak::upgrade) {
             return Ok(Some(layer));
         }
-        match StoredLayer::open(&self.directory(diff_id).join("index"), &self.packs()) {
+        match StoredLayer::open(
+            &self.directory(diff_id).join("index"),
+            &self.packs_directory(),
+        ) {
             Ok(layer) => {
                 let layer = Arc::new(layer);
                 open.retain(|_, other| other.strong_count() > 0);
@@ -216,6 +227,17 @@ impl Layers {
     }
 }
 
+/// The pack that comes with a new layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewPack {
+    /// It holds the layer's whole tar.
+    Whole,
+    /// It holds what no other pack has, and this is its name.
+    Part(DiffId),
+    /// There is none: other packs hold everything.
+    None,
+}
+
 /// A layer that is being made: a pack and a directory that have no name yet.
 #[derive(Debug)]
 pub(crate) struct Unpublished {
@@ -235,6 +257,21 @@ impl Unpublished {
         Ok(place)
     }
 
+    /// A name for the pack that no other pack has, ever.
+    pub(crate) fn pack_name(&self) -> DiffId {
+        let mut hasher = blake3::Hasher::new();
+        // The directory's name belongs to one process of one boot, and one moment tells boots apart.
+        hasher.update(self.temporary.path().as_os_str().as_encoded_bytes());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        hasher.update(&now.unwrap_or_default().as_nanos().to_le_bytes());
+        DiffId(*hasher.finalize().as_bytes())
+    }
+
+    /// Tells whether the layer will belong to the same store as `layers`.
+    pub(crate) fn is_in(&self, layers: &Layers) -> bool {
+        self.layers.root() == layers.root()
+    }
+
     pub(crate) fn fsync(&self) -> bool {
         self.layers.options().fsync
     }
@@ -248,28 +285,16 @@ impl Unpublished {
         self.temporary.path().join("layer")
     }
 
-    /// Writes the index of a layer whose whole tar is the one new pack.
+    /// Writes the index of the layer whose tar is complete.
     pub(crate) fn write_index(
         &self,
-        builder: IndexBuilder,
-        diff_id: DiffId,
-        tar_bytes: u64,
+        body: &IndexBody,
+        facts: &TarFacts,
     ) -> Result<LayerInfo, LayerError> {
-        let extent = Extent {
-            tar_offset: 0,
-            length: tar_bytes,
-            pack_offset: 0,
-            pack: diff_id.0,
-        };
-        let facts = TarFacts {
-            diff_id,
-            tar_bytes,
-            extents: vec![extent],
-        };
         let path = self.directory().join("index");
         let file = fs::File::create_new(&path).map_err(LayerError::io("create", &path))?;
         let mut out = BufWriter::new(file);
-        let info = builder.finish(&facts, &mut out)?;
+        let info = body.write(facts, &mut out)?;
         out.flush().map_err(LayerError::io("write", &path))?;
         if self.fsync() {
             out.get_ref()
@@ -279,6 +304,15 @@ impl Unpublished {
         Ok(info)
     }
 
+    /// Writes the checkpoints of a tar that a successor may share.
+    pub(crate) fn write_checkpoints(
+        &self,
+        diff_id: DiffId,
+        checkpoints: &[Checkpoint],
+    ) -> Result<(), LayerError> {
+        checkpoints::write(&self.directory().join(CHECKPOINTS), diff_id, checkpoints)
+    }
+
     /// Tells whether the store has this layer already.
     pub(crate) fn is_known(&self, diff_id: DiffId) -> bool {
         self.layers.directory(diff_id).join("index").exists()
@@ -286,20 +320,35 @@ impl Unpublished {
 
     /// Gives pack and directory their names, the directory last.
     ///
-    /// Whoever comes second finds the name taken by the same bytes and drops its own.
-    pub(crate) fn publish(self, diff_id: DiffId) -> Result<(), LayerError> {
+    /// A pack that holds the whole tar is named as its layer: whoever comes second
+    /// finds the name taken by the same bytes. One that holds a part of it gets
+    /// the name `part`, which is used once, and goes if the layer exists already. Without
+    /// a pack, all of the tar lies in others.
+    pub(crate) fn publish(self, diff_id: DiffId, pack: NewPack) -> Result<(), LayerError> {
         if self.is_known(diff_id) {
             return Ok(());
         }
         let directory = self.layers.directory(diff_id);
-        let pack = self.layers.pack_path(diff_id);
-        rename(&self.pack_path(), &pack)?;
-        if self.fsync() {
-            sync_directory(&self.layers.packs())?;
+        let name = match pack {
+            NewPack::Whole => Some(diff_id),
+            NewPack::Part(name) => Some(name),
+            NewPack::None => None,
+        };
+        if let Some(name) = name {
+            rename(&self.pack_path(), &self.layers.pack_path(name))?;
+            if self.fsync() {
+                sync_directory(&self.layers.packs_directory())?;
+            }
         }
         match fs::rename(self.directory(), &directory) {
             Ok(()) => {}
-            Err(error) if is_taken(&error) => return Ok(()),
+            Err(error) if is_taken(&error) => {
+                if let NewPack::Part(name) = pack {
+                    let path = self.layers.pack_path(name);
+                    fs::remove_file(&path).map_err(LayerError::io("unlink", path))?;
+                }
+                return Ok(());
+            }
             Err(error) => return Err(LayerError::io("rename", directory)(error)),
         }
         if self.fsync() {

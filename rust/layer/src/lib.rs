@@ -5,6 +5,8 @@
 //! what a path is in a root file system, and extraction makes a directory of one.
 #![forbid(unsafe_code)]
 
+mod assemble;
+mod checkpoints;
 pub mod compress;
 mod compress_blocks;
 mod compress_write;
@@ -14,6 +16,7 @@ mod copy_error;
 mod copy_origin;
 mod copy_plan;
 mod copy_planner;
+mod copy_read;
 #[cfg(test)]
 mod copy_scene;
 mod copy_sources;
@@ -33,6 +36,7 @@ mod export;
 mod extract;
 mod implied;
 pub mod index;
+mod index_body;
 pub mod index_build;
 mod index_format;
 mod index_links;
@@ -45,6 +49,10 @@ pub mod links;
 mod lowers;
 mod mountable;
 mod pack;
+mod pack_usage;
+mod pipeline;
+mod predecessor;
+mod splice;
 pub mod stored;
 mod tape;
 mod tar_fields;
@@ -55,6 +63,7 @@ mod tar_sparse;
 pub mod tar_write;
 mod temporary;
 mod usage;
+mod verify;
 pub mod view;
 mod whereabouts;
 mod whiteout;
@@ -75,6 +84,7 @@ pub use layers::{Layers, LayersOptions};
 pub use limits::Limits;
 pub use links::LinkNames;
 pub use mountable::{Lower, LowerForm, Sample};
+pub use pack_usage::PackUsage;
 pub use stored::{Content, StoredLayer};
 pub use tar_write::LayerWriter;
 pub use view::{Found, LastLink, Resolved, View};

@@ -1,5 +1,6 @@
 //! One layer of the store, opened for reading.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -21,20 +22,42 @@ use crate::index_format::Extent;
 pub struct StoredLayer {
     index: Index,
     extents: Vec<Extent>,
-    /// One for each extent, in the same order.
-    packs: Vec<OnceLock<File>>,
+    /// The number of each extent's pack.
+    pack_numbers: Vec<u32>,
+    packs: Vec<Pack>,
     packs_directory: PathBuf,
 }
 
+/// A pack that the layer has bytes in.
+#[derive(Debug)]
+struct Pack {
+    name: [u8; 32],
+    file: OnceLock<File>,
+}
+
 impl StoredLayer {
-    pub(crate) fn open(index: &Path, packs: &Path) -> Result<StoredLayer, LayerError> {
+    pub(crate) fn open(index: &Path, packs_directory: &Path) -> Result<StoredLayer, LayerError> {
         let index = Index::open(index)?;
         let extents = index.extents()?;
+        let mut packs: Vec<Pack> = Vec::new();
+        let mut numbers = HashMap::new();
+        let mut pack_numbers = Vec::with_capacity(extents.len());
+        for extent in &extents {
+            let number = *numbers.entry(extent.pack).or_insert_with(|| {
+                packs.push(Pack {
+                    name: extent.pack,
+                    file: OnceLock::new(),
+                });
+                packs.len() as u32 - 1
+            });
+            pack_numbers.push(number);
+        }
         Ok(StoredLayer {
-            packs: extents.iter().map(|_| OnceLock::new()).collect(),
             extents,
+            pack_numbers,
+            packs,
             index,
-            packs_directory: packs.to_owned(),
+            packs_directory: packs_directory.to_owned(),
         })
     }
 
@@ -67,25 +90,31 @@ impl StoredLayer {
         &self.extents
     }
 
+    /// The packs that hold the layer's tar, each once, by the numbers in their file names.
+    pub(crate) fn pack_names(&self) -> Vec<[u8; 32]> {
+        self.packs.iter().map(|pack| pack.name).collect()
+    }
+
     /// The file that holds the extent of this number, and its path.
     ///
     /// # Errors
     ///
     /// [`LayerError::Io`] if it is gone.
     pub(crate) fn pack(&self, number: usize) -> Result<(&File, PathBuf), LayerError> {
-        let extent = self.extents.get(number).ok_or(LayerError::BadIndex {
+        let pack = self.pack_numbers.get(number);
+        let pack = pack.and_then(|pack| self.packs.get(*pack as usize));
+        let pack = pack.ok_or(LayerError::BadIndex {
             path: self.packs_directory.clone(),
             reason: "content lies outside the tar",
         })?;
         let path = self
             .packs_directory
-            .join(format!("{}.tar", DiffId(extent.pack).hex()));
-        let slot = &self.packs[number];
-        if let Some(file) = slot.get() {
+            .join(format!("{}.tar", DiffId(pack.name).hex()));
+        if let Some(file) = pack.file.get() {
             return Ok((file, path));
         }
         let file = File::open(&path).map_err(LayerError::io("open", &path))?;
-        Ok((slot.get_or_init(|| file), path))
+        Ok((pack.file.get_or_init(|| file), path))
     }
 
     /// The number of the extent at `offset` of the tar, the place in its pack, and what is left of it.

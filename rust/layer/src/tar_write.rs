@@ -4,9 +4,9 @@ use std::io::Read;
 
 use crate::entry::{ContentDigest, Entry, Kind};
 use crate::error::LayerError;
-use crate::index_build::{IndexBuilder, LayerInfo};
+use crate::index_build::{IndexBuilder, LayerInfo, TarFacts};
 use crate::interrupt::Interrupt;
-use crate::layers::{Layers, Unpublished};
+use crate::layers::{Layers, NewPack, Unpublished};
 use crate::pack::PackWriter;
 use crate::{tar_header, whiteout};
 
@@ -70,6 +70,7 @@ impl LayerWriter {
         } else {
             self.put_header(&entry, &entry.path)?;
         }
+        entry.data_offset = self.pack.position();
         if entry.kind == Kind::Directory && entry.is_opaque {
             let marker = Entry::new(whiteout::opaque_marker(&entry.path), Kind::File, 0);
             self.put_header(&marker, &marker.path)?;
@@ -150,12 +151,13 @@ impl LayerWriter {
     ) -> Result<LayerInfo, LayerError> {
         self.pack.write(&END)?;
         self.interrupt.check()?;
-        let (diff_id, tar_bytes) = self.pack.finish(self.place.fsync())?;
-        let info = self.place.write_index(self.index, diff_id, tar_bytes)?;
-        if !self.place.is_known(diff_id) {
+        let body = self.index.body()?;
+        let hashed = self.pack.finish(self.place.fsync())?;
+        let info = self.place.write_index(&body, &TarFacts::whole(&hashed))?;
+        if !self.place.is_known(info.diff_id) {
             prepare(&self.place, &info)?;
         }
-        self.place.publish(diff_id)?;
+        self.place.publish(info.diff_id, NewPack::Whole)?;
         Ok(info)
     }
 }

@@ -1,12 +1,10 @@
-//! What stored layers cost, whether they are whole, and how they go.
+//! The tar of a stored layer, what layers cost, and how they go.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
@@ -58,77 +56,65 @@ impl Layers {
         }
     }
 
-    /// Reads the whole layer and compares it with its name, its index and its image.
-    ///
-    /// # Errors
-    ///
-    /// [`LayerError::DigestMismatch`] if the tar is not what it was,
-    /// [`LayerError::BadIndex`] if the index or the image is not.
-    pub fn verify(&self, diff_id: DiffId, interrupt: &Interrupt) -> Result<(), LayerError> {
-        let layer = self.layer(diff_id)?;
-        layer.index().verify()?;
-        let mut hasher = Sha256::new();
-        self.stream(diff_id, interrupt, &mut |bytes| {
-            hasher.update(bytes);
-            Ok(())
-        })?;
-        let found = DiffId(hasher.finalize().into());
-        let said = layer.diff_id();
-        if found == diff_id && said == diff_id {
-            return self.verify_image(&layer, interrupt);
-        }
-        let found = if said == diff_id { found } else { said };
-        Err(LayerError::DigestMismatch {
-            expected: diff_id,
-            found,
-        })
-    }
-
-    /// Bytes that the layer occupies: its pack, its index, and what was extracted.
+    /// Bytes of disk that the layer `of` occupies: indexes, what was extracted, and its part of packs.
     ///
     /// # Errors
     ///
     /// [`LayerError::UnknownLayer`], [`LayerError::Io`].
     pub fn disk_bytes(&self, diff_id: DiffId) -> Result<u64, LayerError> {
-        let directory = self.directory(diff_id);
-        if !directory.exists() {
+        if !self.directory(diff_id).exists() {
             return Err(LayerError::UnknownLayer { diff_id });
         }
-        let pack = self.pack_path(diff_id);
-        let pack_bytes = match fs::symlink_metadata(&pack) {
-            Ok(facts) => allocated(&facts),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(LayerError::io("stat", pack)(error)),
-        };
-        Ok(pack_bytes + tree_bytes(&directory)?)
+        self.disk_bytes_of(&[diff_id], &[])
     }
 
-    /// Removes the layer and returns the bytes that this frees; 0 if there is none.
+    /// Bytes of disk that the layers `of` occupy together, but for what is shared with those in `beside`.
     ///
-    /// It is gone for others at once, by one rename; what follows may be
-    /// interrupted and is swept later. Nobody may be using the layer.
+    /// What several of them share counts once. Layers that the store does not have count nothing.
     ///
     /// # Errors
     ///
     /// [`LayerError::Io`].
-    pub fn remove(&self, diff_id: DiffId) -> Result<u64, LayerError> {
-        let freed = match self.disk_bytes(diff_id) {
-            Err(LayerError::UnknownLayer { .. }) => return Ok(0),
-            other => other?,
-        };
-        let place = self.temporary()?;
-        let directory = self.directory(diff_id);
-        match fs::rename(&directory, place.path().join("layer")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            result => result.map_err(LayerError::io("rename", directory))?,
+    pub fn disk_bytes_of(&self, of: &[DiffId], beside: &[DiffId]) -> Result<u64, LayerError> {
+        let mut sum = self.pack_bytes(of, beside)?;
+        for diff_id in of {
+            let directory = self.directory(*diff_id);
+            if directory.exists() && !beside.contains(diff_id) {
+                sum += tree_bytes(&directory)?;
+            }
         }
-        self.forget(diff_id);
-        let pack = self.pack_path(diff_id);
-        match fs::remove_file(&pack) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(LayerError::io("unlink", pack))?,
+        Ok(sum)
+    }
+
+    /// Removes layers, and what only they needed of packs; returns the bytes that this frees.
+    ///
+    /// Each is gone for others at once, by one rename; what follows may be
+    /// interrupted, and [`Layers::reclaim`] does the rest later. Nobody may be using
+    /// them, or making others. Those that the store does not have are no failure.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::Io`].
+    pub fn remove(&self, diff_ids: &[DiffId]) -> Result<u64, LayerError> {
+        let mut freed = 0;
+        for diff_id in diff_ids {
+            let directory = self.directory(*diff_id);
+            if !directory.exists() {
+                continue;
+            }
+            let bytes = tree_bytes(&directory)?;
+            let place = self.temporary()?;
+            match fs::rename(&directory, place.path().join("layer")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                result => result.map_err(LayerError::io("rename", directory))?,
+            }
+            self.forget(*diff_id);
+            freed += bytes;
         }
-        Ok(freed)
+        match freed {
+            0 => Ok(0),
+            _ => Ok(freed + self.reclaim()?),
+        }
     }
 }
 

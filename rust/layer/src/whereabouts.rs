@@ -33,17 +33,6 @@ impl Stretch {
 }
 
 impl StoredLayer {
-    /// The packs that hold the layer's tar, each once, by the numbers in their file names.
-    pub(crate) fn pack_names(&self) -> Vec<[u8; 32]> {
-        let mut names = Vec::new();
-        for extent in self.extents() {
-            if !names.contains(&extent.pack) {
-                names.push(extent.pack);
-            }
-        }
-        names
-    }
-
     /// Where the content of `entry` lies, in the order of the file; between stretches are zeros.
     ///
     /// `packs` is what [`StoredLayer::pack_names`] returned.

@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::interruptible::interruptible;
-use crate::layer::{LayerInfo, Layers, View};
+use crate::layer::{LayerInfo, Layers, View, parse};
 use crate::tree::Tree;
 use dissolver_layer::{CopyError, CopyRequest, Origin};
 use pyo3::prelude::*;
@@ -103,9 +103,25 @@ impl CopyPlan {
         py.detach(|| self.0.inputs())
     }
 
-    fn write(&self, py: Python<'_>, layers: &Layers) -> PyResult<LayerInfo> {
+    #[pyo3(signature = (layers, *, predecessor = None))]
+    fn prepare(&self, layers: &Layers, predecessor: Option<&str>) -> PyResult<()> {
+        let predecessor = predecessor.map(parse).transpose()?;
+        self.0.prepare(&layers.0, predecessor);
+        Ok(())
+    }
+
+    #[pyo3(signature = (layers, *, predecessor = None))]
+    fn write(
+        &self,
+        py: Python<'_>,
+        layers: &Layers,
+        predecessor: Option<&str>,
+    ) -> PyResult<LayerInfo> {
+        let predecessor = predecessor.map(parse).transpose()?;
         let info = interruptible(py, |interrupt| {
-            self.0.write(&layers.0, interrupt).map_err(failure)
+            self.0
+                .write(&layers.0, predecessor, interrupt)
+                .map_err(failure)
         })?;
         Ok(info.into())
     }

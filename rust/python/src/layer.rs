@@ -46,6 +46,27 @@ impl From<dissolver_layer::LayerInfo> for LayerInfo {
     }
 }
 
+/// A pack and what layers have in it.
+#[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.layer")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PackUsage {
+    name: String,
+    disk_bytes: u64,
+    live_bytes: u64,
+    layers: usize,
+}
+
+impl From<dissolver_layer::PackUsage> for PackUsage {
+    fn from(pack: dissolver_layer::PackUsage) -> PackUsage {
+        PackUsage {
+            name: pack.name,
+            disk_bytes: pack.disk_bytes,
+            live_bytes: pack.live_bytes,
+            layers: pack.layers,
+        }
+    }
+}
+
 /// The layers of a store, for many threads and processes.
 #[pyclass(frozen, module = "dissolver._core.layer")]
 #[derive(Debug)]
@@ -188,12 +209,44 @@ impl Layers {
 
     fn remove(&self, py: Python<'_>, diff_id: &str) -> PyResult<u64> {
         let diff_id = parse(diff_id)?;
-        py.detach(|| self.0.remove(diff_id)).map_err(|error| failure(error).into())
+        py.detach(|| self.0.remove(&[diff_id]))
+            .map_err(|error| failure(error).into())
+    }
+
+    fn remove_all(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<u64> {
+        let diff_ids = parse_all(&diff_ids)?;
+        py.detach(|| self.0.remove(&diff_ids))
+            .map_err(|error| failure(error).into())
+    }
+
+    fn reclaim(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.0.reclaim())
+            .map_err(|error| failure(error).into())
+    }
+
+    fn packs(&self, py: Python<'_>) -> PyResult<Vec<PackUsage>> {
+        let packs = py.detach(|| self.0.packs()).map_err(failure)?;
+        Ok(packs.into_iter().map(PackUsage::from).collect())
     }
 
     fn disk_bytes(&self, py: Python<'_>, diff_id: &str) -> PyResult<u64> {
         let diff_id = parse(diff_id)?;
         py.detach(|| self.0.disk_bytes(diff_id)).map_err(|error| failure(error).into())
+    }
+
+    #[pyo3(
+        signature = (diff_ids, *, beside = Vec::new()),
+        text_signature = "($self, diff_ids, *, beside=())"
+    )]
+    fn disk_bytes_of(
+        &self,
+        py: Python<'_>,
+        diff_ids: Vec<String>,
+        beside: Vec<String>,
+    ) -> PyResult<u64> {
+        let (diff_ids, beside) = (parse_all(&diff_ids)?, parse_all(&beside)?);
+        py.detach(|| self.0.disk_bytes_of(&diff_ids, &beside))
+            .map_err(|error| failure(error).into())
     }
 
     fn verify(&self, py: Python<'_>, diff_id: &str) -> PyResult<()> {
@@ -250,6 +303,7 @@ pub fn failure(error: LayerError) -> Failure {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LayerInfo>()?;
     module.add_class::<Entry>()?;
+    module.add_class::<PackUsage>()?;
     module.add_class::<Layers>()?;
     module.add_class::<Lower>()?;
     module.add_class::<View>()?;

@@ -3,7 +3,7 @@
 use crate::TreeError;
 use crate::open::{is_beneath_missing, open_beneath, stat_of_open};
 use crate::tree::{Content, IsCancelled, Kind, Stat, Tree};
-use crate::xattr::read_xattrs;
+use crate::xattr::{Xattr, read_xattrs};
 use dissolver_digest::{ContentDigest, StreamHasher};
 use rayon::prelude::*;
 use rustix::fd::OwnedFd;
@@ -59,16 +59,13 @@ impl Tree {
             },
         );
         // What was hashed before a failure need not be hashed again after it.
-        if let Some(cache) = &self.stat_cache {
-            cache
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .save(self);
-        }
+        self.save_stat_cache();
         outcome.map(|()| bytes.into_inner())
     }
 
-    fn lacks_content(&self, number: usize) -> bool {
+    /// Tells whether entry `number` is a regular file that still has to be read.
+    #[must_use]
+    pub fn lacks_content(&self, number: usize) -> bool {
         self.stat(number).kind == Kind::File && self.content(number).is_none()
     }
 
@@ -78,7 +75,6 @@ impl Tree {
         buffer: &mut [u8],
         is_cancelled: IsCancelled<'_>,
     ) -> Result<Content, TreeError> {
-        let started_ns = now_ns();
         let mut hasher = blake3::Hasher::new();
         let mut reader = self.open_content(number)?;
         loop {
@@ -90,16 +86,54 @@ impl Tree {
                 length => hasher.update(&buffer[..length]),
             };
         }
-        let xattrs = read_xattrs(&reader.fd)
-            .map_err(TreeError::io("read the attributes of", self.path(number)))?;
+        let xattrs = reader.xattrs()?;
         reader.check()?;
-        let digest: ContentDigest = StreamHasher::digest(&hasher);
-        let is_settled = is_settled(self.stat(number), started_ns);
-        Ok(Content {
-            digest,
-            xattrs: xattrs.into(),
-            is_settled,
-        })
+        Ok(reader.content(StreamHasher::digest(&hasher), xattrs))
+    }
+
+    /// Keeps what reading a file to its end has taught.
+    ///
+    /// `reader` comes from [`Tree::open_content`] of the same number, `digest` is the
+    /// BLAKE3 of everything that it gave, `xattrs` are [`ContentReader::xattrs`].
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::ChangedWhileRead`] if the file is not as it was listed.
+    pub fn learn(
+        &self,
+        number: usize,
+        reader: &ContentReader<'_>,
+        digest: ContentDigest,
+        xattrs: Vec<Xattr>,
+    ) -> Result<(), TreeError> {
+        reader.check()?;
+        // Another thread may have been faster, with the same result.
+        drop(
+            self.node(number)
+                .content
+                .set(reader.content(digest, xattrs)),
+        );
+        Ok(())
+    }
+
+    /// Keeps for a further name what is known of another name of the same inode.
+    pub fn learn_from_name(&self, number: usize, other: usize) {
+        let inode = |number: usize| (self.stat(number).device, self.stat(number).inode);
+        if let (Some(content), true) = (self.content(other), inode(number) == inode(other)) {
+            drop(self.node(number).content.set(content.clone()));
+        }
+    }
+
+    /// Writes what is known of contents to the stat cache, if the tree has one.
+    ///
+    /// A cache that cannot be written costs time later and is no failure now.
+    pub fn save_stat_cache(&self) {
+        if let Some(cache) = &self.stat_cache {
+            cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .save(self);
+        }
     }
 
     /// Opens regular file `number` for reading it once, from its beginning.
@@ -110,6 +144,7 @@ impl Tree {
     /// more, [`TreeError::Io`] if it cannot be opened.
     pub fn open_content(&self, number: usize) -> Result<ContentReader<'_>, TreeError> {
         let path = self.path(number);
+        let started_ns = now_ns();
         let fd = match open_beneath(self.root_fd(), path, OFlags::empty()) {
             Ok(fd) => fd,
             Err(errno) if is_beneath_missing(errno) => {
@@ -124,6 +159,7 @@ impl Tree {
             path,
             stat,
             fd,
+            started_ns,
             remaining: stat.size,
             failure: None,
         })
@@ -141,6 +177,8 @@ pub struct ContentReader<'tree> {
     path: &'tree [u8],
     stat: Stat,
     fd: OwnedFd,
+    /// When reading began.
+    started_ns: i64,
     remaining: u64,
     failure: Option<TreeError>,
 }
@@ -152,8 +190,29 @@ impl ContentReader<'_> {
         self.failure
     }
 
-    /// Reads into `buffer`; 0 only at the end of what was listed.
-    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, TreeError> {
+    /// The extended attributes that a layer carries, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Io`].
+    pub fn xattrs(&self) -> Result<Vec<Xattr>, TreeError> {
+        read_xattrs(&self.fd).map_err(TreeError::io("read the attributes of", self.path))
+    }
+
+    fn content(&self, digest: ContentDigest, xattrs: Vec<Xattr>) -> Content {
+        Content {
+            digest,
+            xattrs: xattrs.into(),
+            is_settled: is_settled(&self.stat, self.started_ns),
+        }
+    }
+
+    /// Reads into `buffer`; 0 only at the end of what was listed, where [`Read`] would look once more.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::ChangedWhileRead`] if the file is shorter, [`TreeError::Io`].
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, TreeError> {
         let wanted = buffer
             .len()
             .min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
@@ -176,7 +235,7 @@ impl ContentReader<'_> {
 
     /// Looks at the file once more. One look afterwards is enough: what was the same when it was listed and is
     /// the same now was the same in between, and a file that grew has another size.
-    fn check(&self) -> Result<(), TreeError> {
+    pub fn check(&self) -> Result<(), TreeError> {
         let now = stat_of_open(&self.fd).map_err(TreeError::io("stat", self.path))?;
         if now.is_some_and(|now| is_same_file(&self.stat, &now)) {
             Ok(())
