@@ -44,7 +44,8 @@ enum Job {
 enum Message {
     /// The next bytes of the tar, and whether they go into the pack.
     Block(Block, bool),
-    /// An entry of the plan and where its content begins, counted from the start of the job.
+    /// An entry of the plan that is complete, and where its content begins, counted from the
+    /// start of the job.
     Entry(u32, u64),
 }
 
@@ -256,9 +257,14 @@ impl<'job> Outlet<'job> {
         }
     }
 
-    /// Says that the content of an entry begins here.
-    pub(crate) fn entry(&mut self, number: u32) {
-        self.entries.push(Message::Entry(number, self.position));
+    /// Bytes that the job has written so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Says that an entry is complete and everything about it known, and where its content began.
+    pub(crate) fn entry(&mut self, number: u32, content: u64) {
+        self.entries.push(Message::Entry(number, content));
     }
 
     /// Room to put bytes into; never empty. Follow with [`Outlet::advance`].
@@ -295,13 +301,12 @@ impl<'job> Outlet<'job> {
 
     /// Hands over what is there.
     fn flush(&mut self) -> Result<(), CopyError> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let next = self.blocks.take();
-        let block = std::mem::replace(&mut self.block, next);
         let mut messages = std::mem::take(&mut self.entries);
-        messages.push(Message::Block(block, self.is_new));
+        if !self.block.is_empty() {
+            let next = self.blocks.take();
+            let block = std::mem::replace(&mut self.block, next);
+            messages.push(Message::Block(block, self.is_new));
+        }
         // Whoever no longer listens has failed already.
         self.sender
             .send(Ok(messages))

@@ -33,40 +33,37 @@ pub(crate) fn write_entry(
 ) -> Result<(), CopyError> {
     let planned = &plan.entries[number as usize];
     let entry = plan.facts(planned).to_entry();
-    let writer = &mut Writer {
-        number,
-        outlet,
-        interrupt,
-    };
+    let mut writer = Writer { outlet, interrupt };
     let has_content = entry.kind == Kind::File && entry.hard_link.is_none();
-    match (&planned.what, &plan.origin) {
+    let content = match (&planned.what, &plan.origin) {
         (What::Copied(Source::Tree(file)), Some(Origin::Tree(tree)))
             if has_content && with_content =>
         {
-            writer.file_of_tree(entry, tree, *file)
+            writer.file_of_tree(entry, tree, *file)?
         }
         (What::Copied(Source::View(found)), Some(Origin::View(view)))
             if has_content && with_content =>
         {
-            writer.file_of_view(&entry, view, found)
+            writer.file_of_view(&entry, view, found)?
         }
-        _ => writer.header(&entry),
-    }
+        _ => writer.header(&entry)?,
+    };
+    outlet.entry(number, content);
+    Ok(())
 }
 
+/// Writes one entry; each method returns where its content begins.
 struct Writer<'a, 'job> {
-    number: u32,
     outlet: &'a mut Outlet<'job>,
     interrupt: &'a Interrupt,
 }
 
 impl Writer<'_, '_> {
-    fn header(&mut self, entry: &Entry) -> Result<(), CopyError> {
+    fn header(&mut self, entry: &Entry) -> Result<u64, CopyError> {
         let mut headers = Vec::new();
         tar_header::encode(entry, &entry.path, &mut headers);
         self.outlet.write(&headers)?;
-        self.outlet.entry(self.number);
-        Ok(())
+        Ok(self.outlet.position())
     }
 
     fn file_of_tree(
@@ -74,7 +71,7 @@ impl Writer<'_, '_> {
         mut entry: Entry,
         tree: &Tree,
         file: usize,
-    ) -> Result<(), CopyError> {
+    ) -> Result<u64, CopyError> {
         let mut reader = tree.open_content(file)?;
         let xattrs = match entry.digest {
             Some(_) => None,
@@ -83,7 +80,7 @@ impl Writer<'_, '_> {
         if let Some(xattrs) = &xattrs {
             entry.xattrs.clone_from(xattrs);
         }
-        self.header(&entry)?;
+        let content_start = self.header(&entry)?;
         let mut hasher = blake3::Hasher::new();
         loop {
             self.interrupt.check()?;
@@ -105,12 +102,17 @@ impl Writer<'_, '_> {
             let path = tree.path(file).to_vec();
             return Err(LayerError::ChangedWhileRead { path }.into());
         }
-        Ok(())
+        Ok(content_start)
     }
 
-    fn file_of_view(&mut self, entry: &Entry, view: &View, found: &Found) -> Result<(), CopyError> {
+    fn file_of_view(
+        &mut self,
+        entry: &Entry,
+        view: &View,
+        found: &Found,
+    ) -> Result<u64, CopyError> {
         let mut content = view.open(found)?;
-        self.header(entry)?;
+        let content_start = self.header(entry)?;
         let mut hasher = blake3::Hasher::new();
         let mut left = entry.size;
         while left > 0 {
@@ -132,7 +134,7 @@ impl Writer<'_, '_> {
             .digest
             .is_none_or(|expected| expected == *hasher.finalize().as_bytes());
         if left == 0 && is_as_promised {
-            return Ok(());
+            return Ok(content_start);
         }
         // Layers do not change: other bytes than the index promised are damage.
         let layer = found.layer.and_then(|number| view.layers().get(number));

@@ -10,6 +10,7 @@ use crate::copy_error::CopyError;
 use crate::copy_origin::{Origin, Source};
 use crate::copy_plan::{CopyPlan, What};
 use crate::diff_id::DiffId;
+use crate::entry::Kind;
 use crate::error::LayerError;
 use crate::index_body::IndexBody;
 use crate::index_build::{IndexBuilder, LayerInfo, TarFacts};
@@ -205,6 +206,9 @@ impl CopyPlan {
     fn push(&self, index: &mut IndexBuilder, number: u32, content: u64) {
         let mut entry = self.facts(&self.entries[number as usize]).to_entry();
         entry.data_offset = content;
+        debug_assert!(
+            entry.kind != Kind::File || entry.digest.is_some() || entry.hard_link.is_some()
+        );
         index.push(&entry);
     }
 

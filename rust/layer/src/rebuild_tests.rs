@@ -337,6 +337,13 @@ fn a_predecessor_that_is_gone_or_damaged_is_none() {
 #[test]
 fn what_is_written_ahead_is_the_layer() {
     let scene = large_scene();
+    // Longer than what is handed over at once, and than all that may wait.
+    fs::write(scene.context().join("large"), content(9 << 20, 1)).unwrap();
+    for number in 0..20 {
+        let bytes = content((1 << 20) - number * 4096, 50 + number as u8);
+        fs::write(scene.context().join(format!("medium{number}")), bytes).unwrap();
+    }
+    fs::hard_link(scene.context().join("large"), scene.context().join("twin")).unwrap();
     // Only what is older than a tick of the clock is remembered.
     std::thread::sleep(std::time::Duration::from_millis(150));
     let base = View::new(Vec::new());
