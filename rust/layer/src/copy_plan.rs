@@ -7,6 +7,8 @@
 
 use std::sync::{Mutex, OnceLock};
 
+use dissolver_tree::Tree;
+
 use crate::copy_digest::Facts;
 use crate::copy_error::CopyError;
 use crate::copy_origin::{Origin, Source, kind_of};
@@ -64,6 +66,14 @@ impl Planned {
             path,
             what,
             hard_link: None,
+        }
+    }
+
+    /// The number of the entry of a context whose content this one has, but for further names.
+    pub(crate) fn read_from(&self) -> Option<usize> {
+        match (&self.what, self.hard_link) {
+            (What::Copied(Source::Tree(number)), None) => Some(*number),
+            _ => None,
         }
     }
 }
@@ -227,12 +237,21 @@ impl CopyPlan {
         let Some(Origin::Tree(tree)) = &self.origin else {
             return Ok(0);
         };
-        let copied = |planned: &Planned| match planned.what {
-            What::Copied(Source::Tree(number)) => Some(number),
-            _ => None,
-        };
-        let numbers: Vec<usize> = self.entries.iter().filter_map(copied).collect();
-        Ok(tree.hash_contents(&numbers, &|| interrupt.check().is_err())?)
+        let numbers: Vec<usize> = self.entries.iter().filter_map(Planned::read_from).collect();
+        let bytes = tree.hash_contents(&numbers, &|| interrupt.check().is_err())?;
+        self.learn_hard_links(tree);
+        Ok(bytes)
+    }
+
+    /// A file is read under its first name; what is learnt holds for the others too.
+    pub(crate) fn learn_hard_links(&self, tree: &Tree) {
+        for planned in &self.entries {
+            let first = planned.hard_link.map(|first| &self.entries[first as usize]);
+            let first = first.and_then(Planned::read_from);
+            if let (What::Copied(Source::Tree(number)), Some(first)) = (&planned.what, first) {
+                tree.learn_from_name(*number, first);
+            }
+        }
     }
 }
 

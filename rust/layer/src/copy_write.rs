@@ -7,8 +7,8 @@ use dissolver_digest::ResumableSha256;
 use crate::assemble::Assembly;
 use crate::checkpoints::Checkpoint;
 use crate::copy_error::CopyError;
-use crate::copy_origin::{Origin, Source};
-use crate::copy_plan::{CopyPlan, What};
+use crate::copy_origin::Origin;
+use crate::copy_plan::{CopyPlan, Planned};
 use crate::diff_id::DiffId;
 use crate::entry::Kind;
 use crate::error::LayerError;
@@ -113,7 +113,7 @@ impl CopyPlan {
             .map_err(CopyError::from)
             .and_then(|place| self.build(place, interrupt));
         if let Some(Origin::Tree(tree)) = &self.origin {
-            self.learn_hard_links();
+            self.learn_hard_links(tree);
             tree.save_stat_cache();
         }
         match outcome {
@@ -228,35 +228,11 @@ impl CopyPlan {
         let Some(Origin::Tree(tree)) = &self.origin else {
             return 0;
         };
-        let unknown = self
-            .entries
-            .iter()
-            .filter_map(|planned| match planned.what {
-                What::Copied(Source::Tree(number)) if planned.hard_link.is_none() => Some(number),
-                _ => None,
-            });
+        let unknown = self.entries.iter().filter_map(Planned::read_from);
         unknown
             .filter(|number| tree.lacks_content(*number))
             .map(|number| tree.stat(number).size)
             .sum()
-    }
-
-    /// A file is read under its first name; what is learnt holds for the others too.
-    fn learn_hard_links(&self) {
-        let Some(Origin::Tree(tree)) = &self.origin else {
-            return;
-        };
-        let number_of = |what: &What| match what {
-            What::Copied(Source::Tree(number)) => Some(*number),
-            _ => None,
-        };
-        for planned in &self.entries {
-            let first = planned.hard_link.map(|first| &self.entries[first as usize]);
-            let first = first.and_then(|first| number_of(&first.what));
-            if let (Some(number), Some(first)) = (number_of(&planned.what), first) {
-                tree.learn_from_name(number, first);
-            }
-        }
     }
 
     fn check_names(&self) -> Result<(), LayerError> {
