@@ -113,18 +113,33 @@ def test_a_copy_depends_on_its_listing_alone() -> None:
         sources=(".",),
         destination="/app/",
     )
-    key = copy_key(step, "blake3:1", [("context/a", "1")])
+    key = copy_key(step, "blake3:1", lambda: [("context/a", "1")])
     assert key.inputs == (("context/a", "1"),)
     renamed = replace(step, display="COPY ./ /app", where=Where("Dockerfile", 9, 9))
-    assert copy_key(renamed, "blake3:1", []).digest == key.digest
-    assert copy_key(step, "blake3:2", [("context/a", "1")]).digest != key.digest
+    assert copy_key(renamed, "blake3:1", list).digest == key.digest
+    assert copy_key(step, "blake3:2", lambda: [("context/a", "1")]).digest != key.digest
+
+
+def test_a_copy_lists_its_inputs_only_when_they_are_looked_at() -> None:
+    asked: list[str] = []
+
+    def listed() -> list[tuple[str, str]]:
+        asked.append("now")
+        return [("destination", "/app"), ("context/a", "1")]
+
+    common = {"where": WHERE, "display": "", "created_by": "", "config": RunConfig()}
+    copy = CopyStep(sources=("a",), destination="/app", **common)
+    key = copy_key(copy, "blake3:1", listed)
+    assert asked == []
+    assert (key.inputs[0], len(key.inputs)) == (("destination", "/app"), 2)
+    assert asked == ["now"]
 
 
 def test_kinds_of_steps_do_not_share_keys() -> None:
     common = {"where": WHERE, "display": "", "created_by": "", "config": RunConfig()}
     workdir = WorkdirStep(path="/app", user="", **common)
     copy = CopyStep(sources=("a",), destination="/app", **common)
-    assert workdir_key(workdir, "blake3:1", []).digest != copy_key(copy, "blake3:1", []).digest
+    assert workdir_key(workdir, "blake3:1", list).digest != copy_key(copy, "blake3:1", list).digest
 
 
 @pytest.mark.parametrize(

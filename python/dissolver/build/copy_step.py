@@ -94,9 +94,9 @@ def plan_copy(
 
     This reads the contents of what is selected, except those that the stat cache
     knows. A step that was never done before writes them to the store while it is at
-    it; one that was shares with its last layer what did not change. Directories that have to be made get ``mtime_ns`` as their time, which
-    comes from the base image: a time from the clock would make two builds of the
-    same files differ.
+    it; one that was shares with its last layer what did not change. Directories that
+    have to be made get ``mtime_ns`` as their time, which comes from the base image: a
+    time from the clock would make two builds of the same files differ.
 
     Raises:
         ContextError: a source is not there.
@@ -123,7 +123,7 @@ def plan_copy(
         before = bench.store.records.latest_like(bench.identity, place)
         predecessor = None if before is None else before.diff_id
         plan.prepare(bench.store.layers, predecessor=predecessor)
-        key = copy_key(step, plan.digest(), plan.inputs())
+        key = copy_key(step, plan.digest(), plan.inputs)
         return CopyWork("copy", key, plan, predecessor)
     except CoreError as error:
         raise _explained(error, step, origin) from error
@@ -147,7 +147,7 @@ def plan_workdir(
         plan = CopyPlan.for_directory(
             view, step.path, uid=user.uid, gid=user.gid, new_directory_mtime=mtime_ns
         )
-        return CopyWork("workdir", workdir_key(step, plan.digest(), plan.inputs()), plan)
+        return CopyWork("workdir", workdir_key(step, plan.digest(), plan.inputs), plan)
     except RunError as error:
         raise BuildError(error.message, hint=error.hint, where=step.where) from error
     except CoreError as error:

@@ -9,10 +9,10 @@ stay out. docs/cache-keys.md describes the layout; change both together, and rai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dissolver.cache.inputs import CacheKey, Input, digest_inputs, short_digest
+from dissolver.cache.inputs import CacheKey, Input, InputsOnDemand, digest_inputs, short_digest
 
 if TYPE_CHECKING:
     from dissolver.plan.steps import CopyStep, InlineFile, RunStep, WorkdirStep
@@ -44,25 +44,30 @@ def run_key(
     return _key("run", inputs)
 
 
-def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+Listing = Callable[[], Iterable[Input]]
+"""Lists inputs, once somebody wants to know them."""
+
+
+def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     """Derive the key of a COPY from the digest of its listing.
 
     The listing covers the files, where they go and which directories are made; the
     layers below are no part of it, so a COPY survives a change of its base.
+    ``plan_inputs`` is asked when the key's inputs are first looked at.
     """
     del step  # Everything that it asks for is in the listing.
     return _planned("copy", plan_digest, plan_inputs)
 
 
-def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     """Derive the key of a WORKDIR from the digest of its listing."""
     del step
     return _planned("workdir", plan_digest, plan_inputs)
 
 
-def _planned(kind: str, plan_digest: str, plan_inputs: Iterable[Input]) -> CacheKey:
+def _planned(kind: str, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     digest = digest_inputs(kind, KEY_VERSION, (("listing", plan_digest),))
-    return CacheKey(digest, tuple(plan_inputs))
+    return CacheKey(digest, InputsOnDemand(plan_inputs))
 
 
 def _key(kind: str, inputs: tuple[Input, ...]) -> CacheKey:
