@@ -227,6 +227,10 @@ class BadVolume(RunError):
     """A text that does not say what to mount where."""
 
 
+class CopyFailed(DissolverError):
+    """Files that cannot be copied to or from a container as it was asked."""
+
+
 class ContainerNotRunning(DissolverError):
     """The container must run for this."""
 

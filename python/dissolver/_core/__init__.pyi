@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dissolver._core import files as files
 from dissolver._core import layer as layer
 from dissolver._core import sandbox as sandbox
 from dissolver._core import tree as tree

@@ -27,6 +27,13 @@ class Process:
     def terminal(self) -> int | None:
         """The master's end of its terminal, open until ``close``."""
 
+    def await_gate(self) -> None:
+        """Wait until the process is set up: its mounts are made, and it waits at its gate.
+
+        Raises:
+            CoreError: as for `release`.
+        """
+
     def release(self) -> None:
         """Open the gate, and return once the program is running.
 

@@ -1,4 +1,4 @@
-"""``save`` and ``load``: images on their way to other machines and tools."""
+"""``save``, ``load`` and ``export``: images and file systems on their way to elsewhere."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def save(
             "a directory does not fit into standard output", None, "name it: `-o DIRECTORY`"
         )
     current().engine.save(images, target_of(output), form=form, compression=compression)
+
+
+def export(
+    container: Annotated[str, Argument(metavar="CONTAINER")],
+    output: Output = None,
+) -> None:
+    """Write a container's file system as a tar."""
+    current().engine.export(container, target_of(output))
 
 
 def target_of(output: str | None) -> str | int:

@@ -91,6 +91,19 @@ _LOAD = Entry(
     "dissolver load -i goals.tar",
     needs_users=True,
 )
+_EXPORT = Entry(
+    "archives",
+    "export",
+    "Write a container's file system as a tar",
+    "dissolver export -o web.tar web",
+)
+_CP = Entry(
+    "copying",
+    "cp",
+    "Copy files between a container and this machine",
+    "dissolver cp web:/var/log/app.log .",
+)
+_DIFF = Entry("copying", "diff", "Show what a container changed", "dissolver diff web")
 _INSPECT = Entry(
     "inspect",
     "inspect",
@@ -110,6 +123,9 @@ COMMANDS: dict[str, Entry] = {
     "kill": _KILL,
     "wait": _WAIT,
     "rm": _RM,
+    "cp": _CP,
+    "diff": _DIFF,
+    "export": _EXPORT,
     "images": _IMAGES,
     "tag": _TAG,
     "rmi": _RMI,
@@ -156,7 +172,10 @@ GROUPS: dict[str, Group] = {
         "Run, look at and tidy up containers",
         {
             "attach": _ATTACH,
+            "cp": _CP,
+            "diff": _DIFF,
             "exec": _EXEC,
+            "export": _EXPORT,
             "inspect": Entry(
                 "inspect",
                 "inspect_containers",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from dissolver.engine.images import Source
+    from dissolver.engine.results import Change
     from dissolver.engine.session import Session
     from dissolver.intake.load import Loaded
 
@@ -65,6 +67,74 @@ class Interchange:
 
         return self._do(archives.load, _place(source))
 
+    def export(self, container: str, target: str | os.PathLike[str] | int) -> None:
+        """Write a container's root file system, its own changes included, as a tar.
+
+        ``target`` is a file or an open file. Volumes are no part of it. The container may
+        run; files that change meanwhile are written as they are found.
+
+        Raises:
+            ContainerNotFound: there is no such container.
+            ExportError: the target does not fit.
+        """
+        from dissolver.engine import archives
+
+        self._do(archives.export, container, _place(target))
+
+    def diff(self, container: str) -> list[Change]:
+        """List what a container has added, changed and deleted, sorted by path."""
+        from dissolver.engine import archives
+
+        return self._do(archives.diff, container)
+
+    def copy_to(
+        self,
+        container: str,
+        path: str,
+        source: str | os.PathLike[str] | int,
+        *,
+        keeps_owner: bool = False,
+        follows_link: bool = False,
+    ) -> int:
+        """Copy a file or directory of this machine into a container, running or not.
+
+        An existing directory gets it with its own name; ``/.`` at the end of ``source`` means
+        what it holds. The copies are root's unless ``keeps_owner``. An open file as ``source``
+        is read as a tar, which goes into the directory ``path`` with its owners. Answers how
+        many bytes were copied.
+
+        Raises:
+            CopyFailed: one of the two does not exist, or is not of the kind that it must be.
+        """
+        from dissolver.engine import archives
+
+        return self._do(
+            archives.copy_to, container, path, _place(source), keeps_owner, follows_link
+        )
+
+    def copy_from(
+        self,
+        container: str,
+        path: str,
+        target: str | os.PathLike[str] | int,
+        *,
+        keeps_owner: bool = False,
+        follows_link: bool = False,
+    ) -> int:
+        """Copy a file or directory of a container, running or not, to this machine.
+
+        As ``copy_to``, the other way round: the copies are the caller's unless
+        ``keeps_owner``. To an open file as ``target`` a tar is written, with owners.
+
+        Raises:
+            CopyFailed: one of the two does not exist, or is not of the kind that it must be.
+        """
+        from dissolver.engine import archives
+
+        return self._do(
+            archives.copy_from, container, path, _place(target), keeps_owner, follows_link
+        )
+
 
 def _place(where: str | os.PathLike[str] | int) -> Source:
     """Name a file so that another process finds it."""
@@ -73,4 +143,6 @@ def _place(where: str | os.PathLike[str] | int) -> Source:
 
     if isinstance(where, int):
         return Source(descriptor=Descriptor(where))
-    return Source(location=os.path.abspath(where))  # noqa: PTH100  (a path may be a link)
+    text = os.fspath(where)
+    # Not normalized: a slash or a dot at the end of a path means something.
+    return Source(location=f"{Path.cwd()}/{text}" if not text.startswith("/") else text)

@@ -36,6 +36,17 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One path of a container that differs from its image: ``added``, ``changed`` or ``deleted``.
+
+    A directory is changed if anything in it is. Names that are no UTF-8 hold surrogate escapes.
+    """
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """What a prune took away, and how many bytes of disk that gave back."""
 

@@ -45,6 +45,7 @@ __all__ = [
     "describe",
     "kill",
     "list_containers",
+    "locked",
     "logs",
     "remove",
     "start",
@@ -114,7 +115,7 @@ def start(store: Store, container: str, *, waits_for_attach: bool = False) -> No
     """
     record = store.containers.resolve(container)
     directory = store.containers.directory(record.id)
-    with _locked(directory), store.lock_shared(), supervisor.interpreter() as waiting:
+    with locked(directory), store.lock_shared(), supervisor.interpreter() as waiting:
         if state.read_state(directory).is_running:
             return
         _forget_last_run(store, record.id, directory)
@@ -303,7 +304,7 @@ def _add_record(
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Let nobody else start the container meanwhile."""
     import fcntl
 

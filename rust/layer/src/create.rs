@@ -90,10 +90,21 @@ pub(crate) fn make(
     powers: Powers,
     interrupt: &Interrupt,
 ) -> Result<(), LayerError> {
+    if entry.kind == Kind::File {
+        return make_file(parent, entry, layer, powers, interrupt);
+    }
+    make_special(parent, entry, powers)
+}
+
+/// Creates what is neither a file nor a directory, as [`make`] does.
+pub(crate) fn make_special(
+    parent: BorrowedFd<'_>,
+    entry: &Entry,
+    powers: Powers,
+) -> Result<(), LayerError> {
     let name = entry.name();
     let mode = Mode::from_raw_mode(entry.mode);
     match entry.kind {
-        Kind::File => return make_file(parent, entry, layer, powers, interrupt),
         Kind::Symlink => {
             let target = entry.link_target.as_deref().unwrap_or_default();
             symlinkat(target, parent, name).map_err(failed("symlink", &entry.path))?;
@@ -118,7 +129,7 @@ pub(crate) fn make(
                 result => result.map_err(failed("mknod", &entry.path))?,
             }
         }
-        Kind::Directory | Kind::Whiteout => return Ok(()),
+        Kind::File | Kind::Directory | Kind::Whiteout => return Ok(()),
     }
     let owner = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
     let flags = AtFlags::SYMLINK_NOFOLLOW;

@@ -14,7 +14,7 @@ use rustix::fs::{
 
 use crate::create::{failed, open_directory};
 use crate::diff_id::DiffId;
-use crate::entry::{Entry, Kind, file_name, join, parent};
+use crate::entry::{ContentDigest, Entry, Kind, file_name, join, parent};
 use crate::error::LayerError;
 use crate::index_build::LayerInfo;
 use crate::inspect::{Inspected, inspect, inspect_root, names, open_file};
@@ -301,32 +301,37 @@ impl Committer<'_> {
         if entry.kind != Kind::File || entry.size == 0 {
             return Ok(true);
         }
-        let mut content = open_file(directory, entry)?;
-        let digest = self.digest(&mut content, entry)?;
+        let digest = content_digest(directory, entry, self.interrupt)?;
         Ok(below.digest == Some(digest))
     }
+}
 
-    fn digest(&self, content: &mut File, entry: &Entry) -> Result<[u8; 32], LayerError> {
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            self.interrupt.check()?;
-            match content.read(&mut buffer) {
-                Ok(0) => return Ok(*hasher.finalize().as_bytes()),
-                Ok(count) => {
-                    hasher.update(&buffer[..count]);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(LayerError::io("read", crate::os_path(&entry.path))(error));
-                }
+/// The BLAKE3 of a file of the upper directory.
+pub(crate) fn content_digest(
+    directory: BorrowedFd<'_>,
+    entry: &Entry,
+    interrupt: &Interrupt,
+) -> Result<ContentDigest, LayerError> {
+    let mut content = open_file(directory, entry)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        interrupt.check()?;
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(*hasher.finalize().as_bytes()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(LayerError::io("read", crate::os_path(&entry.path))(error));
             }
         }
     }
 }
 
 /// Compares everything but time and content.
-fn is_same(entry: &Entry, below: &Entry) -> bool {
+pub(crate) fn is_same(entry: &Entry, below: &Entry) -> bool {
     let kept = |entry: &Entry| {
         entry
             .xattrs
@@ -346,7 +351,7 @@ fn is_same(entry: &Entry, below: &Entry) -> bool {
 }
 
 /// A path as callers write it, relative to the root and without empty components.
-fn relative(path: &[u8]) -> Vec<u8> {
+pub(crate) fn relative(path: &[u8]) -> Vec<u8> {
     let components = path.split(|byte| *byte == b'/');
     components
         .filter(|name| !name.is_empty())

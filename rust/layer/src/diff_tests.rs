@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Seek as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::*;
 use crate::layers::LayersOptions;
+use crate::limits::Limits;
 use crate::xattr::Holder;
 
 /// One thing that a step may do to a root file system; what cannot be done is not.
@@ -259,6 +261,61 @@ fn assert_view_is(layers: &Layers, ids: &[DiffId], tree: &BTreeMap<PathBuf, Fact
     assert_eq!(seen.len(), tree.len());
 }
 
+/// The bytes that `export` writes.
+fn tar(export: impl FnOnce(BorrowedFd<'_>) -> Result<(), LayerError>) -> Vec<u8> {
+    let mut file = tempfile::tempfile().unwrap();
+    export(file.as_fd()).unwrap();
+    file.rewind().unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Compares the list of changes with what became different between two trees.
+///
+/// More may be listed as changed: what was written again with the same result.
+fn assert_changes(
+    before: &BTreeMap<PathBuf, Facts>,
+    after: &BTreeMap<PathBuf, Facts>,
+    listed: &[crate::Change],
+) {
+    use crate::ChangeKind::{Added, Changed, Deleted};
+    let is_directory = |path: &Path| after.get(path).is_some_and(|facts| facts.mode >> 12 == 4);
+    let root = Path::new("");
+    let gone = before
+        .keys()
+        .filter(|path| !after.contains_key(*path) && is_directory(path.parent().unwrap_or(root)));
+    let different = after
+        .iter()
+        .filter_map(|(path, facts)| match before.get(path) {
+            None => Some((path.clone(), Added)),
+            Some(was) if was != facts => Some((path.clone(), Changed)),
+            Some(_) => None,
+        });
+    let mut expected: BTreeMap<PathBuf, _> = different.collect();
+    expected.extend(gone.map(|path| (path.clone(), Deleted)));
+    for path in expected.keys().cloned().collect::<Vec<_>>() {
+        for above in path.ancestors().skip(1) {
+            expected.entry(above.to_owned()).or_insert(Changed);
+        }
+    }
+    expected.remove(root);
+    let found: BTreeMap<PathBuf, _> = listed
+        .iter()
+        .map(|change| (crate::os_path(&change.path), change.kind))
+        .collect();
+    assert_eq!(found.len(), listed.len(), "a path is listed twice");
+    for (path, kind) in &expected {
+        assert_eq!(found.get(path), Some(kind), "{path:?} of {listed:?}");
+    }
+    for (path, kind) in found {
+        assert!(
+            expected.contains_key(&path) || kind == Changed,
+            "{path:?} of {listed:?}"
+        );
+    }
+}
+
 fn run(steps: &[Vec<Change>], userxattr: bool) {
     let directory = tempfile::tempdir().unwrap();
     let options = LayersOptions {
@@ -268,6 +325,7 @@ fn run(steps: &[Vec<Change>], userxattr: bool) {
     let layers = Layers::open(&directory.path().join("store"), options).unwrap();
     let interrupt = Interrupt::default();
     let mut ids: Vec<DiffId> = Vec::new();
+    let mut trees = BTreeMap::new();
     for (number, changes) in steps.iter().enumerate() {
         let place = directory.path().join(format!("step{number}"));
         let upper = place.join("upper");
@@ -286,17 +344,32 @@ fn run(steps: &[Vec<Change>], userxattr: bool) {
                 .for_each(|change| apply(&overlay.merged(), change));
             snapshot(&overlay.merged())
         };
+        let listed = layers.changes(&upper, &ids, &[], &interrupt).unwrap();
+        let exported = tar(|out| layers.export_container(&ids, &upper, out, &interrupt));
         let info = layers.commit_upper(&upper, &ids, &[], &interrupt).unwrap();
         assert!(!upper.exists());
         ids.push(info.diff_id);
         layers.verify(info.diff_id, &interrupt).unwrap();
+        let source = Box::new(std::io::Cursor::new(exported));
+        let whole = layers.ingest(source, None, &Limits::default(), &interrupt);
+        let whole = [whole.unwrap().diff_id];
+        let place = directory.path().join(format!("exported{number}"));
+        assert_eq!(
+            before,
+            extracted(&layers, &whole, &place),
+            "exported in step {number}"
+        );
+        layers.remove(&whole).unwrap();
+        assert_changes(&trees, &before, &listed);
+
         let after = extracted(
             &layers,
             &ids,
             &directory.path().join(format!("tree{number}")),
         );
         assert_eq!(before, after, "step {number}");
-        assert_view_is(&layers, &ids, &after);
+        trees = after;
+        assert_view_is(&layers, &ids, &trees);
         // The upper was adopted as the extracted layer; extracted anew it mounts as the same.
         let adopted = layers.directory(info.diff_id).join("root");
         for _ in 0..2 {

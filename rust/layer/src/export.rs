@@ -1,21 +1,18 @@
 //! A whole root file system as one tar.
 
-use std::fs::File;
-use std::io::{BufWriter, Read as _, Write};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use crate::diff_id::DiffId;
 use crate::entry::{Entry, Kind};
 use crate::error::LayerError;
+use crate::inspect::open_file;
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
 use crate::links::LinkNames;
-use crate::os_path;
-use crate::tar_header;
+use crate::merged::{Merged, Seen, has_vanished};
+use crate::tar_stream::{Shorter, TarStream};
 use crate::view::{Found, View};
-
-/// Bytes collected before they are written.
-const BUFFER_BYTES: usize = 1 << 20;
 
 impl Layers {
     /// Writes the root file system that these layers make up to `out`, as a tar without whiteouts.
@@ -33,57 +30,76 @@ impl Layers {
         interrupt: &Interrupt,
     ) -> Result<(), LayerError> {
         let view = self.view(diff_ids)?;
-        let owned = out
-            .try_clone_to_owned()
-            .map_err(LayerError::io("dup", "output"))?;
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::from(owned));
+        let mut tar = TarStream::new(out, interrupt)?;
         let mut names = LinkNames::default();
         view.walk(&mut |found: Found| {
-            interrupt.check()?;
             let earlier = names.earlier_name(&view, &found)?;
-            write_entry(&view, &found, earlier, interrupt, &mut out)
+            write_found(&view, &found, earlier, &mut tar)
         })?;
-        out.write_all(&[0; 2 * tar_header::BLOCK])
-            .and_then(|()| out.flush())
-            .map_err(LayerError::io("write", "output"))
+        tar.finish()
+    }
+
+    /// As [`Layers::export_tar`], with the changes that `upper` holds on top of the layers.
+    ///
+    /// `upper` is the upper directory of an overlay, which may be mounted and written to
+    /// meanwhile: files that go are left out, files that shrink end in zeros. Sockets are
+    /// left out. The same files give the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::UnsupportedOverlay`], and as [`Layers::export_tar`].
+    pub fn export_container(
+        &self,
+        diff_ids: &[DiffId],
+        upper: &Path,
+        out: BorrowedFd<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(), LayerError> {
+        let merged = Merged::open(self.view(diff_ids)?, upper)?;
+        let mut tar = TarStream::new(out, interrupt)?;
+        merged.walk(interrupt, &mut |seen| match seen {
+            Seen::Layer(found, earlier) => write_found(merged.view(), found, earlier, &mut tar),
+            Seen::Upper(entry, directory) => write_live(entry, directory, &mut tar),
+        })?;
+        tar.finish()
     }
 }
 
-fn write_entry(
+fn write_found(
     view: &View,
     found: &Found,
     earlier: Option<Vec<u8>>,
-    interrupt: &Interrupt,
-    out: &mut dyn Write,
+    tar: &mut TarStream<'_>,
 ) -> Result<(), LayerError> {
     let entry = Entry {
         hard_link: earlier,
         ..found.entry.clone()
     };
-    let mut headers = Vec::new();
-    tar_header::encode(&entry, &entry.path, &mut headers);
-    out.write_all(&headers)
-        .map_err(LayerError::io("write", "output"))?;
     if entry.kind != Kind::File || entry.hard_link.is_some() || entry.size == 0 {
-        return Ok(());
+        return tar.bare(&entry);
     }
-    let mut content = view.open(found)?;
-    let mut buffer = vec![0; BUFFER_BYTES.min(usize::try_from(entry.size).unwrap_or(BUFFER_BYTES))];
-    let mut left = entry.size;
-    while left > 0 {
-        interrupt.check()?;
-        let count = content
-            .read(&mut buffer)
-            .map_err(LayerError::io("read", os_path(&entry.path)))?;
-        if count == 0 {
-            return Err(LayerError::ChangedWhileRead { path: entry.path });
-        }
-        out.write_all(&buffer[..count])
-            .map_err(LayerError::io("write", "output"))?;
-        left -= count as u64;
+    tar.file(&entry, &mut view.open(found)?, Shorter::Refused)
+}
+
+/// Writes what lies in an upper directory, as it is at this moment.
+fn write_live(
+    entry: &Entry,
+    directory: BorrowedFd<'_>,
+    tar: &mut TarStream<'_>,
+) -> Result<(), LayerError> {
+    if entry.kind != Kind::File || entry.hard_link.is_some() {
+        return tar.bare(entry);
     }
-    let padding = (tar_header::BLOCK as u64 - entry.size % tar_header::BLOCK as u64)
-        % tar_header::BLOCK as u64;
-    out.write_all(&[0; tar_header::BLOCK][..padding as usize])
-        .map_err(LayerError::io("write", "output"))
+    let mut content = match open_file(directory, entry) {
+        Err(error) if has_vanished(&error) => return Ok(()),
+        other => other?,
+    };
+    let facts = content
+        .metadata()
+        .map_err(LayerError::io("stat", crate::os_path(&entry.path)))?;
+    let now = Entry {
+        size: facts.len(),
+        ..entry.clone()
+    };
+    tar.file(&now, &mut content, Shorter::Padded)
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod changes;
 mod checkpoints;
 pub mod compress;
 mod compress_blocks;
@@ -47,11 +48,14 @@ pub mod layers;
 pub mod limits;
 pub mod links;
 mod lowers;
+mod merged;
 mod mountable;
 mod pack;
 mod pack_usage;
 mod pipeline;
+mod placer;
 mod predecessor;
+mod root;
 mod splice;
 pub mod stored;
 mod tape;
@@ -60,15 +64,19 @@ mod tar_header;
 mod tar_names;
 pub mod tar_read;
 mod tar_sparse;
+mod tar_stream;
 pub mod tar_write;
 mod temporary;
+mod transfer;
 mod usage;
 mod verify;
 pub mod view;
+mod walk_live;
 mod whereabouts;
 mod whiteout;
 mod xattr;
 
+pub use changes::{Change, ChangeKind};
 pub use compress_write::{CompressOptions, Compressed, Compression, compress, decompress};
 pub use copy_error::CopyError;
 pub use copy_origin::Origin;
@@ -85,8 +93,10 @@ pub use limits::Limits;
 pub use links::LinkNames;
 pub use mountable::{Lower, LowerForm, Sample};
 pub use pack_usage::PackUsage;
+pub use root::Root;
 pub use stored::{Content, StoredLayer};
 pub use tar_write::LayerWriter;
+pub use transfer::Copy;
 pub use view::{Found, LastLink, Resolved, View};
 
 /// A path of a layer in the type of the standard library.

@@ -31,6 +31,16 @@ impl LinkNames {
         view: &View,
         found: &Found,
     ) -> Result<Option<Vec<u8>>, LayerError> {
+        self.earlier_visible_name(view, found, &mut |_| Ok(true))
+    }
+
+    /// As [`LinkNames::earlier_name`], where names of the view may be covered by something else.
+    pub(crate) fn earlier_visible_name(
+        &mut self,
+        view: &View,
+        found: &Found,
+        is_visible: &mut dyn FnMut(&[u8]) -> Result<bool, LayerError>,
+    ) -> Result<Option<Vec<u8>>, LayerError> {
         let entry = &found.entry;
         let Some(layer) = found.layer else {
             return Ok(None);
@@ -49,7 +59,7 @@ impl LinkNames {
         }
         if compare_paths(first, &entry.path).is_lt() {
             let there = view.lookup(first)?;
-            if there.is_some_and(|there| there.layer == Some(layer)) {
+            if there.is_some_and(|there| there.layer == Some(layer)) && is_visible(first)? {
                 return Ok(Some(first.clone()));
             }
         }

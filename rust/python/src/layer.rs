@@ -265,7 +265,7 @@ impl Layers {
     }
 }
 
-fn borrow(file: &File) -> BorrowedFd<'_> {
+pub(crate) fn borrow(file: &File) -> BorrowedFd<'_> {
     use std::os::fd::AsFd as _;
     file.as_fd()
 }
@@ -274,7 +274,7 @@ pub(crate) fn parse(diff_id: &str) -> PyResult<DiffId> {
     diff_id.parse().map_err(|error| failure(error).into())
 }
 
-fn parse_all(diff_ids: &[String]) -> PyResult<Vec<DiffId>> {
+pub(crate) fn parse_all(diff_ids: &[String]) -> PyResult<Vec<DiffId>> {
     diff_ids.iter().map(|diff_id| parse(diff_id)).collect()
 }
 

@@ -8,6 +8,7 @@
 mod compress;
 mod copy;
 mod error;
+mod files;
 mod interruptible;
 mod layer;
 mod lower;
@@ -26,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     for (name, register) in [
         ("tree", tree::register as fn(&Bound<'_, PyModule>) -> PyResult<()>),
         ("layer", layer::register),
+        ("files", files::register),
         ("sandbox", sandbox::register),
     ] {
         let child = PyModule::new(module.py(), name)?;

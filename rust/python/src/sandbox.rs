@@ -80,6 +80,19 @@ impl Process {
         Ok(self.open()?.terminal().map(|terminal| terminal.as_raw_fd()))
     }
 
+    fn await_gate(&self, py: Python<'_>) -> PyResult<()> {
+        let sandboxed = self.open()?;
+        loop {
+            match py
+                .detach(|| sandboxed.advance(Some(SIGNAL_INTERVAL)))
+                .map_err(failure)?
+            {
+                Stage::Preparing => py.check_signals()?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         let sandboxed = self.open()?;
         sandboxed.open_gate();

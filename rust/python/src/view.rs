@@ -12,7 +12,7 @@ use crate::paths::BytesPath;
 /// One entry of a view.
 #[pyclass(frozen, module = "dissolver._core.layer")]
 #[derive(Debug)]
-pub struct Entry(dissolver_layer::Entry);
+pub struct Entry(pub(crate) dissolver_layer::Entry);
 
 #[pymethods]
 impl Entry {
