@@ -14,14 +14,20 @@ use crate::view::{Entry, View};
 pub struct Root(dissolver_layer::Root);
 
 fn last_link(follow: bool) -> LastLink {
-    if follow { LastLink::Follow } else { LastLink::Keep }
+    if follow {
+        LastLink::Follow
+    } else {
+        LastLink::Keep
+    }
 }
 
 #[pymethods]
 impl Root {
     #[new]
     fn new(directory: i32) -> PyResult<Root> {
-        Ok(Root(dissolver_layer::Root::new(duplicate(directory)?.into())))
+        Ok(Root(dissolver_layer::Root::new(
+            duplicate(directory)?.into(),
+        )))
     }
 
     #[pyo3(signature = (path, *, follow = true))]
@@ -72,11 +78,16 @@ impl Root {
         let out = duplicate(fd)?;
         let name = name.as_ref().map(|name| name.0.as_slice());
         let last = last_link(follow);
-        run(py, |interrupt| self.0.archive(&source.0, last, name, borrow(&out), interrupt))
+        run(py, |interrupt| {
+            self.0
+                .archive(&source.0, last, name, borrow(&out), interrupt)
+        })
     }
 
     fn unpack(&self, py: Python<'_>, view: &View, directory: BytesPath) -> PyResult<u64> {
-        run(py, |interrupt| self.0.unpack(&view.0, &directory.0, interrupt))
+        run(py, |interrupt| {
+            self.0.unpack(&view.0, &directory.0, interrupt)
+        })
     }
 }
 
@@ -89,7 +100,11 @@ fn export_container(
     fd: i32,
 ) -> PyResult<()> {
     let (diff_ids, out) = (parse_all(&diff_ids)?, duplicate(fd)?);
-    run(py, |interrupt| layers.0.export_container(&diff_ids, &upper.0, borrow(&out), interrupt))
+    run(py, |interrupt| {
+        layers
+            .0
+            .export_container(&diff_ids, &upper.0, borrow(&out), interrupt)
+    })
 }
 
 #[pyfunction]
@@ -106,7 +121,9 @@ fn changes<'py>(
 ) -> PyResult<Vec<(&'static str, Bound<'py, PyBytes>)>> {
     let parents = parse_all(&parents)?;
     let stubs: Vec<Vec<u8>> = ignore_stubs.into_iter().map(|path| path.0).collect();
-    let found = run(py, |interrupt| layers.0.changes(&upper.0, &parents, &stubs, interrupt))?;
+    let found = run(py, |interrupt| {
+        layers.0.changes(&upper.0, &parents, &stubs, interrupt)
+    })?;
     let pair = |change: dissolver_layer::Change| {
         let absolute = [b"/", change.path.as_slice()].concat();
         (change.kind.name(), PyBytes::new(py, &absolute))
