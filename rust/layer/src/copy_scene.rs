@@ -84,7 +84,8 @@ impl Scene {
     }
 
     pub fn write(&self, plan: &CopyPlan) -> LayerInfo {
-        plan.write(&self.layers, None, &Interrupt::default()).unwrap()
+        plan.write(&self.layers, None, &Interrupt::default())
+            .unwrap()
     }
 }
 

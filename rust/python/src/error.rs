@@ -37,7 +37,14 @@ impl From<Failure> for PyErr {
                 .setattr("kind", failure.kind)
                 .and_then(|()| value.setattr("message", failure.message))
                 .and_then(|()| value.setattr("hint", failure.hint))
-                .and_then(|()| value.setattr("path", failure.path.map(|p| pyo3::types::PyBytes::new(py, &p).unbind())))
+                .and_then(|()| {
+                    value.setattr(
+                        "path",
+                        failure
+                            .path
+                            .map(|p| pyo3::types::PyBytes::new(py, &p).unbind()),
+                    )
+                })
                 .and_then(|()| value.setattr("op", failure.op))
                 .and_then(|()| value.setattr("errno", failure.errno));
             match filled {

@@ -132,7 +132,10 @@ impl Layers {
     fn new(root: OsPath, userxattr: bool, fsync: bool, form: &str) -> PyResult<Self> {
         let form = lower::parse_form(form)?;
         let options = LayersOptions { userxattr, fsync };
-        Ok(Layers(dissolver_layer::Layers::open(&root.0, options).map_err(failure)?, form))
+        Ok(Layers(
+            dissolver_layer::Layers::open(&root.0, options).map_err(failure)?,
+            form,
+        ))
     }
 
     fn info(&self, diff_id: &str) -> PyResult<Option<LayerInfo>> {
@@ -146,26 +149,27 @@ impl Layers {
     }
 
     #[pyo3(signature = (source, *, expect = None))]
-    fn ingest(
-        &self,
-        py: Python<'_>,
-        source: Source,
-        expect: Option<&str>,
-    ) -> PyResult<LayerInfo> {
+    fn ingest(&self, py: Python<'_>, source: Source, expect: Option<&str>) -> PyResult<LayerInfo> {
         let expect = expect.map(parse).transpose()?;
         let source = source.open()?;
-        run(py, |interrupt| self.0.ingest(source, expect, &Limits::default(), interrupt))
-            .map(LayerInfo::from)
+        run(py, |interrupt| {
+            self.0.ingest(source, expect, &Limits::default(), interrupt)
+        })
+        .map(LayerInfo::from)
     }
 
     fn view(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<View> {
         let diff_ids = parse_all(&diff_ids)?;
-        py.detach(|| self.0.view(&diff_ids)).map(View::from).map_err(|error| failure(error).into())
+        py.detach(|| self.0.view(&diff_ids))
+            .map(View::from)
+            .map_err(|error| failure(error).into())
     }
 
     fn lower_directories(&self, py: Python<'_>, diff_ids: Vec<String>) -> PyResult<Vec<OsString>> {
         let diff_ids = parse_all(&diff_ids)?;
-        let directories = run(py, |interrupt| self.0.lower_directories(&diff_ids, interrupt))?;
+        let directories = run(py, |interrupt| {
+            self.0.lower_directories(&diff_ids, interrupt)
+        })?;
         Ok(directories.into_iter().map(OsString::from).collect())
     }
 
@@ -179,7 +183,8 @@ impl Layers {
     }
 
     fn image_refusal(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| lower::refusal(&self.0)).map_err(|error| failure(error).into())
+        py.detach(|| lower::refusal(&self.0))
+            .map_err(|error| failure(error).into())
     }
 
     #[pyo3(
@@ -231,7 +236,8 @@ impl Layers {
 
     fn disk_bytes(&self, py: Python<'_>, diff_id: &str) -> PyResult<u64> {
         let diff_id = parse(diff_id)?;
-        py.detach(|| self.0.disk_bytes(diff_id)).map_err(|error| failure(error).into())
+        py.detach(|| self.0.disk_bytes(diff_id))
+            .map_err(|error| failure(error).into())
     }
 
     #[pyo3(
@@ -256,12 +262,16 @@ impl Layers {
 
     fn extract(&self, py: Python<'_>, diff_ids: Vec<String>, destination: OsPath) -> PyResult<()> {
         let diff_ids = parse_all(&diff_ids)?;
-        run(py, |interrupt| self.0.extract(&diff_ids, &destination.0, interrupt))
+        run(py, |interrupt| {
+            self.0.extract(&diff_ids, &destination.0, interrupt)
+        })
     }
 
     fn export_tar(&self, py: Python<'_>, diff_ids: Vec<String>, fd: i32) -> PyResult<()> {
         let (diff_ids, out) = (parse_all(&diff_ids)?, duplicate(fd)?);
-        run(py, |interrupt| self.0.export_tar(&diff_ids, borrow(&out), interrupt))
+        run(py, |interrupt| {
+            self.0.export_tar(&diff_ids, borrow(&out), interrupt)
+        })
     }
 }
 

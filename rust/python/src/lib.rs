@@ -25,7 +25,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("version", env!("CARGO_PKG_VERSION"))?;
     module.add("CoreError", module.py().get_type::<error::CoreError>())?;
     for (name, register) in [
-        ("tree", tree::register as fn(&Bound<'_, PyModule>) -> PyResult<()>),
+        (
+            "tree",
+            tree::register as fn(&Bound<'_, PyModule>) -> PyResult<()>,
+        ),
         ("layer", layer::register),
         ("files", files::register),
         ("sandbox", sandbox::register),
