@@ -277,6 +277,8 @@ impl Record {
         if self.uid == u32::MAX || self.gid == u32::MAX {
             return None;
         }
+        // No file system has files that end beyond this.
+        i64::try_from(self.size).ok()?;
         if self.kind == Kind::File {
             entry.digest = Some(self.digest);
         }
@@ -328,10 +330,9 @@ pub(crate) fn decode_extra(bytes: &[u8], entry: &mut Entry) -> Option<()> {
         entry.xattrs.push((name, fields.bytes()?.to_vec()));
     }
     for _ in 0..fields.u32()? {
-        entry.segments.push(Segment {
-            offset: fields.u64()?,
-            length: fields.u64()?,
-        });
+        let (offset, length) = (fields.u64()?, fields.u64()?);
+        i64::try_from(offset.checked_add(length)?).ok()?;
+        entry.segments.push(Segment { offset, length });
     }
     Some(())
 }

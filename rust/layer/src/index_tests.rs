@@ -142,14 +142,26 @@ fn extents_must_make_up_the_tar() {
 }
 
 #[test]
-fn an_owner_that_chown_would_ignore_is_damage() {
-    // The owners of the first record, behind the two extents.
-    for at in [28, 32] {
-        let mut bytes = example();
-        let record = 128 + 2 * 56;
-        bytes[record + at..record + at + 4].fill(0xff);
-        let index = Index::from_bytes(bytes).unwrap();
-        assert_eq!(index.entry(0).unwrap_err().kind(), "bad-index");
+fn numbers_that_no_file_has_are_damage() {
+    let record = |number: usize| 128 + 2 * 56 + number * 104;
+    // Owners and size of a record; the last one is a sparse file, and its one stretch ends the heap.
+    let end = example().len();
+    let table = [
+        (0, record(0) + 28, 4),
+        (0, record(0) + 32, 4),
+        (8, record(8) + 48, 8),
+        (8, end - 16, 8),
+        (8, end - 8, 8),
+    ];
+    for (number, at, bytes) in table {
+        let mut damaged = example();
+        damaged[at..at + bytes].fill(0xff);
+        let index = Index::from_bytes(damaged).unwrap();
+        assert_eq!(
+            index.entry(number).unwrap_err().kind(),
+            "bad-index",
+            "record {number} at {at}"
+        );
         assert_eq!(index.entry(1).unwrap().path, b"etc");
     }
 }
