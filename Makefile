@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
 
-.PHONY: setup demo test lint format bench fuzz clean help
+.PHONY: setup demo test lint format bench fuzz soak clean help
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,11 +28,18 @@ lint: setup ## Formatters, linters, type checkers, stubs and import ranks
 
 format: setup ## Rewrite the sources in the one format
 	@scripts/cargo fmt --all
-	@$(VENV)/bin/ruff format python tests benches examples
-	@$(VENV)/bin/ruff check --fix --quiet python tests benches examples
+	@scripts/cargo fmt --manifest-path fuzz/Cargo.toml
+	@$(VENV)/bin/ruff format python tests benches examples fuzz
+	@$(VENV)/bin/ruff check --fix --quiet python tests benches examples fuzz
 
 bench: setup ## Benchmarks with ratios against a floor and peers
 	@$(PY) -m pytest benches --benchmark-only
 
+fuzz: ## Fuzz what reads archives, indexes and patterns; DURATION=600 seconds each, TARGETS=all
+	@scripts/fuzz
+
+soak: setup ## Kill builds, imports and prunes at 200 random moments; KILLS, SEED
+	@DISSOLVER_SOAK_KILLS=$(or $(KILLS),200) DISSOLVER_SOAK_SEED=$(SEED) $(PY) -m pytest -q -s tests/soak
+
 clean: ## Remove what was built (the image store is not touched)
-	rm -rf $(VENV) target python/dissolver/_core.abi3.so
+	rm -rf $(VENV) target fuzz/target python/dissolver/_core.abi3.so
