@@ -110,6 +110,23 @@ class DockerfileError(DissolverError):
     """A mistake in a Dockerfile; ``where`` says which lines."""
 
 
+class DockerfileErrors(DockerfileError):
+    """Several mistakes in one Dockerfile that do not follow from each other, in their order.
+
+    ``where`` is the place of the first one; each of ``errors`` has its own.
+    """
+
+    def __init__(self, errors: tuple[DissolverError, ...]) -> None:
+        where = errors[0].where
+        file = "the Dockerfile" if where is None else f"`{where.file}`"
+        super().__init__(f"there are {len(errors)} mistakes in {file}", where=where)
+        self.errors = errors
+
+
+class UnknownInstruction(DockerfileError):
+    """A keyword that the language does not have."""
+
+
 class UnknownStage(DockerfileError):
     """A stage name that no FROM defined."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dissolver.cli.render.failures import failure, hint, warning
-from dissolver.errors import DissolverError, StepFailed, UnknownStage, Where
+from dissolver.errors import DissolverError, DockerfileErrors, StepFailed, UnknownStage, Where
 
 
 def test_the_error_of_the_style_guide() -> None:
@@ -94,3 +94,23 @@ def test_hints_and_warnings_have_their_own_word() -> None:
     assert warning("odd", Where("Dockerfile", 1, 1, ("run x",), 0, 3)) == (
         "warning: odd\n  Dockerfile:1\n    1 │ run x\n      │ ^^^\n"
     )
+
+
+def test_several_mistakes_are_shown_one_below_the_other() -> None:
+    first = DissolverError("no `a`", where=Where("Dockerfile", 2, 2, ("RUM a",), 0, 3))
+    second = DissolverError("no `b`", where=Where("Dockerfile", 4, 4, ("b",)), hint="try `c`")
+    text = failure(DockerfileErrors((first, second)))
+    assert text == (
+        "error: no `a`\n  Dockerfile:2\n    2 │ RUM a\n      │ ^^^\n"
+        "error: no `b`\n  Dockerfile:4\n    4 │ b\nhint: try `c`\n"
+        "error: there are 2 mistakes in `Dockerfile`\n"
+    )
+
+
+def test_ten_mistakes_are_enough_to_show() -> None:
+    mistakes = tuple(
+        DissolverError(f"no `{n}`", where=Where("Dockerfile", n, n, ("x",))) for n in range(1, 30)
+    )
+    text = failure(DockerfileErrors(mistakes))
+    assert text.count("Dockerfile:") == 10
+    assert text.endswith("error: there are 29 mistakes in `Dockerfile`\n")

@@ -9,8 +9,9 @@ from dissolver.errors import DissolverError
 from dissolver.image.config import ImageConfig
 from dissolver.image.mutate import empty_image
 from dissolver.image.platform import Platform
-from dissolver.plan.graph import StageBase, StageGraph, stage_graph
-from dissolver.plan.lower import LoweredStage, lower_stage
+from dissolver.image.reference import Reference
+from dissolver.plan.graph import StageGraph, stage_graph
+from dissolver.plan.lower import LoweredStage, lower_stages
 
 MACHINE = Platform("linux", "amd64")
 EMPTY = empty_image(MACHINE)
@@ -22,6 +23,8 @@ def graph_of(
     target: str | None = None,
     build_args: Mapping[str, str] | None = None,
     platform: Platform = MACHINE,
+    contexts: Mapping[str, Reference | None] | None = None,
+    has_all: bool = False,
 ) -> StageGraph:
     return stage_graph(
         parse(text),
@@ -29,6 +32,8 @@ def graph_of(
         target=target,
         platform=platform,
         build_platform=MACHINE,
+        contexts=contexts,
+        has_all=has_all,
     )
 
 
@@ -38,18 +43,10 @@ def lower_all(
     base: ImageConfig = EMPTY,
     build_args: Mapping[str, str] | None = None,
 ) -> dict[int, LoweredStage]:
-    """Lower every needed stage; ``base`` stands for all images."""
-    lowered: dict[int, LoweredStage] = {}
-    for stage in graph.needed:
-        below = lowered[stage.base.index] if isinstance(stage.base, StageBase) else None
-        lowered[stage.index] = lower_stage(
-            graph,
-            stage,
-            base if below is None else below.config,
-            build_args=build_args or {},
-            inherited_args={} if below is None else below.args,
-        )
-    return lowered
+    """Lower every needed stage; ``base`` stands for all images, and its triggers fire."""
+    for stage in graph.stages:
+        graph = graph.with_triggers(stage.index, base.config.on_build)
+    return lower_stages(graph, lambda _: base, build_args=build_args or {})
 
 
 def lower(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dissolver.errors import DockerfileError, NotSupportedYet
+from dissolver.errors import DockerfileError
 from dissolver.image.config import RunConfig
 from dissolver.image.reference import Reference, parse_reference
 from dissolver.plan.steps import CopyStep, MetadataStep, RunStep, Step, WorkdirStep
@@ -304,12 +304,6 @@ def test_a_copy_has_an_owner_and_a_mode(flag: str, chown: str | None, chmod: int
 @pytest.mark.parametrize("mode", ["8", "10000", "0o755", "rwx", "u~x", "-1", "\u0667", "7" * 5000])
 def test_other_modes_are_refused(mode: str) -> None:
     with pytest.raises(DockerfileError, match="invalid chmod parameter"):
-        last(f"COPY --chmod={mode} a /b")
-
-
-@pytest.mark.parametrize("mode", ["u+x", "go=rX", "a-w,u=rwx", "+t"])
-def test_symbolic_modes_are_not_built_yet(mode: str) -> None:
-    with pytest.raises(NotSupportedYet, match="symbolic"):
         last(f"COPY --chmod={mode} a /b")
 
 

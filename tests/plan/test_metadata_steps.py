@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dissolver.errors import DockerfileError, NotSupportedYet
+from dissolver.errors import DockerfileError
 from dissolver.image.config import Healthcheck, RunConfig
 from dissolver.plan.steps import HISTORY_COMMENT, MetadataStep
 from plan.planning import EMPTY, lower
@@ -145,12 +145,6 @@ def test_layers_and_history_of_the_base_are_left_alone() -> None:
     base = replace(BASE, created=5)
     lowered = lower("ENV A=1", base=base)
     assert replace(lowered.config, config=base.config) == base
-
-
-def test_triggers_of_a_base_are_not_built_yet() -> None:
-    base = replace(EMPTY, config=RunConfig(on_build=("RUN x",)))
-    with pytest.raises(NotSupportedYet, match="`ONBUILD` instructions"):
-        lower("USER x", base=base)
 
 
 SCOPES = [

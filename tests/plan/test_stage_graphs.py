@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dissolver.errors import BadReference, DockerfileError, NotSupportedYet, UnknownStage
+from dissolver.errors import BadReference, DockerfileError, UnknownStage
 from dissolver.image.platform import Platform
 from dissolver.image.reference import parse_reference
 from dissolver.plan.graph import ImageBase, ScratchBase, StageBase, misspelt_stage
@@ -184,11 +184,11 @@ def test_mistakes_between_stages_are_named(
     assert caught.value.where is not None
 
 
-def test_what_is_not_built_yet_matters_only_in_needed_stages() -> None:
-    text = "FROM a AS old\nADD x /y\nCOPY --from=later x /y\nFROM b AS new\nFROM c AS later"
+def test_mistakes_between_stages_matter_only_where_they_are_needed() -> None:
+    text = "FROM a AS old\nCOPY --from=later x /y\nFROM b AS new\nFROM c AS later"
     assert graph_of(text, target="new").target.index == 1
-    with pytest.raises(NotSupportedYet, match="`ADD` is not supported yet"):
-        graph_of("FROM a\nADD x /y")
+    with pytest.raises(DockerfileError, match="cannot copy from stage `later`"):
+        graph_of(text, target="old")
 
 
 PLATFORMS = [

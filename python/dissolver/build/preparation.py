@@ -188,21 +188,18 @@ def _lower(
 ) -> tuple[dict[int, ImageConfig], dict[int, LoweredStage]]:
     """Turn every needed stage into steps on top of what it starts from."""
     from dissolver.image.mutate import empty_image
-    from dissolver.plan.lower import lower_stage
+    from dissolver.plan.lower import lower_stages
 
-    bases: dict[int, ImageConfig] = {}
-    lowered: dict[int, LoweredStage] = {}
-    for stage in graph.needed:
-        inherited: Mapping[str, str | None] = {}
-        if isinstance(stage.base, StageBase):
-            below = lowered[stage.base.index]
-            base, inherited = below.config, below.args
-        elif isinstance(stage.base, ImageBase):
-            base = images[stage.base.reference].config
-        else:
-            base = empty_image(stage.platform)
-        bases[stage.index] = base
-        lowered[stage.index] = lower_stage(
-            graph, stage, base, build_args=request.build_args, inherited_args=inherited
-        )
+    def base_of(stage: Stage) -> ImageConfig:
+        if isinstance(stage.base, ImageBase):
+            return images[stage.base.reference].config
+        return empty_image(stage.platform)
+
+    lowered = lower_stages(graph, base_of, build_args=request.build_args)
+    bases = {
+        stage.index: lowered[stage.base.index].config
+        if isinstance(stage.base, StageBase)
+        else base_of(stage)
+        for stage in graph.needed
+    }
     return bases, lowered

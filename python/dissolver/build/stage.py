@@ -10,7 +10,7 @@ from dissolver.build import commit, copy_step, run_step
 from dissolver.build.request import StepOutcome
 from dissolver.errors import CoreFailure
 from dissolver.plan.graph import StageBase
-from dissolver.plan.origins import NamedContext
+from dissolver.plan.origins import EmptyOrigin, NamedContext
 from dissolver.plan.steps import CopyStep, RunStep, WorkdirStep
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _origin(bench: Workbench, step: CopyStep, results: Results[StageResult]) -> 
         source = results.wait(step.from_)
         name = f"the stage `{source.label}`"
         return copy_step.layers_origin(bench, source.config.diff_ids, name)
+    if isinstance(step.from_, EmptyOrigin):
+        return copy_step.layers_origin(bench, (), "`scratch`")
     if isinstance(step.from_, NamedContext):
         raise TypeError(f"nothing reads the named context `{step.from_.name}`")
     image = bench.images[step.from_]

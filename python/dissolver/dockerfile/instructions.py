@@ -13,7 +13,7 @@ from dissolver.dockerfile.heredoc import parse_marker
 from dissolver.dockerfile.pairs import read_definitions, read_pairs
 from dissolver.dockerfile.statements import KEYWORDS
 from dissolver.dockerfile.suggest import did_you_mean
-from dissolver.errors import DockerfileError
+from dissolver.errors import DockerfileError, UnknownInstruction
 
 STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.ASCII)
 """What a stage may be called, once it is in lower case."""
@@ -36,7 +36,7 @@ def read_instruction(statement: Statement) -> Instruction:
     """
     reader = _READERS.get(statement.name)
     if reader is None:
-        raise DockerfileError(
+        raise UnknownInstruction(
             f"unknown instruction `{statement.keyword}`",
             where=statement.where_of(Word(statement.keyword, 0, len(statement.keyword))),
             hint=did_you_mean(statement.name, KEYWORDS),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dissolver.dockerfile.ast import Arg, Dockerfile, From, Instruction
+from dissolver.dockerfile.ast import Arg, Dockerfile, From, Instruction, Statement
+from dissolver.dockerfile.faults import Faults
 from dissolver.dockerfile.instructions import read_instruction
 from dissolver.dockerfile.statements import read_statements
-from dissolver.errors import DockerfileError
+from dissolver.errors import DockerfileError, UnknownInstruction
+
+_OFTEN_CONTINUED = ("RUN", "COPY", "ADD", "ENV", "LABEL", "CMD", "ENTRYPOINT", "HEALTHCHECK")
+"""Instructions that people write on several lines."""
 
 
 def parse(text: str, *, name: str = "Dockerfile") -> Dockerfile:
@@ -17,11 +21,46 @@ def parse(text: str, *, name: str = "Dockerfile") -> Dockerfile:
 
     Raises:
         DockerfileError: the file is not a Dockerfile.
+        DockerfileErrors: there are several mistakes in it.
     """
-    cut = read_statements(text, name)
-    instructions = tuple(read_instruction(statement) for statement in cut.statements)
-    _check_beginning(instructions)
+    faults = Faults()
+    cut = read_statements(text, name, faults)
+    instructions = _read_instructions(cut.statements, cut.escape, faults)
+    if not faults:
+        _check_beginning(instructions)
+    faults.raise_any()
     return Dockerfile(cut.source, instructions, cut.directives, cut.escape)
+
+
+def _read_instructions(
+    statements: tuple[Statement, ...], escape: str, faults: Faults
+) -> tuple[Instruction, ...]:
+    instructions: list[Instruction] = []
+    previous: Statement | None = None
+    is_known = True
+    for statement in statements:
+        try:
+            instructions.append(read_instruction(statement))
+            is_known = True
+        except UnknownInstruction as error:
+            # Lines of a continuation that was forgotten all look like instructions.
+            if is_known:
+                error.hint = error.hint or _continuation_hint(previous, statement, escape)
+                faults.add(error)
+            is_known = False
+        except DockerfileError as error:
+            faults.add(error)
+            is_known = True
+        previous = statement
+    return tuple(instructions)
+
+
+def _continuation_hint(previous: Statement | None, statement: Statement, escape: str) -> str | None:
+    if previous is None or previous.name not in _OFTEN_CONTINUED or previous.heredocs:
+        return None
+    if previous.end_line + 1 != statement.line:
+        return None
+    return f"to continue `{previous.name}`, end line {previous.end_line} with `{escape}`"
 
 
 def parse_instructions(text: str, *, name: str) -> tuple[Instruction, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from dissolver.dockerfile.ast import Directive, Heredoc, Statement, Word
+from dissolver.dockerfile.faults import Faults
 from dissolver.dockerfile.heredoc import find_markers
 from dissolver.dockerfile.lines import (
     LineReader,
@@ -43,8 +44,10 @@ class StatementList(msgspec.Struct, frozen=True):
     statements: tuple[Statement, ...]
 
 
-def read_statements(text: str, name: str) -> StatementList:
+def read_statements(text: str, name: str, faults: Faults | None = None) -> StatementList:
     """Cut a whole file into statements.
+
+    With ``faults``, lines that cannot be cut are left out, and their errors kept there.
 
     Raises:
         DockerfileError: the file is empty, or a line cannot be cut; the error says where.
@@ -56,13 +59,21 @@ def read_statements(text: str, name: str) -> StatementList:
     escape = escape_character(directives, source)
     reader = LineReader(source, escape)
     statements: list[Statement] = []
+    found = Faults() if faults is None else faults
     while (line := reader.read()) is not None:
-        statement = cut_statement(source, line, escape)
-        heredocs = _read_heredocs(statement, reader)
-        if heredocs:
-            statement = _with_heredocs(statement, heredocs, reader.line)
-        statements.append(statement)
-    if not statements:
+        with found:
+            statement = cut_statement(source, line, escape)
+            heredocs = _read_heredocs(statement, reader)
+            if heredocs:
+                statement = _with_heredocs(statement, heredocs, reader.line)
+            statements.append(statement)
+            continue
+        if "<<" in line.text:
+            # What follows may be a document, and no instructions.
+            break
+    if faults is None:
+        found.raise_any()
+    if not statements and not found:
         raise _nothing(f"`{name}` has no instructions", name)
     return StatementList(source, directives, escape, tuple(statements))
 

@@ -6,12 +6,21 @@ import json
 from collections.abc import Iterator, Mapping
 
 from dissolver.image.config import RunConfig
-from dissolver.plan.graph import Base, ScratchBase, StageBase, StageGraph
+from dissolver.plan.graph import Base, ContextBase, ScratchBase, StageBase, StageGraph
 from dissolver.plan.lower import LoweredStage
 from dissolver.plan.modes import format_mode
+from dissolver.plan.mounts import (
+    BindMount,
+    CacheMount,
+    Mount,
+    SecretMount,
+    SshMount,
+    TmpfsMount,
+)
 from dissolver.plan.numbering import number_steps
-from dissolver.plan.origins import NamedContext
-from dissolver.plan.steps import CopyStep, RunStep, Step, WorkdirStep
+from dissolver.plan.origins import EmptyOrigin, NamedContext, Origin
+from dissolver.plan.sources import AddSource, LocalSource, UrlSource
+from dissolver.plan.steps import AddStep, CopyStep, RunStep, Step, TransferStep, WorkdirStep
 
 _INDENT = " " * 6
 _KEY_WIDTH = 11
@@ -53,39 +62,104 @@ def _base_name(graph: StageGraph, base: Base) -> str:
         return "scratch"
     if isinstance(base, StageBase):
         return graph.stages[base.index].label
+    if isinstance(base, ContextBase):
+        return f"context {base.context.name}"
     return base.reference.canonical
 
 
 def _details(graph: StageGraph, step: Step) -> Iterator[tuple[str, str]]:
     if isinstance(step, RunStep):
-        yield "command", _json(step.argv)
-        yield "directory", step.cwd
-        yield "user", step.user or "root"
-        yield "network", step.network
-        for name, value in step.env:
-            yield "variable", f"{name}={value}"
+        yield from _run_details(graph, step)
     elif isinstance(step, CopyStep):
-        yield "from", _origin(graph, step)
-        for source in step.sources:
-            yield "source", source
-        yield "to", step.destination
-        if step.chown is not None:
-            yield "owner", step.chown
-        if step.chmod is not None:
-            yield "mode", format_mode(step.chmod)
+        yield "from", _origin(graph, step.from_)
+        for index, source in enumerate(step.sources):
+            pivot = f", without {step.pivots[index]}" if step.parents else ""
+            yield "source", source + pivot
+        yield from _transfer_details(step)
+    elif isinstance(step, AddStep):
+        for added in step.sources:
+            yield "source", _source(added)
+        yield from _transfer_details(step)
     elif isinstance(step, WorkdirStep):
         yield "directory", step.path
         yield "user", step.user or "root"
 
 
-def _origin(graph: StageGraph, step: CopyStep) -> str:
-    if step.from_ is None:
+def _run_details(graph: StageGraph, step: RunStep) -> Iterator[tuple[str, str]]:
+    yield "command", _json(step.argv)
+    yield "directory", step.cwd
+    yield "user", step.user or "root"
+    yield "network", step.network
+    if step.security != "sandbox":
+        yield "security", step.security
+    for file in step.files:
+        yield "script", f"{file.path} ({len(file.content.encode())} bytes)"
+    for mount in step.mounts:
+        yield "mount", _mount(graph, mount)
+    for name, value in step.env:
+        yield "variable", f"{name}={value}"
+
+
+def _transfer_details(step: TransferStep) -> Iterator[tuple[str, str]]:
+    for document in step.documents:
+        yield "document", f"{document.path} ({len(document.content.encode())} bytes)"
+    for pattern in step.excludes:
+        yield "without", pattern
+    yield "to", step.destination
+    if step.chown is not None:
+        yield "owner", step.chown
+    if step.chmod is not None:
+        yield "mode", format_mode(step.chmod)
+    if step.link:
+        yield "linked", "without a look at what is there"
+
+
+def _source(source: AddSource) -> str:
+    if isinstance(source, LocalSource):
+        return f"{source.path}, {'unpacked' if source.unpacks else 'as it is'}"
+    checksum = f", {source.checksum}" if source.checksum else ""
+    if isinstance(source, UrlSource):
+        unpacked = ", unpacked" if source.unpacks else ""
+        return f"{source.url} as {source.file_name}{unpacked}{checksum}"
+    reference = source.reference
+    part = f", its {reference.subdirectory}" if reference.subdirectory else ""
+    kept = ", with .git" if source.keeps_git_directory else ""
+    return f"{reference.remote} at {reference.ref or 'its default branch'}{part}{kept}{checksum}"
+
+
+def _mount(graph: StageGraph, mount: Mount) -> str:
+    match mount:
+        case BindMount():
+            text = f"{_origin(graph, mount.origin)} {mount.source} at {mount.target}"
+            return text + ("" if mount.is_read_only else ", changes thrown away")
+        case CacheMount():
+            seed = f", from {_origin(graph, mount.origin)}" if mount.is_seeded else ""
+            return f"cache {mount.id} ({mount.sharing}) at {mount.target}{seed}"
+        case TmpfsMount():
+            size = "" if mount.size is None else f" of {mount.size} bytes"
+            return f"memory{size} at {mount.target}"
+        case SecretMount():
+            places = [f"at {mount.target}"] if mount.target else []
+            places += [f"as {mount.env}"] if mount.env else []
+            return f"secret {mount.id} {' and '.join(places)}{_required(mount.is_required)}"
+        case SshMount():
+            return f"agent {mount.id} at {mount.target}{_required(mount.is_required)}"
+
+
+def _required(is_required: bool) -> str:
+    return ", required" if is_required else ""
+
+
+def _origin(graph: StageGraph, origin: Origin) -> str:
+    if origin is None:
         return "context"
-    if isinstance(step.from_, int):
-        return f"stage {graph.stages[step.from_].label}"
-    if isinstance(step.from_, NamedContext):
-        return f"context {step.from_.name}"
-    return step.from_.canonical
+    if isinstance(origin, int):
+        return f"stage {graph.stages[origin].label}"
+    if isinstance(origin, NamedContext):
+        return f"context {origin.name}"
+    if isinstance(origin, EmptyOrigin):
+        return "scratch"
+    return origin.canonical
 
 
 def _result(run: RunConfig) -> Iterator[tuple[str, str]]:
@@ -105,6 +179,12 @@ def _result(run: RunConfig) -> Iterator[tuple[str, str]]:
         yield "label", f"{name}={value}"
     if run.stop_signal:
         yield "stop signal", run.stop_signal
+    if run.shell:
+        yield "shell", _json(run.shell)
+    if run.healthcheck is not None:
+        yield "health", _json(run.healthcheck.test)
+    for trigger in run.on_build:
+        yield "trigger", trigger.partition("\n")[0]
 
 
 def _json(words: tuple[str, ...]) -> str:

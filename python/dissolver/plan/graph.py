@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from dissolver.dockerfile.ast import Copy, Dockerfile, From, Instruction, Word
-from dissolver.dockerfile.expand import expand, expand_words
+from dissolver.dockerfile.ast import Copy, Dockerfile, From, Instruction
+from dissolver.dockerfile.faults import Faults
 from dissolver.dockerfile.suggest import did_you_mean, nearest
-from dissolver.errors import BadPlatform, BadReference, DockerfileError, UnknownStage, Where
-from dissolver.image.platform import Platform, parse_platform
-from dissolver.image.reference import Reference, parse_reference
+from dissolver.errors import DissolverError, DockerfileError, UnknownStage, Where
+from dissolver.image.platform import Platform
+from dissolver.image.reference import Reference
 from dissolver.plan.arguments import global_arguments, platform_arguments
-from dissolver.plan.support import check_supported
+from dissolver.plan.bases import (
+    Base,
+    BaseReader,
+    ContextBase,
+    ImageBase,
+    ScratchBase,
+    StageBase,
+)
+from dissolver.plan.dependencies import OriginFinder, Use, uses_of
+from dissolver.plan.origins import NamedContext, NamedContexts, Origin
+from dissolver.plan.triggers import own_triggers, read_triggers
 
-SCRATCH = "scratch"
-"""The name of the base that is nothing at all."""
-
-
-class ScratchBase(msgspec.Struct, frozen=True):
-    """Nothing at all: ``FROM scratch``."""
-
-
-class StageBase(msgspec.Struct, frozen=True):
-    """The result of an earlier stage."""
-
-    index: int
-
-
-class ImageBase(msgspec.Struct, frozen=True):
-    """An image that is pulled or lies in the store."""
-
-    reference: Reference
-
-
-Base = ScratchBase | StageBase | ImageBase
+__all__ = [
+    "Base",
+    "ContextBase",
+    "ImageBase",
+    "ScratchBase",
+    "Stage",
+    "StageBase",
+    "StageGraph",
+    "misspelt_stage",
+    "stage_graph",
+]
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -43,7 +44,10 @@ class Stage(msgspec.Struct, frozen=True):
 
     ``label`` is what the build calls the stage: its name, or ``stage-N``, or
     nothing where the Dockerfile names nothing else. ``depends_on`` are the stages
-    that must be built first; ``images`` are those that COPY takes files from.
+    that must be built first; ``images`` and ``contexts`` are those that COPY and
+    mounts take files from. ``triggers`` are instructions that the base left for this
+    stage; they come before its own. A stage whose name a named context has taken is
+    nothing but that context.
     """
 
     index: int
@@ -55,11 +59,18 @@ class Stage(msgspec.Struct, frozen=True):
     images: tuple[Reference, ...]
     origin: From
     instructions: tuple[Instruction, ...]
+    triggers: tuple[Instruction, ...] = ()
+    contexts: tuple[NamedContext, ...] = ()
 
     @property
     def where(self) -> Where:
         """The FROM line."""
         return self.origin.where
+
+    @property
+    def all_instructions(self) -> tuple[Instruction, ...]:
+        """What is carried out: the triggers, then the stage's own instructions."""
+        return (*self.triggers, *self.instructions)
 
 
 class StageGraph(msgspec.Struct, frozen=True):
@@ -67,7 +78,7 @@ class StageGraph(msgspec.Struct, frozen=True):
 
     ``needed`` is in an order in which every stage comes after what it depends on.
     ``global_args`` holds the values of ARGs before the first FROM, and the
-    platform arguments.
+    platform arguments. ``has_all`` says that every stage is wanted, which checks do.
     """
 
     dockerfile: Dockerfile
@@ -76,17 +87,52 @@ class StageGraph(msgspec.Struct, frozen=True):
     needed: tuple[Stage, ...]
     platform: Platform
     global_args: Mapping[str, str]
+    named_contexts: NamedContexts = NamedContexts({})
+    has_all: bool = False
 
-    def copy_origin(self, stage: Stage, copy: Copy) -> int | Reference | None:
-        """Return where a COPY of ``stage`` takes files from: a stage, an image, or the context.
+    def origin(self, stage: Stage, use: Use) -> Origin:
+        """Return what a name behind ``from`` in ``stage`` means.
 
         Raises:
             DockerfileError: a variable or an invalid reference stands there.
             UnknownStage: there is no stage with that index.
         """
+        return self._finder.find(use, stage.index)
+
+    def copy_origin(self, stage: Stage, copy: Copy) -> Origin:
+        """Return where a COPY of ``stage`` takes files from; ``None`` is the context.
+
+        Raises:
+            DockerfileError, UnknownStage: as ``origin``.
+        """
         if copy.origin is None:
             return None
-        return _origin(copy, copy.origin, self.stages, stage.index)
+        return self.origin(stage, Use(copy, copy.origin, True))
+
+    def with_triggers(self, index: int, texts: Sequence[str]) -> StageGraph:
+        """Return the graph once it is known what the base image of a stage left for it.
+
+        The triggers may need further stages and images. Call this again for stages that
+        came to be needed, with what their images left. Texts that are known already
+        change nothing.
+
+        Raises:
+            DockerfileError: a trigger is no instruction, or names what does not exist.
+        """
+        stage = self.stages[index]
+        base = stage.base
+        if not texts or stage.triggers or not isinstance(base, ImageBase):
+            return self
+        triggers = read_triggers(texts, base.reference.familiar, stage.where)
+        stages = list(self.stages)
+        stages[index] = _with_origins(replace(stage, triggers=triggers), self._finder)
+        target = stages[self.target.index]
+        needed = _needed(stages, range(len(stages)) if self.has_all else (target.index,))
+        return replace(self, stages=tuple(stages), target=target, needed=needed)
+
+    @property
+    def _finder(self) -> OriginFinder:
+        return OriginFinder([stage.name for stage in self.stages], self.named_contexts)
 
 
 def stage_graph(
@@ -96,18 +142,21 @@ def stage_graph(
     target: str | None,
     platform: Platform,
     build_platform: Platform | None = None,
+    contexts: Mapping[str, Reference | None] | None = None,
+    has_all: bool = False,
 ) -> StageGraph:
     """Find the stages of ``dockerfile`` and those that ``target`` needs.
 
     ``target`` is a stage's name in any case, or its index; the default is the
     last. ``platform`` is what the image is for, ``build_platform`` what the
-    building machine is, the same by default. Stages that are not needed are read
-    but may use what this version does not build.
+    building machine is, the same by default. ``contexts`` are the named contexts:
+    an image's reference, or ``None`` for files. ``has_all`` makes every stage a
+    needed one.
 
     Raises:
         DockerfileError: a FROM is wrong, or stages depend on each other in a circle.
+        DockerfileErrors: there are several mistakes.
         UnknownStage: ``target`` or the index in a ``COPY --from`` is no stage.
-        NotSupportedYet: a needed stage uses what this version does not build.
     """
     sections = _sections(dockerfile.instructions)
     names = [None if head.alias is None else head.alias.text.lower() for head, _ in sections]
@@ -115,12 +164,20 @@ def stage_graph(
     named = target if target else names[-1]
     predefined = platform_arguments(platform, build_platform or platform, named or "")
     values = global_arguments(dockerfile.instructions, build_args, predefined, dockerfile.escape)
-    stages = _stages(sections, names, values, platform, dockerfile.escape)
-    needed = _needed(stages, wanted)
-    for stage in needed:
-        for instruction in stage.instructions:
-            check_supported(instruction)
-    return StageGraph(dockerfile, stages, stages[wanted], needed, platform, values)
+    named_contexts = NamedContexts(contexts or {})
+    reader = BaseReader(values, named_contexts, platform, dockerfile.escape)
+    stages = _stages(sections, names, reader, OriginFinder(names, named_contexts))
+    needed = _needed(stages, range(len(stages)) if has_all else (wanted,))
+    return StageGraph(
+        dockerfile=dockerfile,
+        stages=stages,
+        target=stages[wanted],
+        needed=needed,
+        platform=platform,
+        global_args=values,
+        named_contexts=named_contexts,
+        has_all=has_all,
+    )
 
 
 def misspelt_stage(graph: StageGraph, reference: Reference) -> UnknownStage | None:
@@ -134,14 +191,13 @@ def misspelt_stage(graph: StageGraph, reference: Reference) -> UnknownStage | No
     """
     for stage in graph.needed:
         base = stage.base
+        earlier = graph.stages[: stage.index]
         if isinstance(base, ImageBase) and base.reference == reference:
             place = stage.origin.where_of(stage.origin.image)
-            earlier = graph.stages[: stage.index]
             return _unknown_stage(stage.origin.image.text, earlier, place)
-        for copy in _copies(stage):
-            if graph.copy_origin(stage, copy) == reference and copy.origin is not None:
-                place = copy.where_of(copy.origin)
-                return _unknown_stage(copy.origin.text, graph.stages[: stage.index], place)
+        for use in uses_of(stage.all_instructions):
+            if graph.origin(stage, use) == reference:
+                return _unknown_stage(use.word.text, earlier, use.instruction.where_of(use.word))
     return None
 
 
@@ -174,28 +230,40 @@ def _sections(
 def _stages(
     sections: Sequence[tuple[From, tuple[Instruction, ...]]],
     names: Sequence[str | None],
-    values: Mapping[str, str],
-    platform: Platform,
-    escape: str,
+    reader: BaseReader,
+    finder: OriginFinder,
 ) -> tuple[Stage, ...]:
+    """Read every stage; mistakes in different ones are told together."""
+    faults = Faults()
     stages: list[Stage] = []
     for index, (head, instructions) in enumerate(sections):
+        base: Base = ScratchBase()
+        platform = Platform("", "")
+        replacement = reader.replacement(names[index])
+        with faults:
+            platform = reader.platform(head)
+            base = reader.base(head, names[:index]) if replacement is None else replacement
         stage = Stage(
             index=index,
             name=names[index],
             label=names[index] or f"stage-{index}",
-            base=_base(head, stages, values, escape),
-            platform=_platform(head, values, platform, escape),
+            base=base,
+            platform=platform,
             depends_on=frozenset(),
             images=(),
             origin=head,
-            instructions=instructions,
+            instructions=instructions if replacement is None else (),
+            triggers=own_triggers(stages[base.index].instructions)
+            if isinstance(base, StageBase)
+            else (),
         )
+        with faults:
+            stage = _with_origins(stage, finder)
         stages.append(stage)
-    linked = [_with_origins(stage, stages) for stage in stages]
-    if len(linked) == 1 and not linked[0].images:
-        linked = [msgspec.structs.replace(linked[0], label="")]
-    return tuple(linked)
+    faults.raise_any()
+    if len(stages) == 1 and not (stages[0].images or stages[0].contexts):
+        stages = [replace(stages[0], label="")]
+    return tuple(stages)
 
 
 def _target_index(
@@ -218,118 +286,43 @@ def _target_index(
     raise UnknownStage(f"target stage `{target}` could not be found", hint=hint)
 
 
-def _base(head: From, earlier: Sequence[Stage], values: Mapping[str, str], escape: str) -> Base:
-    name = _expanded(head, head.image, values, escape)
-    if not name:
-        raise DockerfileError(
-            f"base name `{head.image.text}` should not be blank",
-            where=head.where_of(head.image),
-            hint=_blank_hint(head.image, values, escape),
-        )
-    for stage in reversed(earlier):
-        if stage.name == name.lower():
-            return StageBase(stage.index)
-    if name == SCRATCH:
-        return ScratchBase()
-    return ImageBase(_reference(name, head, head.image))
-
-
-def _blank_hint(word: Word, values: Mapping[str, str], escape: str) -> str | None:
-    unset = sorted(expand_words(word.text, values, escape).unset)
-    if not unset:
-        return None
-    offered = did_you_mean(unset[0], values)
-    return offered or f"declare `ARG {unset[0]}=…` before the first `FROM`"
-
-
-def _platform(head: From, values: Mapping[str, str], default: Platform, escape: str) -> Platform:
-    if head.platform is None:
-        return default
-    text = _expanded(head, head.platform, values, escape)
-    where = head.where_of(head.platform)
-    if not text:
-        raise DockerfileError(
-            f"the platform `{head.platform.text}` is blank",
-            where=where,
-            hint=_blank_hint(head.platform, values, escape),
-        )
-    try:
-        return parse_platform(text, default=default)
-    except BadPlatform as error:
-        error.where = where
-        raise
-
-
-def _expanded(head: From, word: Word, values: Mapping[str, str], escape: str) -> str:
-    try:
-        return expand(word.text, values, escape)
-    except DockerfileError as error:
-        error.where = error.where or head.where_of(word)
-        raise
-
-
-def _reference(name: str, instruction: Instruction, word: Word) -> Reference:
-    try:
-        return parse_reference(name)
-    except BadReference as error:
-        error.where = instruction.where_of(word)
-        raise
-
-
-def _with_origins(stage: Stage, stages: Sequence[Stage]) -> Stage:
-    """Return ``stage`` with the stages and images that it needs."""
+def _with_origins(stage: Stage, finder: OriginFinder) -> Stage:
+    """Return ``stage`` with the stages, images and contexts that it needs."""
     depends_on = {stage.base.index} if isinstance(stage.base, StageBase) else set()
     images: dict[Reference, None] = {}
-    for copy in _copies(stage):
-        if copy.origin is None:
-            continue
-        origin = _origin(copy, copy.origin, stages, stage.index)
-        if isinstance(origin, int):
-            depends_on.add(origin)
-        else:
-            images[origin] = None
-    if not depends_on and not images:
+    contexts: dict[NamedContext, None] = {}
+    faults = Faults()
+    for use in _uses(stage, faults):
+        with faults:
+            origin = finder.find(use, stage.index)
+            if isinstance(origin, int):
+                depends_on.add(origin)
+            elif isinstance(origin, Reference):
+                images[origin] = None
+            elif isinstance(origin, NamedContext):
+                contexts[origin] = None
+    faults.raise_any()
+    if not (depends_on or images or contexts):
         return stage
-    return msgspec.structs.replace(stage, depends_on=frozenset(depends_on), images=tuple(images))
+    return replace(
+        stage, depends_on=frozenset(depends_on), images=tuple(images), contexts=tuple(contexts)
+    )
 
 
-def _copies(stage: Stage) -> Iterable[Copy]:
-    return (item for item in stage.instructions if isinstance(item, Copy))
+def _uses(stage: Stage, faults: Faults) -> Iterable[Use]:
+    for instruction in stage.all_instructions:
+        with faults:
+            yield from uses_of((instruction,))
 
 
-def _origin(copy: Copy, origin: Word, stages: Sequence[Stage], current: int) -> int | Reference:
-    text = origin.text
-    if "$" in text:
-        raise DockerfileError(
-            "variables are not expanded in `--from`",
-            where=copy.where_of(origin),
-            hint=f"name a stage with `FROM {text} AS NAME`, and copy from that",
-        )
-    # Of several stages with one name, the nearest earlier one is meant; a later one is
-    # found as well, to be refused by name.
-    for stage in (*reversed(stages[:current]), *reversed(stages[current:])):
-        if stage.name == text.lower():
-            return stage.index
-    if text.isascii() and text.isdecimal():
-        index = int(text[:9])
-        if index >= len(stages):
-            raise UnknownStage(
-                f"invalid stage index `{text}`",
-                where=copy.where_of(origin),
-                hint=f"the stages are numbered from 0 to {len(stages) - 1}",
-            )
-        return index
-    return _reference(text, copy, origin)
-
-
-def _needed(stages: Sequence[Stage], target: int) -> tuple[Stage, ...]:
-    """Find what the target needs, itself included, in the order of the file.
+def _needed(stages: Sequence[Stage], wanted: Iterable[int]) -> tuple[Stage, ...]:
+    """Find the wanted stages and what they need, in the order of the file.
 
     A stage can only use earlier ones, so that order is one in which things can be
     built, and there are no circles.
     """
-    found = {target}
-    pending = [target]
+    found = set(wanted)
+    pending = list(found)
     while pending:
         stage = stages[pending.pop()]
         for index in stage.depends_on:
@@ -341,17 +334,19 @@ def _needed(stages: Sequence[Stage], target: int) -> tuple[Stage, ...]:
     return tuple(stages[index] for index in sorted(found))
 
 
-def _forward(stage: Stage, later: Stage) -> DockerfileError:
+def _forward(stage: Stage, later: Stage) -> DissolverError:
     where = stage.where
-    for copy in _copies(stage):
-        if copy.origin is not None and copy.origin.text.lower() in (later.name, str(later.index)):
-            where = copy.where_of(copy.origin)
+    verb = "copy"
+    for use in uses_of(stage.all_instructions):
+        if use.word.text.lower() in (later.name, str(later.index)):
+            where = use.instruction.where_of(use.word)
+            verb = "copy" if isinstance(use.instruction, Copy) else "mount"
             break
     name, later_name = (each.name or f"stage-{each.index}" for each in (stage, later))
     if stage.index == later.index:
         return DockerfileError(f"circular dependency detected on stage `{name}`", where=where)
     return DockerfileError(
-        f"cannot copy from stage `{later_name}`, it needs to be defined before "
+        f"cannot {verb} from stage `{later_name}`, it needs to be defined before "
         f"current stage `{name}`",
         where=where,
         hint=f"move `{later_name}`, on line {later.origin.statement.line}, up",

@@ -12,7 +12,7 @@ from dissolver.dockerfile.durations import format_duration
 from dissolver.image.config import Healthcheck
 
 MARK = " # buildkit"
-"""What ends the text of RUN and COPY."""
+"""What ends the text of RUN, COPY and ADD."""
 
 _ESCAPES = {
     "\a": "\\a",
@@ -58,13 +58,20 @@ def run_text(argv: Sequence[str], arguments: Mapping[str, str]) -> str:
     return "RUN " + " ".join((*front, *pairs, *argv)) + MARK
 
 
-def copy_text(
-    sources: Sequence[str], destination: str, *, chown: str | None, chmod: str | None
+def transfer_text(
+    keyword: str,
+    sources: Sequence[str],
+    destination: str,
+    *,
+    chown: str,
+    chmod: str,
+    parents: bool = False,
 ) -> str:
-    """Return the text of COPY; of its flags, only owner and mode are told."""
-    flags = [f"--chown={chown}"] if chown else []
+    """Return the text of COPY or ADD; of its flags, only three are told."""
+    flags = ["--parents"] if parents else []
+    flags += [f"--chown={chown}"] if chown else []
     flags += [f"--chmod={chmod}"] if chmod else []
-    return " ".join(("COPY", *flags, *sources, destination)) + MARK
+    return " ".join((keyword, *flags, *sources, destination)) + MARK
 
 
 def pairs_text(keyword: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec.structs import replace
 
 from dissolver.dockerfile import ast
-from dissolver.dockerfile.ast import Instruction
+from dissolver.dockerfile.ast import Instruction, Word
+from dissolver.dockerfile.faults import Faults
 from dissolver.dockerfile.ignore import clean_path
-from dissolver.errors import DockerfileError, NotSupportedYet
+from dissolver.errors import DockerfileError
 from dissolver.image.config import Healthcheck, ImageConfig
 from dissolver.image.mutate import (
     with_author,
@@ -22,13 +23,15 @@ from dissolver.image.mutate import (
 from dissolver.plan import history
 from dissolver.plan.arguments import proxy_variables
 from dissolver.plan.commands import command_line, lower_run
-from dissolver.plan.copies import lower_copy
-from dissolver.plan.graph import Stage, StageGraph
+from dissolver.plan.copies import lower_add, lower_copy
+from dissolver.plan.dependencies import Use
+from dissolver.plan.graph import Stage, StageBase, StageGraph
+from dissolver.plan.origins import Origin
 from dissolver.plan.ports import parse_port
 from dissolver.plan.scope import Scope, joined_path
 from dissolver.plan.signals import is_signal
 from dissolver.plan.steps import MetadataStep, Step, WorkdirStep
-from dissolver.plan.support import check_supported
+from dissolver.plan.support import check_carried_out, check_triggers
 
 
 class LoweredStage(msgspec.Struct, frozen=True):
@@ -60,36 +63,119 @@ def lower_stage(
 
     Raises:
         DockerfileError: an instruction makes no sense; the error says where.
-        NotSupportedYet: an instruction or flag that this version does not build.
+        DockerfileErrors: there are several mistakes.
+        NotSupportedYet: something that this version does not build.
     """
-    if base.config.on_build:
-        raise NotSupportedYet(
-            "the base image has `ONBUILD` instructions, which are not supported yet",
-            where=stage.origin.where_of(stage.origin.image),
-        )
-    scope = Scope(
+    is_fired = bool(stage.triggers) or isinstance(stage.base, StageBase)
+    check_triggers(base.config.on_build, is_fired, stage.origin.where_of(stage.origin.image))
+    scope = stage_scope(graph, base, build_args=build_args, inherited_args=inherited_args)
+    proxies = proxy_variables(build_args)
+    steps: list[Step] = []
+    faults = Faults()
+    for index, instruction in enumerate(stage.all_instructions):
+        with faults:
+            step = lower_instruction(graph, stage, instruction, scope, proxies)
+            if step is not None:
+                check_carried_out(instruction, step)
+                is_trigger = index < len(stage.triggers)
+                steps.append(_as_trigger(step) if is_trigger else step)
+            continue
+        if isinstance(instruction, ast.Arg | ast.Env):
+            # What follows may fail for nothing but the variables that are missing now.
+            break
+    faults.raise_any()
+    config = with_author(with_run_config(base, scope.run), scope.author)
+    return LoweredStage(stage, tuple(steps), config, scope.args)
+
+
+def lower_stages(
+    graph: StageGraph,
+    base_of: Callable[[Stage], ImageConfig],
+    *,
+    build_args: Mapping[str, str],
+) -> dict[int, LoweredStage]:
+    """Lower every needed stage, by its index; mistakes in different ones are told together.
+
+    ``base_of`` gives the configuration of what a stage is built on, for those that are
+    built on no other stage.
+
+    Raises:
+        DockerfileError, DockerfileErrors, NotSupportedYet: as ``lower_stage``.
+    """
+    lowered: dict[int, LoweredStage] = {}
+    faults = Faults()
+    for stage in graph.needed:
+        below = lowered.get(stage.base.index) if isinstance(stage.base, StageBase) else None
+        if below is None and isinstance(stage.base, StageBase):
+            # The stage below has a mistake; whether this one has any shows without it.
+            continue
+        with faults:
+            lowered[stage.index] = lower_stage(
+                graph,
+                stage,
+                base_of(stage) if below is None else below.config,
+                build_args=build_args,
+                inherited_args={} if below is None else below.args,
+            )
+    faults.raise_any()
+    return lowered
+
+
+def stage_scope(
+    graph: StageGraph,
+    base: ImageConfig,
+    *,
+    build_args: Mapping[str, str],
+    inherited_args: Mapping[str, str | None],
+) -> Scope:
+    """Return what is in effect right behind the FROM of a stage."""
+    return Scope(
         base,
         escape=graph.dockerfile.escape,
         global_args=graph.global_args,
         build_args=build_args,
         inherited_args=inherited_args,
     )
-    proxies = proxy_variables(build_args)
-    steps: list[Step] = []
-    for instruction in stage.instructions:
-        check_supported(instruction)
-        match instruction:
-            case ast.Run():
-                steps.append(lower_run(instruction, scope, proxies))
-            case ast.Copy():
-                origin = graph.copy_origin(stage, instruction)
-                steps.append(lower_copy(instruction, scope, origin))
-            case ast.Workdir():
-                steps.append(_workdir(instruction, scope))
-            case _:
-                steps.append(_metadata(instruction, scope))
-    config = with_author(with_run_config(base, scope.run), scope.author)
-    return LoweredStage(stage, tuple(steps), config, scope.args)
+
+
+def lower_instruction(
+    graph: StageGraph,
+    stage: Stage,
+    instruction: Instruction,
+    scope: Scope,
+    proxies: tuple[tuple[str, str], ...] = (),
+) -> Step | None:
+    """Turn one instruction into its step, and change ``scope`` to what is in effect behind it.
+
+    Returns:
+        The step; nothing for ONBUILD, which leaves no trace but in the configuration.
+
+    Raises:
+        DockerfileError: the instruction makes no sense.
+    """
+    match instruction:
+        case ast.Run():
+
+            def origin(word: Word) -> Origin:
+                return graph.origin(stage, Use(instruction, word, False))
+
+            return lower_run(instruction, scope, proxies, origin)
+        case ast.Copy():
+            return lower_copy(instruction, scope, graph.copy_origin(stage, instruction))
+        case ast.Add():
+            return lower_add(instruction, scope)
+        case ast.Workdir():
+            return _workdir(instruction, scope)
+        case ast.Onbuild():
+            triggers = (*scope.run.on_build, instruction.expression)
+            scope.run = replace(scope.run, on_build=triggers)
+            return None
+        case _:
+            return _metadata(instruction, scope)
+
+
+def _as_trigger(step: Step) -> Step:
+    return replace(step, display=f"ONBUILD {step.display}", is_trigger=True)
 
 
 def _workdir(instruction: ast.Workdir, scope: Scope) -> Step:
@@ -161,8 +247,8 @@ def _change(instruction: Instruction, scope: Scope) -> str:
             scope.run = replace(scope.run, healthcheck=check)
             return history.healthcheck_text(check)
         case _:
-            raise NotSupportedYet(
-                f"`{instruction.name}` is not supported yet", where=instruction.where
+            raise DockerfileError(
+                f"`{instruction.name}` has no place in a stage", where=instruction.where
             )
 
 

@@ -22,10 +22,12 @@ class Numbering(msgspec.Struct, frozen=True):
 def number_steps(lowered: LoweredStage) -> Numbering:
     """Number a stage as BuildKit does.
 
-    An image as base, RUN, COPY and WORKDIR count. ``WORKDIR /`` counts in the total,
-    and yet has no number of its own: it has nothing to do.
+    An image as base, RUN, COPY, ADD and WORKDIR count. ``WORKDIR /`` and every trigger
+    count in the total, and yet have no number of their own if they have nothing to do.
     """
-    counted = [step.makes_layer or _is_idle_workdir(step) for step in lowered.steps]
+    counted = [
+        step.makes_layer or step.is_trigger or _is_idle_workdir(step) for step in lowered.steps
+    ]
     has_image = isinstance(lowered.stage.base, ImageBase)
     total = sum(counted) + has_image
     prefix = f"{lowered.stage.label} " if lowered.stage.label else ""

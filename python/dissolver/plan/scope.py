@@ -105,9 +105,15 @@ class Scope:
         with _Placed(instruction, word):
             return expand_words(word.text, self.env, self._escape).words
 
-    def display(self, text: str, *, keeps_quotes: bool = False) -> str:
-        """Return an instruction's text for people: keyword in capitals, variables replaced."""
-        shown = expand_for_display(text, self.env, self._escape, keeps_quotes=keeps_quotes)
+    def display(
+        self, text: str, *, keeps_quotes: bool = False, hidden: Mapping[str, str] | None = None
+    ) -> str:
+        """Return an instruction's text for people: keyword in capitals, variables replaced.
+
+        ``hidden`` are variables that are shown as something else.
+        """
+        env = {**self.env, **hidden} if hidden else self.env
+        shown = expand_for_display(text, env, self._escape, keeps_quotes=keeps_quotes)
         keyword, space, rest = shown.partition(" ")
         return keyword.upper() + space + rest
 

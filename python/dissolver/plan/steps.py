@@ -25,12 +25,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     ``display`` is what the build shows behind ``[2/5]``; ``created_by`` is its text
     in the history; ``config`` is what the image's containers start with after it.
+    ``is_trigger`` marks a step that an ``ONBUILD`` of the base asked for.
     """
 
     where: Where
     display: str
     created_by: str
     config: RunConfig
+    is_trigger: bool = False
 
     @property
     def makes_layer(self) -> bool:

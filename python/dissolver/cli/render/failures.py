@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.cli.render.cells import cell_width, printable
 from dissolver.cli.render.palette import Style, paint
+from dissolver.errors import DockerfileErrors
 
 if TYPE_CHECKING:
     from dissolver.errors import DissolverError, Where
@@ -14,6 +15,8 @@ RULE = "------"
 # A RUN with a long here-document would push its own error off the screen.
 _SHOWN_LINES = 12
 _TAB = "    "
+# Whoever has more mistakes than this in one file corrects the first ones first.
+_SHOWN_ERRORS = 10
 
 
 def failure(error: DissolverError, *, colored: bool = False, with_detail: bool = True) -> str:
@@ -22,6 +25,8 @@ def failure(error: DissolverError, *, colored: bool = False, with_detail: bool =
     ``with_detail`` is off where the progress display has shown the last output of
     the failed step already.
     """
+    if isinstance(error, DockerfileErrors):
+        return _several(error, colored=colored)
     text = ""
     if error.detail and with_detail:
         text += "\n".join([RULE, *(printable(line) for line in error.detail), RULE]) + "\n"
@@ -31,6 +36,12 @@ def failure(error: DissolverError, *, colored: bool = False, with_detail: bool =
     if error.hint:
         text += hint(error.hint, colored=colored)
     return text
+
+
+def _several(group: DockerfileErrors, *, colored: bool) -> str:
+    """Word mistakes one below the other, and count them at the end."""
+    text = "".join(failure(error, colored=colored) for error in group.errors[:_SHOWN_ERRORS])
+    return text + plain_failure(group.message, colored=colored)
 
 
 def plain_failure(message: str, *, colored: bool = False) -> str:

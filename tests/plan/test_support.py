@@ -1,0 +1,67 @@
+"""What the builder does not carry out yet is refused by name, and never left out.
+
+The list gets shorter as the builder grows; these tests ask about what it holds.
+"""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from dissolver.errors import NotSupportedYet
+from dissolver.image.config import RunConfig
+from dissolver.plan import support
+from dissolver.plan.lower import lower_stage
+from plan.planning import EMPTY, failure_of, graph_of, lower
+
+NOT_CARRIED_OUT = support.NOT_CARRIED_OUT
+
+SAMPLES = {
+    "`ADD` of a git repository": "ADD https://host/a.git /x",
+    "`ADD` of a URL": "ADD https://host/a /x",
+    "`ADD`": "ADD a /x",
+    "`COPY` of a heredoc": "COPY <<EOF /x\na\nEOF",
+    "`--link`": "COPY --link a /x",
+    "`--exclude`": "COPY --exclude=b a /x",
+    "`--parents`": "COPY --parents a /x",
+    "a symbolic `--chmod`": "COPY --chmod=u+x a /x",
+    "a named context": "COPY --from=extra a /x",
+    "`RUN --mount=type=bind`": "RUN --mount=target=/x a",
+    "`RUN --mount=type=cache`": "RUN --mount=type=cache,target=/x a",
+    "`RUN --mount=type=tmpfs`": "RUN --mount=type=tmpfs,target=/x a",
+    "`RUN --mount=type=secret`": "RUN --mount=type=secret,id=x a",
+    "`RUN --mount=type=ssh`": "RUN --mount=type=ssh a",
+    "`RUN --security=insecure`": "RUN --security=insecure a",
+    "`RUN` of a heredoc that begins with `#!`": "RUN <<EOF\n#!/bin/sh\nEOF",
+}
+
+
+@pytest.fixture(autouse=True)
+def the_real_list(the_whole_language: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "NOT_CARRIED_OUT", NOT_CARRIED_OUT)
+
+
+@pytest.mark.parametrize("name", [feature.name for feature in NOT_CARRIED_OUT])
+def test_a_feature_is_refused_by_name(name: str) -> None:
+    def plan() -> None:
+        graph = graph_of(f"FROM image\n{SAMPLES[name]}", contexts={"extra": None})
+        stage = graph.target
+        lower_stage(graph, stage, EMPTY, build_args={}, inherited_args={})
+
+    error = failure_of(plan)
+    assert isinstance(error, NotSupportedYet)
+    assert error.message == f"{name} is not supported yet"
+    assert error.where is not None
+    assert error.where.line == 2
+
+
+def test_what_the_builder_carries_out_passes() -> None:
+    lower("ENV A=1\nWORKDIR /x\nCOPY --chown=a --chmod=755 a /x\nRUN --network=none a")
+
+
+@pytest.mark.skipif(support.FIRES_IMAGE_TRIGGERS, reason="the builder fires them")
+def test_triggers_that_nobody_gave_to_the_graph_are_refused() -> None:
+    base = replace(EMPTY, config=RunConfig(on_build=("RUN x",)))
+    graph = graph_of("FROM image\nUSER x")
+    with pytest.raises(NotSupportedYet, match="`ONBUILD` instructions"):
+        lower_stage(graph, graph.target, base, build_args={}, inherited_args={})
