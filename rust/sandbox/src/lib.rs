@@ -5,6 +5,7 @@
 //! comes of them.
 #![forbid(unsafe_code)]
 
+mod aside;
 pub mod capabilities;
 mod devices;
 pub mod enter;

@@ -1,7 +1,7 @@
 //! Operations as values: they can be printed, ordered and compared without privilege.
 
 use crate::capabilities::CapabilitySet;
-use crate::spec::{Lower, Missing, Rootfs, User};
+use crate::spec::{Content, Lower, Missing, Rootfs, User};
 
 /// One step of making a sandbox. What each does is in `docs/sandbox.md`.
 #[derive(Debug, Clone)]
@@ -87,6 +87,36 @@ pub enum Op {
         target: String,
         /// Whether it may only be read.
         read_only: bool,
+    },
+    /// Stack layers aside, on a directory of the host.
+    Stack(Rootfs),
+    /// Make a file in memory, aside, on a directory of the host.
+    MemoryFile {
+        /// What is in it.
+        content: Content,
+        /// On the host.
+        mountpoint: String,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Whether it may be executed.
+        executable: bool,
+    },
+    /// Show a part of what was mounted aside, and give up the rest.
+    ShowPart {
+        /// Where it was mounted on the host.
+        mountpoint: String,
+        /// Inside that.
+        source: String,
+        /// In the root.
+        target: String,
+        /// Whether it may only be read.
+        read_only: bool,
+        /// What to make of a missing target.
+        create: Missing,
     },
     /// Hide a path.
     Mask(String),
@@ -212,6 +242,9 @@ impl Op {
                 kind: KernelKind::Cgroup2,
                 ..
             } => "mount cgroup2",
+            Op::Stack(_) => "mount layers",
+            Op::MemoryFile { .. } => "make a file in memory",
+            Op::ShowPart { .. } => "mount files",
             Op::Mask(_) => "mask",
             Op::ReadOnly(_) => "make read-only",
             Op::SealRoot => "make the root file system read-only",
@@ -238,13 +271,15 @@ impl Op {
     #[must_use]
     pub fn object(&self) -> Option<String> {
         match self {
-            Op::MountRoot(rootfs) => Some(rootfs.mountpoint.clone()),
+            Op::MountRoot(rootfs) | Op::Stack(rootfs) => Some(rootfs.mountpoint.clone()),
+            Op::MemoryFile { mountpoint, .. } => Some(mountpoint.clone()),
             Op::Bind { target, .. }
             | Op::Tmpfs { target, .. }
             | Op::Devices { target, .. }
             | Op::BindDevice { target, .. }
             | Op::Terminals { target, .. }
             | Op::Console { target, .. }
+            | Op::ShowPart { target, .. }
             | Op::Kernel { target, .. } => Some(target.clone()),
             Op::Mask(path) | Op::ReadOnly(path) => Some(path.clone()),
             Op::EnterDirectory(path) | Op::EnterDirectoryAgain(path) => Some(path.clone()),
@@ -263,7 +298,41 @@ impl Op {
             Op::JoinNamespaces { pid, .. } => format!("{} of process {pid}", self.name()),
             Op::ClearUmask => "set the umask to 000".to_owned(),
             Op::Umask(mask) => format!("set the umask to {mask:03o}"),
-            Op::MountRoot(rootfs) => rootfs.describe(),
+            Op::MountRoot(rootfs) => rootfs.describe("as the root file system "),
+            Op::Stack(rootfs) => rootfs.describe("aside "),
+            Op::MemoryFile {
+                mode,
+                uid,
+                gid,
+                executable,
+                ..
+            } => {
+                // Its content may be a secret.
+                let mode = format!("mode {mode:04o}");
+                let owner = format!("owner {uid}:{gid}");
+                let words = [
+                    Some(mode.as_str()),
+                    Some(owner.as_str()),
+                    executable.then_some("executable"),
+                ];
+                format!("{}{}", self.name(), in_brackets(&words))
+            }
+            Op::ShowPart {
+                source,
+                target,
+                read_only,
+                create,
+                ..
+            } => {
+                let words = [
+                    read_only.then_some("read-only"),
+                    Some(made_if_missing(*create)),
+                ];
+                format!(
+                    "mount `{source}` of that on `{target}`{}",
+                    in_brackets(&words)
+                )
+            }
             Op::Bind {
                 source,
                 target,
@@ -274,10 +343,7 @@ impl Op {
                 let words = [
                     read_only.then_some("read-only"),
                     (!recursive).then_some("without what is mounted below"),
-                    create.map(|kind| match kind {
-                        Missing::Directory => "made as a directory if missing",
-                        Missing::File => "made as a file if missing",
-                    }),
+                    create.map(made_if_missing),
                 ];
                 format!("mount bind `{source}` on `{target}`{}", in_brackets(&words))
             }
@@ -367,13 +433,14 @@ impl Rootfs {
         }
     }
 
-    fn describe(&self) -> String {
+    /// In words; `whatfor` says what else than an overlay is mounted for, with a space behind it.
+    fn describe(&self, whatfor: &str) -> String {
         let on = &self.mountpoint;
         match (&self.upper, self.lowers.as_slice()) {
-            (Some(upper), []) => format!("mount `{upper}` as the root file system on `{on}`"),
+            (Some(upper), []) => format!("mount `{upper}` {whatfor}on `{on}`"),
             (None, [lower]) => {
                 let lower = lower.path();
-                format!("mount `{lower}` as the root file system on `{on}` (read-only)")
+                format!("mount `{lower}` {whatfor}on `{on}` (read-only)")
             }
             (upper, lowers) => {
                 let upper = upper.as_ref().map(|upper| format!("changes in `{upper}`"));
@@ -395,6 +462,13 @@ impl Rootfs {
                 )
             }
         }
+    }
+}
+
+fn made_if_missing(kind: Missing) -> &'static str {
+    match kind {
+        Missing::Directory => "made as a directory if missing",
+        Missing::File => "made as a file if missing",
     }
 }
 

@@ -23,6 +23,8 @@ pub const DEVICES: [(&str, u32, u32); 6] = [
 ];
 /// Where programs are searched if the environment has no PATH; Docker's value.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a file in memory is called where it is mounted aside.
+pub const MEMORY_FILE: &str = "file";
 /// The size of one instruction of a filter.
 const FILTER_INSTRUCTION_BYTES: usize = 8;
 /// The most instructions that the kernel takes: `BPF_MAXINSNS`.
@@ -192,6 +194,50 @@ fn plan_mount(mount: &Mount, spec: &Spec, host: &Host, ops: &mut Vec<Op>) {
                 read_only,
             });
         }
+        Mount::Layers {
+            rootfs,
+            source,
+            target,
+            read_only,
+            create,
+        } => {
+            let mountpoint = rootfs.mountpoint.clone();
+            ops.extend([
+                Op::Stack(rootfs),
+                Op::ShowPart {
+                    mountpoint,
+                    source,
+                    target,
+                    read_only,
+                    create,
+                },
+            ]);
+        }
+        Mount::File {
+            content,
+            mountpoint,
+            target,
+            mode,
+            uid,
+            gid,
+            executable,
+        } => ops.extend([
+            Op::MemoryFile {
+                content,
+                mountpoint: mountpoint.clone(),
+                mode,
+                uid,
+                gid,
+                executable,
+            },
+            Op::ShowPart {
+                mountpoint,
+                source: format!("/{MEMORY_FILE}"),
+                target,
+                read_only: true,
+                create: Missing::File,
+            },
+        ]),
         Mount::Proc { target } => ops.push(Op::Kernel {
             kind: KernelKind::Proc,
             target,

@@ -395,3 +395,44 @@ fn an_unknown_field_is_refused_wherever_it_is() {
         assert!(refused(changes).contains("unknown "));
     }
 }
+
+#[test]
+fn parts_of_layers_and_files_in_memory_are_mounted_aside_first() {
+    let changes = json!({"mounts": [
+        {"kind": "layers", "source": "/src", "target": "/x", "read_only": true, "create": "directory",
+         "rootfs": {"lowers": ["/l"], "upper": null, "work": null, "mountpoint": "/aside",
+                    "read_only": false, "userxattr": false}},
+        {"kind": "file", "content": "c2VjcmV0", "mountpoint": "/aside", "target": "/run/s",
+         "mode": 0o400, "uid": 1, "gid": 2},
+    ]});
+    let plan = described(changes.clone(), &root());
+    let start = position(&plan, "mount `/l` aside");
+    assert_eq!(
+        plan[start..start + 4],
+        [
+            "mount `/l` aside on `/aside` (read-only)",
+            "mount `/src` of that on `/x` (read-only, made as a directory if missing)",
+            "make a file in memory (mode 0400, owner 1:2)",
+            "mount `/file` of that on `/run/s` (read-only, made as a file if missing)",
+        ]
+    );
+    assert!(!format!("{:?}", decode(changes).unwrap()).contains("c2Vj"));
+}
+
+#[test]
+fn what_is_mounted_aside_is_checked_like_the_root() {
+    let layers = |rootfs: Value| {
+        json!({"mounts": [{"kind": "layers", "source": "/", "target": "/x", "read_only": true,
+                           "create": "directory", "rootfs": rootfs}]})
+    };
+    let rootfs = |lower: &[&str], mountpoint: &str| {
+        json!({"lowers": lower, "upper": null, "work": null, "mountpoint": mountpoint,
+               "read_only": false, "userxattr": false})
+    };
+    assert!(refused(layers(rootfs(&[], "/m"))).contains("neither lowers nor"));
+    assert!(refused(layers(rootfs(&["l"], "/m"))).contains("`l` is not absolute"));
+    assert!(refused(layers(rootfs(&["/l"], "m"))).contains("`m` is not absolute"));
+    let file = json!({"mounts": [{"kind": "file", "content": "?", "mountpoint": "/m",
+                                  "target": "/x", "mode": 256, "uid": 0, "gid": 0}]});
+    assert_eq!(refused(file), "`content` is not base64");
+}

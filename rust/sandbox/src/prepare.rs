@@ -15,6 +15,7 @@ use dissolver_sys::kernel::{
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fstat, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
+use crate::aside;
 use crate::devices;
 use crate::mounts::{Detached, detach_bind};
 use crate::ops::Op;
@@ -133,6 +134,7 @@ impl Workshop {
             | Op::Terminals { .. }
             | Op::Console { .. }
             | Op::Kernel { .. } => self.prepare_mount(op)?,
+            Op::Stack(_) | Op::MemoryFile { .. } | Op::ShowPart { .. } => aside::prepare(op)?,
             Op::Mask(path) => Step::Mask(text(path)?),
             Op::ReadOnly(path) => Step::ReadOnly(text(path)?),
             Op::SealRoot => Step::SealRoot,
@@ -288,11 +290,11 @@ fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
 }
 
 /// A plan that asks for something before an earlier operation provided it.
-fn missing(op: &Op) -> SandboxError {
+pub(crate) fn missing(op: &Op) -> SandboxError {
     SandboxError::operation(op.name(), Errno::BADF)
 }
 
-fn target(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
+pub(crate) fn target(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
     let create = create.map(|missing| match missing {
         Missing::Directory => Create::Directory,
         Missing::File => Create::File,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::capabilities::CapabilitySet;
@@ -204,6 +206,60 @@ pub enum Mount {
         /// Where it appears.
         target: String,
     },
+    /// A file or directory out of layers, stacked as a root file system is.
+    Layers {
+        /// The layers; what is written goes to their `upper`.
+        rootfs: Rootfs,
+        /// The absolute path in them; symlinks stay inside.
+        source: String,
+        /// Where it appears.
+        target: String,
+        /// Whether the container may only read it.
+        read_only: bool,
+        /// What to make where the target is missing.
+        create: Missing,
+    },
+    /// A file that is given with the specification and lies in memory only; it may only be read.
+    File {
+        /// What is in it, in base64.
+        content: Content,
+        /// An existing empty directory of the host, under which it appears for a moment.
+        mountpoint: String,
+        /// Where it appears.
+        target: String,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Whether it may be executed, if its mode says so.
+        #[serde(default)]
+        executable: bool,
+    },
+}
+
+/// What is in a file. It may be a secret, so no message shows it.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Content(String);
+
+impl Content {
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::BadSpec`] if it is not base64.
+    pub fn decode(&self) -> Result<Vec<u8>, SandboxError> {
+        let decoded = STANDARD.decode(&self.0);
+        decoded.map_err(|_| bad("`content` is not base64".to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Content of {} characters", self.0.len())
+    }
 }
 
 fn yes() -> bool {
@@ -271,14 +327,9 @@ impl Spec {
         if self.argv.is_empty() {
             return Err(bad("`argv` is empty".to_owned()));
         }
-        let rootfs = &self.rootfs;
-        if rootfs.lowers.is_empty() && rootfs.upper.is_none() {
-            return Err(bad(
-                "the root file system has neither lowers nor an upper directory".to_owned(),
-            ));
-        }
-        if rootfs.upper.is_some() && rootfs.work.is_none() && !rootfs.lowers.is_empty() {
-            return Err(bad("`upper` needs `work` beside it".to_owned()));
+        self.rootfs.check()?;
+        for mount in &self.mounts {
+            mount.check()?;
         }
         if self.umask > 0o777 {
             return Err(bad(format!(
@@ -294,16 +345,8 @@ impl Spec {
                 return Err(bad(format!("{id} is no user or group ID")));
             }
         }
-        let host_paths = rootfs
-            .lowers
-            .iter()
-            .flat_map(Lower::paths)
-            .chain(&rootfs.upper)
-            .chain(&rootfs.work)
-            .chain([&rootfs.mountpoint]);
-        let paths = host_paths
-            .chain(self.mounts.iter().flat_map(Mount::paths))
-            .chain([&self.cwd]);
+        let mounted = self.mounts.iter().flat_map(Mount::paths);
+        let paths = self.rootfs.paths().chain(mounted).chain([&self.cwd]);
         for path in paths.chain(&self.masked_paths).chain(&self.read_only_paths) {
             if !path.starts_with('/') {
                 return Err(bad(format!("the path `{path}` is not absolute")));
@@ -322,7 +365,38 @@ impl Spec {
     }
 }
 
+impl Rootfs {
+    fn check(&self) -> Result<(), SandboxError> {
+        if self.lowers.is_empty() && self.upper.is_none() {
+            return Err(bad(
+                "the root file system has neither lowers nor an upper directory".to_owned(),
+            ));
+        }
+        if self.upper.is_some() && self.work.is_none() && !self.lowers.is_empty() {
+            return Err(bad("`upper` needs `work` beside it".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &String> {
+        self.lowers
+            .iter()
+            .flat_map(Lower::paths)
+            .chain(&self.upper)
+            .chain(&self.work)
+            .chain([&self.mountpoint])
+    }
+}
+
 impl Mount {
+    fn check(&self) -> Result<(), SandboxError> {
+        match self {
+            Mount::Layers { rootfs, .. } => rootfs.check(),
+            Mount::File { content, .. } => content.decode().map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it appears inside the root.
     #[must_use]
     pub fn target(&self) -> &String {
@@ -334,16 +408,21 @@ impl Mount {
             | Mount::Devpts { target }
             | Mount::Mqueue { target }
             | Mount::Cgroup { target, .. }
-            | Mount::Dev { target } => target,
+            | Mount::Dev { target }
+            | Mount::Layers { target, .. }
+            | Mount::File { target, .. } => target,
         }
     }
 
     fn paths(&self) -> impl Iterator<Item = &String> {
-        let source = match self {
-            Mount::Bind { source, .. } => Some(source),
-            _ => None,
+        let (source, rootfs) = match self {
+            Mount::Bind { source, .. } => (Some(source), None),
+            Mount::Layers { source, rootfs, .. } => (Some(source), Some(rootfs)),
+            Mount::File { mountpoint, .. } => (Some(mountpoint), None),
+            _ => (None, None),
         };
-        [self.target()].into_iter().chain(source)
+        let stacked = rootfs.into_iter().flat_map(Rootfs::paths);
+        [self.target()].into_iter().chain(source).chain(stacked)
     }
 }
 

@@ -181,6 +181,21 @@ pub enum Step {
     AttachRoot(OwnedFd, CString),
     /// Mounts the root file system as an overlay, the old way.
     MountOverlay(OldOverlay),
+    /// Attaches a mount at an existing directory of the host, for [`Step::BindAside`].
+    AttachAside(OwnedFd, CString),
+    /// Mounts an overlay at a directory of the host the old way, for [`Step::BindAside`].
+    OverlayAside(OldOverlay),
+    /// Shows a part of what is mounted at a directory of the host, and takes the mount away.
+    BindAside {
+        /// Where it is mounted.
+        mountpoint: CString,
+        /// Inside it; symlinks do not lead out.
+        source: CString,
+        /// Whether the part may only be read.
+        is_read_only: bool,
+        /// Where it appears in the root.
+        target: Target,
+    },
     /// Attaches a prepared mount inside the root.
     Attach(OwnedFd, Target),
     /// Makes a mount that belongs to the child's own namespaces.
@@ -250,6 +265,7 @@ impl Script {
             match step {
                 Step::Join(fd, _)
                 | Step::AttachRoot(fd, _)
+                | Step::AttachAside(fd, _)
                 | Step::Attach(fd, _)
                 | Step::Terminal(fd) => {
                     kept.push(fd.as_raw_fd());

@@ -27,6 +27,8 @@ use crate::kernel::{self, MOUNT_ATTR_RDONLY};
 
 /// A mount is named by its descriptor alone.
 const NO_PATH: &CStr = c"";
+/// How a directory is opened to be a starting point.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 pub(super) fn apply<'a>(
     step: &'a Step,
@@ -48,6 +50,14 @@ pub(super) fn apply<'a>(
         ),
         Step::AttachRoot(root, mountpoint) => attach_root(root.as_fd(), mountpoint, progress),
         Step::MountOverlay(overlay) => mount_overlay(overlay, progress),
+        Step::AttachAside(tree, mountpoint) => attach_on_host(tree.as_fd(), mountpoint),
+        Step::OverlayAside(overlay) => stack(overlay),
+        Step::BindAside {
+            mountpoint,
+            source,
+            is_read_only,
+            target,
+        } => bind_aside(mountpoint, source, *is_read_only, root(progress)?, target),
         Step::Attach(tree, target) => attach(tree.as_fd(), root(progress)?, target),
         Step::Mount(wanted, target) => mount_kernel(wanted, root(progress)?, target),
         Step::BindInside(source, target) => {
@@ -110,23 +120,45 @@ fn attach_root<'a>(
     mountpoint: &CStr,
     progress: &mut Progress<'a>,
 ) -> Result<(), Errno> {
-    move_mount(
-        tree,
-        NO_PATH,
-        CWD,
-        mountpoint,
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )?;
+    attach_on_host(tree, mountpoint)?;
     progress.root = Some(tree);
     Ok(())
 }
 
+fn attach_on_host(tree: BorrowedFd<'_>, mountpoint: &CStr) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(tree, NO_PATH, CWD, mountpoint, flags)
+}
+
+fn bind_aside(
+    mountpoint: &CStr,
+    source: &CStr,
+    is_read_only: bool,
+    root: BorrowedFd<'_>,
+    target: &Target,
+) -> Result<(), Errno> {
+    let whole = openat(CWD, mountpoint, DIRECTORY, Mode::empty())?;
+    let part = open_in_root(whole.as_fd(), source)?;
+    let tree = clone_of(part.as_fd(), false)?;
+    if is_read_only {
+        kernel::set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, false)?;
+    }
+    attach(tree.as_fd(), root, target)?;
+    unmount(mountpoint, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+}
+
 fn mount_overlay(overlay: &OldOverlay, progress: &mut Progress<'_>) -> Result<(), Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    stack(overlay)?;
+    let root = openat(CWD, &*overlay.mountpoint, DIRECTORY, Mode::empty())?;
+    progress.root = Some(kernel::leak(root));
+    Ok(())
+}
+
+fn stack(overlay: &OldOverlay) -> Result<(), Errno> {
     let mut data = Text::new(c"")?;
     for (before, directory) in &overlay.parts {
         // Opened here, because the kernel takes only what is mounted in this namespace.
-        let directory = kernel::leak(openat(CWD, &**directory, flags, Mode::empty())?);
+        let directory = kernel::leak(openat(CWD, &**directory, DIRECTORY, Mode::empty())?);
         data.append(before.to_bytes())?;
         data.append_number(directory.as_raw_fd().unsigned_abs())?;
     }
@@ -141,9 +173,7 @@ fn mount_overlay(overlay: &OldOverlay, progress: &mut Progress<'_>) -> Result<()
         MountFlags::empty(),
         data.as_c_str()?,
     )?;
-    chdir(c"/")?;
-    progress.root = Some(kernel::leak(openat(CWD, mountpoint, flags, Mode::empty())?));
-    Ok(())
+    chdir(c"/")
 }
 
 fn attach(tree: BorrowedFd<'_>, root: BorrowedFd<'_>, target: &Target) -> Result<(), Errno> {
