@@ -47,6 +47,7 @@ FileMode: TypeAlias = int | ModeProgram
 _CLAUSE = re.compile(r"([ugoa]*)((?:[+=-](?:[rwxXst]*|[ugo]))+)", re.ASCII)
 _ACTION = re.compile(r"([+=-])([rwxXst]*[ugo]?)", re.ASCII)
 _SHIFT = {"u": 6, "g": 3, "o": 0}
+_SPECIAL = {"u": 0o4000, "g": 0o2000, "o": 0o1000}
 _PERMISSION = {"r": 4, "w": 2, "x": 1}
 _OPERATORS: dict[str, Operator] = {"+": "+", "-": "-", "=": "="}
 
@@ -81,12 +82,7 @@ def _changed(mode: int, clause: ModeClause, *, is_directory: bool) -> int:
     given, affected = 0, 0
     for who in clause.who or "ugo":
         given |= _bits_for(who, clause.bits, mode, is_directory=is_directory)
-        affected |= 7 << _SHIFT[who]
-        affected |= {"u": 0o4000, "g": 0o2000, "o": 0}[who]
-    if "t" in clause.bits:
-        given |= 0o1000
-    if not clause.who:
-        affected |= 0o1000
+        affected |= 7 << _SHIFT[who] | _SPECIAL[who]
     if clause.operator == "+":
         return mode | given
     if clause.operator == "-":
@@ -103,5 +99,5 @@ def _bits_for(who: str, bits: str, mode: int, *, is_directory: bool) -> int:
     # `X` gives the right to enter directories, and to execute what someone may execute.
     if "X" in bits and (is_directory or mode & 0o111):
         permissions |= 1
-    special = {"u": 0o4000, "g": 0o2000, "o": 0}[who] if "s" in bits else 0
+    special = _SPECIAL[who] if ("t" if who == "o" else "s") in bits else 0
     return permissions << _SHIFT[who] | special
