@@ -174,6 +174,33 @@ class ExportError(DissolverError):
     """Images or files that could not be written where they were wanted."""
 
 
+# Registries ------------------------------------------------------------------
+
+
+class RegistryError(DissolverError):
+    """A registry that answered with something else than what was asked for."""
+
+
+class RegistryUnreachable(RegistryError):
+    """A registry that could not be spoken to at all."""
+
+
+class AccessDenied(RegistryError):
+    """A registry that wants other credentials, or more rights than they give."""
+
+
+class NotInRegistry(RegistryError):
+    """A registry has no image, tag or content of that name."""
+
+
+class ContentMismatch(RegistryError):
+    """Bytes from a registry that are not those that were asked for; nothing is kept of them."""
+
+
+class CredentialsError(DissolverError):
+    """Stored credentials that cannot be read, or a helper that failed."""
+
+
 # Builds ----------------------------------------------------------------------
 
 

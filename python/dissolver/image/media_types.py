@@ -16,9 +16,12 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 INDEXES = frozenset((OCI_INDEX, DOCKER_INDEX))
 MANIFESTS = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
+CONFIGS = frozenset((OCI_CONFIG, DOCKER_CONFIG))
 
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 """The annotation of the OCI image layout that names an image; tools put the tag there."""
@@ -30,3 +33,28 @@ CONTAINERD_NAME = "io.containerd.image.name"
 def layer_type(compression: Compression) -> str:
     """Name the type of a layer as a blob (OCI image specification, `layer.md`)."""
     return OCI_LAYER if compression == "none" else f"{OCI_LAYER}+{compression}"
+
+
+def layer_compression(media_type: str) -> Compression:
+    """Tell how a layer of this type is compressed, by OCI's names and by Docker's.
+
+    Raises:
+        BadManifest: it is no layer, or one whose bytes registries do not keep.
+    """
+    from dissolver.errors import BadManifest
+
+    if "nondistributable" in media_type or ".foreign." in media_type:
+        raise BadManifest(
+            f"the image has a layer of the type `{media_type}`, which registries do not keep",
+            hint="such layers are parts of Windows, and are of no use on Linux",
+        )
+    known: dict[str, Compression] = {
+        **{layer_type(compression): compression for compression in COMPRESSIONS},
+        DOCKER_LAYER: "none",
+        f"{DOCKER_LAYER}.gzip": "gzip",
+        f"{DOCKER_LAYER}.zstd": "zstd",
+    }
+    found = known.get(media_type)
+    if found is None:
+        raise BadManifest(f"the image has a layer of the unknown type `{media_type}`")
+    return found

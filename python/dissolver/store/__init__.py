@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dissolver.store.gc import PruneReport
     from dissolver.store.images import ImageStore
     from dissolver.store.records import StepRecords
+    from dissolver.store.transfers import TransferRecords
     from dissolver.store.usage import Usage
 
 LayerForm = Literal["auto", "erofs", "directory"]
@@ -123,6 +124,13 @@ class Store:
         from dissolver.store.containers import ContainerRecords
 
         return ContainerRecords(self.database, self.layout.containers)
+
+    @cached_property
+    def transfers(self) -> TransferRecords:
+        """What is remembered of pulls and pushes."""
+        from dissolver.store.transfers import TransferRecords
+
+        return TransferRecords(self.database)
 
     def lock_shared(self, on_wait: OnWait | None = None) -> AbstractContextManager[None]:
         """Keep collection away while layers, images or containers are being made.

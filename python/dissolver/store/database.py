@@ -16,70 +16,13 @@ from typing import TYPE_CHECKING
 from dissolver.errors import UnknownStoreFormat
 from dissolver.store.faults import DiskFull, explained
 from dissolver.store.reserve import Reserve
+from dissolver.store.schema import SCHEMA, SCHEMA_VERSION, migrate
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
 """How long a writer waits for another: far beyond any transaction of this package."""
-
-_SCHEMA = """
-CREATE TABLE images (
-    id TEXT PRIMARY KEY,
-    size INTEGER NOT NULL,
-    stored_ns INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE image_layers (
-    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    diff_id TEXT NOT NULL,
-    PRIMARY KEY (image, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX image_layers_by_layer ON image_layers (diff_id);
-
-CREATE TABLE refs (
-    name TEXT PRIMARY KEY,
-    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE
-) STRICT, WITHOUT ROWID;
-CREATE INDEX refs_by_image ON refs (image);
-
-CREATE TABLE containers (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    image TEXT NOT NULL,
-    created_ns INTEGER NOT NULL,
-    config BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX containers_by_image ON containers (image);
-
-CREATE TABLE container_layers (
-    container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    diff_id TEXT NOT NULL,
-    PRIMARY KEY (container, position)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX container_layers_by_layer ON container_layers (diff_id);
-
-CREATE TABLE step_records (
-    key TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    diff_id TEXT NOT NULL,
-    created_ns INTEGER NOT NULL,
-    inputs BLOB NOT NULL
-) STRICT;
-CREATE INDEX step_records_by_layer ON step_records (diff_id);
-
-CREATE TABLE step_uses (
-    build TEXT NOT NULL,
-    step TEXT NOT NULL,
-    key TEXT NOT NULL REFERENCES step_records (key) ON DELETE CASCADE,
-    used_ns INTEGER NOT NULL,
-    PRIMARY KEY (build, step)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX step_uses_by_key ON step_uses (key);
-"""
 
 
 def create_database(path: Path, scratch: Path) -> None:
@@ -97,7 +40,7 @@ def create_database(path: Path, scratch: Path) -> None:
     connection = sqlite3.connect(part, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
     finally:
         connection.close()
     part.chmod(0o600)
@@ -200,4 +143,6 @@ class Database:
                     f"and this version knows version {SCHEMA_VERSION}",
                     hint="use the newer dissolver that wrote it",
                 )
+            if found < SCHEMA_VERSION:
+                migrate(connection)
         return connection

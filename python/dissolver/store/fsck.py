@@ -11,6 +11,7 @@ from dissolver.errors import DissolverError
 from dissolver.image.digest import short
 from dissolver.store.faults import explained
 from dissolver.store.gc import held_layers
+from dissolver.store.transfers import needed_blobs, unneeded
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -43,6 +44,7 @@ def check(store: Store) -> tuple[Finding, ...]:
         findings += _images(store, connection, stored)
         findings += _holders(connection, stored)
         findings += _layers(store, stored)
+        findings += _blobs(store, connection)
         findings += _leftovers(store, connection, stored)
     return tuple(findings)
 
@@ -107,6 +109,15 @@ def _layers(store: Store, stored: set[str]) -> Iterator[Finding]:
             yield Finding("damaged", name, f"{name} is damaged: {error.message}")
 
 
+def _blobs(store: Store, connection: Connection) -> Iterator[Finding]:
+    """Verify what images came with: their manifests, and their layers as registries have them."""
+    images = {row[0] for row in connection.execute("SELECT id FROM images")}
+    for digest in sorted(needed_blobs(connection) - images):
+        if store.blobs.has(digest) and store.blobs.actual_digest(digest) != digest:
+            name = f"blob {short(digest)}"
+            yield Finding("damaged", name, f"the content of {name} has another digest")
+
+
 def _leftovers(store: Store, connection: Connection, stored: set[str]) -> Iterator[Finding]:
     for diff_id in sorted(stored - held_layers(connection)):
         name = f"layer {short(diff_id)}"
@@ -114,11 +125,9 @@ def _leftovers(store: Store, connection: Connection, stored: set[str]) -> Iterat
     for pack in _abandoned_packs(store):
         name = f"pack {pack[:12]}"
         yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
-    images = {row[0] for row in connection.execute("SELECT id FROM images")}
-    for digest in store.blobs.list():
-        if digest not in images:
-            name = f"blob {short(digest)}"
-            yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
+    for digest in unneeded(store.blobs.list(), connection):
+        name = f"blob {short(digest)}"
+        yield Finding("leftover", name, f"nothing uses {name}; `image prune` removes it")
     containers = {row[0] for row in connection.execute("SELECT id FROM containers")}
     for directory in sorted(store.layout.containers.iterdir()):
         if directory.name not in containers:

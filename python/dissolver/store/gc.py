@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
+from dissolver.store.transfers import forget_unneeded, unneeded
 from dissolver.store.workspace import remove_tree, sweep, sweep_unowned
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class PruneReport:
 _UNUSED = """
 SELECT id FROM images
 WHERE NOT EXISTS (SELECT 1 FROM containers WHERE image = images.id)
-AND (:all OR NOT EXISTS (SELECT 1 FROM refs WHERE image = images.id))
+AND (:all OR NOT EXISTS (SELECT 1 FROM refs WHERE image = images.id AND name NOT LIKE '%@%'))
 """
 _LAYERS_OF = "SELECT diff_id FROM image_layers WHERE image = ?"
 _FORGET_LAYERS_OF_REMOVED = """
@@ -102,8 +103,9 @@ def collect(store: Store) -> int:
     freed += _remove_layers(store, store.layers.list())
     with explained("give back what no layer needs"):
         freed += store.layers.reclaim()
-    kept = {row[0] for row in store.database.read().execute("SELECT id FROM images")}
-    freed += sum(store.blobs.remove(digest) for digest in store.blobs.list() if digest not in kept)
+    with store.database.write("forget blobs") as connection:
+        forget_unneeded(connection)
+    freed += _remove_blobs(store)
     containers = {row[0] for row in store.database.read().execute("SELECT id FROM containers")}
     with explained("remove abandoned containers"):
         for directory in layout.containers.iterdir():
@@ -118,6 +120,13 @@ def release(store: Store, identity: str, diff_ids: Iterable[str]) -> None:
     if store.database.read().execute(known, (identity,)).fetchone() is None:
         store.blobs.remove(identity)
     _remove_layers(store, diff_ids)
+    _remove_blobs(store)
+
+
+def _remove_blobs(store: Store) -> int:
+    """Remove what no image and no layer of one needs: configurations, manifests, layers."""
+    connection = store.database.read()
+    return sum(store.blobs.remove(digest) for digest in unneeded(store.blobs.list(), connection))
 
 
 def _remove_layers(store: Store, candidates: Iterable[str]) -> int:

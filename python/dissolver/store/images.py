@@ -244,9 +244,11 @@ class ImageStore:
             identity = find_image(connection, text)
             references = _references(connection, identity)
             named = _named_by(references, text, identity)
-            if named is not None and len(references) > 1:
-                _forget(connection, named)
-                return Removal((named.familiar,), ())
+            leaving = references if named is None else _leaving(references, named)
+            if len(leaving) < len(references):
+                for reference in leaving:
+                    _forget(connection, reference)
+                return Removal(tuple(reference.familiar for reference in leaving), ())
             if named is None and not force:
                 _refuse_several_repositories(references, identity)
             _refuse_used(connection, identity, text, force=force, is_running=is_running)
@@ -256,7 +258,7 @@ class ImageStore:
             diff_ids = tuple(row[0] for row in rows)
             connection.execute("DELETE FROM images WHERE id = ?", (identity,))
         self._release(identity, diff_ids)
-        return Removal(tuple(reference.familiar for reference in references), (identity,))
+        return Removal(tuple(reference.familiar for reference in leaving), (identity,))
 
 
 def _insert(connection: Connection, identity: str, size: int, diff_ids: Sequence[str]) -> None:
@@ -304,6 +306,14 @@ def _named_by(references: tuple[Reference, ...], text: str, identity: str) -> Re
     except BadReference:
         return None
     return next((known for known in references if stored_name(known) == wanted), None)
+
+
+def _leaving(references: tuple[Reference, ...], named: Reference) -> tuple[Reference, ...]:
+    """List what goes with a name: with a repository's last tag, its digests too."""
+    same = [one for one in references if one.name == named.name and one != named]
+    if named.digest is not None or any(one.digest is None for one in same):
+        return (named,)
+    return (named, *same)
 
 
 def _forget(connection: Connection, reference: Reference) -> None:

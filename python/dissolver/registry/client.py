@@ -1,0 +1,365 @@
+"""One registry that answers, and the repositories in it (OCI distribution specification)."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from dissolver.errors import (
+    AccessDenied,
+    ContentMismatch,
+    DissolverError,
+    NotInRegistry,
+    RegistryError,
+    RegistryUnreachable,
+)
+from dissolver.image import media_types
+from dissolver.image.digest import Digest, digest_of
+from dissolver.image.manifest import MANIFEST_LIMIT
+from dissolver.registry.auth import Authorizer, pull_scope
+from dissolver.registry.endpoints import endpoints
+from dissolver.registry.transport import REACH_SECONDS, BadCertificate, Interrupted, Request, shown
+
+if TYPE_CHECKING:
+    from dissolver.registry.credentials import CredentialStore
+    from dissolver.registry.endpoints import Endpoint
+    from dissolver.registry.transport import Answer, Body, Transport
+
+ACCEPTED = ", ".join(
+    (
+        media_types.OCI_INDEX,
+        media_types.OCI_MANIFEST,
+        media_types.DOCKER_INDEX,
+        media_types.DOCKER_MANIFEST,
+    )
+)
+FAULT_LIMIT = 1 << 16
+TAGS_LIMIT = 4 << 20
+MOST_PAGES = 1000
+_LOGINS = 3
+_LINK = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?')
+
+
+class Registry:
+    """A registry at an address that has answered."""
+
+    def __init__(
+        self, transport: Transport, endpoint: Endpoint, base: str, authorizer: Authorizer
+    ) -> None:
+        self.transport = transport
+        self.endpoint = endpoint
+        self.base = base
+        self.authorizer = authorizer
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.endpoint.name
+
+    def repository(self, name: str) -> Repository:
+        """Name a repository in it; nothing is asked."""
+        return Repository(self, name)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scopes: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+        repeats: bool = True,
+        follows: bool = True,
+    ) -> Answer:
+        """Send a request with what the registry wants to know about who asks.
+
+        ``path`` begins below ``/v2/``, or is a whole URL. ``repeats`` says that the request may be
+        sent again when a server has an excuse; a login is asked for in any case, so a ``body``
+        that can be read once is for requests whose login is known.
+
+        Raises:
+            AccessDenied: the credentials do not suffice.
+            RegistryError: as ``Transport.ask``.
+        """
+        url = path if "://" in path else f"{self.base}/v2/{path}"
+        # Where an upload goes on may be another host: it is not told who asks.
+        is_own = urlsplit(url).netloc == urlsplit(self.base).netloc
+        for attempt in range(_LOGINS):
+            sent = self.authorizer.headers(scopes) if is_own else {}
+            made = Request(method, url, headers or {}, sent, body, follows)
+            if repeats:
+                answer = self.transport.ask(lambda made=made: made, self.endpoint)  # type: ignore[misc]
+            else:
+                answer = self.transport.send(made, self.endpoint)
+            if answer.status != 401 or not is_own or attempt == _LOGINS - 1:
+                return answer
+            if not self.authorizer.challenged(answer, scopes, sent):
+                return answer
+            answer.close()
+        raise AssertionError("the last attempt answers")
+
+    def refuse(self, answer: Answer, what: str) -> DissolverError:
+        """Make the error that an answer means; ``what`` completes "cannot …"."""
+        codes, words = self._faults(answer)
+        said = f": {words}" if words else f": status {answer.status}"
+        where = f"`{self.name}`"
+        if answer.status in (401, 403) or "DENIED" in codes or "UNAUTHORIZED" in codes:
+            known = self.authorizer.is_known
+            hint = (
+                "the account that is logged in may lack the right"
+                if known
+                else f"if it is private, log in first: `dissolver login {self.name}`"
+            )
+            return AccessDenied(f"{where} denies access: cannot {what}{said}", hint=hint)
+        if answer.status == 404:
+            return NotInRegistry(f"cannot {what}: {where} does not have it")
+        if answer.status == 429:
+            return RegistryError(
+                f"cannot {what}: {where} has had too many requests{said}",
+                hint="wait a while, or log in, which most registries count for more",
+            )
+        return RegistryError(f"cannot {what}: {where} answers{said}")
+
+    def _faults(self, answer: Answer) -> tuple[frozenset[str], str]:
+        """Read why a registry refuses: its codes, and its words as they may be shown."""
+        try:
+            document: Any = json.loads(answer.document(FAULT_LIMIT))
+            found = [one for one in document["errors"] if isinstance(one, dict)]
+        except (DissolverError, ValueError, KeyError, TypeError):
+            return frozenset(), ""
+        codes = frozenset(str(one.get("code", "")) for one in found)
+        words = "; ".join(str(one.get("message") or one.get("code") or "").lower() for one in found)
+        words = "".join(letter for letter in words if letter.isprintable())[:300].rstrip(".")
+        return codes, self.authorizer.redacted(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A manifest or an index as it came: its type, its bytes, and their digest."""
+
+    media_type: str
+    content: bytes
+    digest: Digest
+
+
+class Repository:
+    """What a registry has under one name."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self.registry = registry
+        self.name = name
+        self._pull = (pull_scope(name),)
+
+    def manifest(self, version: str) -> Document:
+        """Fetch the manifest or index with a tag or a digest, verified.
+
+        Raises:
+            NotInRegistry: there is none.
+            ContentMismatch: it is not what its digest says.
+            RegistryError: it is in a format of old, or none at all.
+        """
+        what = f"read the manifest of `{self.name}:{version}`"
+        if version.startswith("sha256:"):
+            what = f"read the manifest `{version}` of `{self.name}`"
+        headers = {"Accept": ACCEPTED}
+        answer = self._get(f"{self.name}/manifests/{version}", headers)
+        with self.registry.transport.watched(answer):
+            if answer.status != 200:
+                raise self.registry.refuse(answer, what)
+            content = answer.document(MANIFEST_LIMIT)
+            told = answer.headers.get("docker-content-digest", "")
+        digest = digest_of(content)
+        for expected in (version, told):
+            if expected.startswith("sha256:") and expected != digest:
+                raise ContentMismatch(
+                    f"the manifest that `{self.registry.name}` sent has the digest {digest}, "
+                    f"and should have {expected}"
+                )
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Document(_settled_type(content, media_type), content, digest)
+
+    def current_digest(self, version: str) -> str | None:
+        """Ask for the digest of a tag without its manifest; ``None`` if it has none.
+
+        Raises:
+            RegistryError: the registry does not say.
+        """
+        answer = self.registry.request(
+            "HEAD",
+            f"{self.name}/manifests/{version}",
+            scopes=self._pull,
+            headers={"Accept": ACCEPTED},
+        )
+        with answer:
+            if answer.status == 404:
+                return None
+            if answer.status != 200:
+                raise self.registry.refuse(answer, f"look up `{self.name}:{version}`")
+            return answer.headers.get("docker-content-digest")
+
+    def blob(self, digest: str, *, offset: int = 0) -> Answer:
+        """Begin to fetch a blob, from ``offset`` on where the registry can.
+
+        The status tells what comes: 206 the rest, 200 all of it, 416 nothing.
+
+        Raises:
+            NotInRegistry: there is none.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        answer = self._get(f"{self.name}/blobs/{digest}", headers)
+        if answer.status not in (200, 206, 416):
+            with answer:
+                raise self.registry.refuse(answer, f"read the content `{digest}` of `{self.name}`")
+        return answer
+
+    def document_blob(self, digest: Digest, size: int) -> bytes:
+        """Fetch a small blob whole, verified.
+
+        Raises:
+            ContentMismatch: it has another digest or size.
+        """
+        answer = self.blob(digest)
+        with self.registry.transport.watched(answer):
+            content = answer.document(min(size, MANIFEST_LIMIT))
+        found = digest_of(content)
+        if found != digest or len(content) != size:
+            raise ContentMismatch(
+                f"`{self.registry.name}` sent {len(content)} bytes with the digest {found} "
+                f"in place of {size} bytes with {digest}"
+            )
+        return content
+
+    def tags(self) -> Iterator[str]:
+        """Yield all tags, page after page.
+
+        Raises:
+            NotInRegistry: there is no such repository.
+        """
+        path = f"{self.name}/tags/list"
+        for _ in range(MOST_PAGES):
+            answer = self._get(path, {})
+            with self.registry.transport.watched(answer):
+                if answer.status != 200:
+                    raise self.registry.refuse(answer, f"list the tags of `{self.name}`")
+                try:
+                    found: Any = json.loads(answer.document(TAGS_LIMIT))["tags"] or []
+                except (ValueError, KeyError, TypeError):
+                    raise RegistryError(
+                        f"`{self.registry.name}` answers with no list of tags"
+                    ) from None
+            yield from (tag for tag in found if isinstance(tag, str))
+            link = _LINK.search(answer.headers.get("link", ""))
+            if link is None:
+                return
+            following = urljoin(answer.url, link[1])
+            if urlsplit(following).netloc != urlsplit(self.registry.base).netloc:
+                raise RegistryError(
+                    f"`{self.registry.name}` goes on with its tags at `{shown(following)}`"
+                )
+            path = following
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> Answer:
+        return self.registry.request("GET", path, scopes=self._pull, headers=headers)
+
+
+def connect(
+    registry: str, transport: Transport, store: CredentialStore, *, pulls: bool
+) -> Iterator[Registry]:
+    """Yield the registry at each of its addresses that answers, mirrors first.
+
+    Raises:
+        RegistryUnreachable: the registry itself does not answer.
+    """
+    for endpoint in endpoints(registry, transport.settings, pulls=pulls):
+        try:
+            found = reach(transport, endpoint, store)
+        except RegistryUnreachable:
+            if not endpoint.is_mirror:
+                raise
+            continue
+        yield found
+
+
+def reach(transport: Transport, endpoint: Endpoint, store: CredentialStore) -> Registry:
+    """Find out how an address is spoken to: with or without encryption, and if at all.
+
+    Raises:
+        RegistryUnreachable: nobody answers within ten seconds.
+    """
+    failure: DissolverError | None = None
+    for scheme in endpoint.schemes:
+        base = f"{scheme}://{endpoint.host}{endpoint.prefix}"
+        try:
+            answer = _soon(transport, Request("GET", f"{base}/v2/"), endpoint)
+        except BadCertificate:
+            raise
+        except (RegistryUnreachable, Interrupted) as error:
+            failure = failure or error
+            continue
+        reached = urlsplit(answer.url)
+        if reached.netloc == endpoint.host:
+            base = f"{reached.scheme}://{endpoint.host}{endpoint.prefix}"
+        authorizer = Authorizer(transport, endpoint, lambda: store.find(endpoint.name))
+        if answer.status == 401:
+            authorizer.challenged(answer, (), {})
+        answer.close()
+        return Registry(transport, endpoint, base, authorizer)
+    why = failure.message if failure is not None else "it has no address"
+    raise RegistryUnreachable(
+        f"the registry `{endpoint.name}` cannot be reached: {why}",
+        hint="check the network and, where one is needed, the proxy",
+    )
+
+
+def _soon(transport: Transport, request: Request, endpoint: Endpoint) -> Answer:
+    """Send a request; give up when name servers or addresses take too long together."""
+    results: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(transport.send(request, endpoint))
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+            results.put(error)
+
+    threading.Thread(target=run, name="reach", daemon=True).start()
+    try:
+        found = results.get(timeout=REACH_SECONDS)
+    except queue.Empty:
+        raise RegistryUnreachable(
+            f"`{endpoint.host}` has not answered within {REACH_SECONDS:.0f} seconds"
+        ) from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _settled_type(content: bytes, told: str) -> str:
+    """Tell the type of a manifest by what it says, and where it says nothing by its header."""
+    try:
+        fields: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise RegistryError("the registry answers with something else than a manifest")
+    if fields.get("schemaVersion") == 1 or "docker.distribution.manifest.v1" in told:
+        raise RegistryError(
+            "the image is in Docker's format of before 2016 (schema 1), which is not read",
+            hint="pull it with a tool that still reads it, and push it again",
+        )
+    if "manifests" in fields and ("layers" in fields or "config" in fields):
+        # Two programs could take it for two things (OCI security advisory of 2021).
+        raise RegistryError("the manifest claims to be an index as well")
+    named = fields.get("mediaType")
+    media_type = named if isinstance(named, str) and named else told
+    known = media_types.INDEXES | media_types.MANIFESTS
+    if media_type not in known:
+        media_type = media_types.OCI_INDEX if "manifests" in fields else media_types.OCI_MANIFEST
+    if (media_type in media_types.INDEXES) != ("manifests" in fields):
+        raise RegistryError(f"the manifest is not what its type `{media_type}` says")
+    return media_type

@@ -1,0 +1,252 @@
+"""Credentials as Docker keeps them: ``config.json``, and the programs that it names.
+
+The file and the programs (``docker-credential-…``) are shared with Docker and with
+every tool that reads them; what is in the file beside credentials stays as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dissolver.errors import CredentialsError
+from dissolver.registry.endpoints import login_server
+
+FILE = "config.json"
+TOKEN_USER = "<token>"  # noqa: S105 - what stands in place of a user name
+"""The user name with which helpers keep identity tokens."""
+
+HELPER_SECONDS = 60.0
+"""How long a helper may take; some ask the user to unlock a key."""
+
+_NOT_FOUND = "credentials not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who one is to a registry: a user with a password, or an identity token."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+class CredentialStore:
+    """The credentials in a directory with Docker's ``config.json``; ``None`` has none."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._path = None if directory is None else directory / FILE
+
+    def find(self, registry: str) -> Credentials | None:
+        """Look up what is known for a registry.
+
+        Raises:
+            CredentialsError: the file is damaged, or a helper failed.
+        """
+        config = self._read()
+        server = login_server(registry)
+        helper = _helper(config, server)
+        if helper is not None:
+            return _from_helper(helper, server)
+        auths = config.get("auths")
+        entry = _entry(auths, server) if isinstance(auths, dict) else None
+        return None if entry is None else _from_entry(entry, server)
+
+    def keep(self, registry: str, credentials: Credentials) -> Path | None:
+        """Keep credentials; answer the file that they are in, if they lie open in it.
+
+        The file is readable for its owner only, and is replaced whole: whoever reads it
+        meanwhile sees the old or the new one.
+
+        Raises:
+            CredentialsError: it cannot be read or written, or a helper failed.
+        """
+        config = self._read()
+        server = login_server(registry)
+        helper = _helper(config, server)
+        if helper is not None:
+            secret = credentials.identity_token or credentials.password
+            user = TOKEN_USER if credentials.identity_token else credentials.user
+            _ask(helper, "store", {"ServerURL": server, "Username": user, "Secret": secret})
+            # An empty entry tells other tools that the helper has something.
+            config.setdefault("auths", {})[server] = {}
+            self._write(config)
+            return None
+        text = f"{credentials.user}:{credentials.password}"
+        entry = {"auth": base64.b64encode(text.encode()).decode()}
+        if credentials.identity_token:
+            entry["identitytoken"] = credentials.identity_token
+        config.setdefault("auths", {})[server] = entry
+        self._write(config)
+        return self._path
+
+    def forget(self, registry: str) -> bool:
+        """Remove what is known for a registry; tell whether there was anything.
+
+        Raises:
+            CredentialsError: the file cannot be read or written, or a helper failed.
+        """
+        config = self._read()
+        server = login_server(registry)
+        helper = _helper(config, server)
+        had_secret = False
+        if helper is not None:
+            had_secret = _from_helper(helper, server) is not None
+            if had_secret:
+                _ask(helper, "erase", server)
+        auths = config.get("auths")
+        names = [name for name in auths or {} if _is_same(name, server)]
+        for name in names:
+            del config["auths"][name]
+        if names:
+            self._write(config)
+        return had_secret or bool(names)
+
+    def _read(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            config = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise CredentialsError(
+                f"cannot read `{self._path}`: {(error.strerror or str(error)).lower()}"
+            ) from None
+        except ValueError:
+            # The parser's own words could quote a secret.
+            raise CredentialsError(
+                f"`{self._path}` is not valid JSON", hint="mend it, or remove it and log in again"
+            ) from None
+        if not isinstance(config, dict) or not isinstance(config.get("auths", {}), dict | None):
+            raise CredentialsError(f"`{self._path}` is no configuration of Docker's")
+        return config
+
+    def _write(self, config: dict[str, Any]) -> None:
+        if self._path is None:
+            raise CredentialsError("there is no directory to keep credentials in")
+        path = Path(os.path.realpath(self._path))  # a link stays one
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, flags, 0o600), "w", encoding="utf-8") as file:
+                json.dump(config, file, indent="\t", ensure_ascii=False)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise CredentialsError(
+                f"cannot write `{path}`: {(error.strerror or str(error)).lower()}"
+            ) from None
+
+
+def _helper(config: dict[str, Any], server: str) -> str | None:
+    helpers = config.get("credHelpers")
+    named = _entry(helpers, server) if isinstance(helpers, dict) else None
+    found = named or config.get("credsStore")
+    return found if isinstance(found, str) and found else None
+
+
+def _entry(table: dict[str, Any], server: str) -> Any:
+    if server in table:
+        return table[server]
+    return next((value for name, value in table.items() if _is_same(name, server)), None)
+
+
+def _is_same(name: str, server: str) -> bool:
+    """Tell whether two names mean one registry: older files have URLs, and paths in them."""
+
+    def bare(text: str) -> str:
+        host = text.partition("://")[2] or text
+        return host.partition("/")[0]
+
+    return name == server or login_server(bare(name)) == login_server(bare(server))
+
+
+def _from_entry(entry: Any, server: str) -> Credentials | None:
+    if not isinstance(entry, dict):
+        return None
+    token = entry.get("identitytoken") or ""
+    user, password = entry.get("username") or "", entry.get("password") or ""
+    if encoded := entry.get("auth"):
+        try:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, ValueError, TypeError):
+            text = ""
+        user, colon, password = text.partition(":")
+        if not colon:
+            raise CredentialsError(
+                f"the stored credentials of `{server}` are damaged",
+                hint=f"log in again: `dissolver login {server}`",
+            ) from None
+        password = password.rstrip("\0")  # Docker writes none, and removes them when it reads
+    if not (user or token):
+        return None
+    return Credentials(user, password, token)
+
+
+def _from_helper(helper: str, server: str) -> Credentials | None:
+    answer = _ask(helper, "get", server)
+    if answer is None:
+        return None
+    try:
+        document = json.loads(answer)
+        user, secret = str(document["Username"]), str(document["Secret"])
+    except (ValueError, KeyError, TypeError):
+        raise CredentialsError(
+            f"`docker-credential-{helper}` answers with something that is no credentials"
+        ) from None
+    if user == TOKEN_USER:
+        return Credentials(identity_token=secret)
+    return Credentials(user, secret) if user else None
+
+
+def _ask(helper: str, verb: str, question: str | dict[str, str]) -> bytes | None:
+    """Run a credential helper; ``None`` says that it has nothing of that name."""
+    program = f"docker-credential-{helper}"
+    if "/" in helper:
+        raise CredentialsError(f"`{helper}` is not the name of a credential helper")
+    text = question if isinstance(question, str) else json.dumps(question)
+    try:
+        done = subprocess.run(
+            [program, verb],
+            input=text.encode(),
+            capture_output=True,
+            timeout=HELPER_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise CredentialsError(
+            f"the credential helper `{program}` is not installed",
+            hint=f"install it, or take `{helper}` out of Docker's `{FILE}`",
+        ) from None
+    except OSError as error:
+        raise CredentialsError(
+            f"cannot run the credential helper `{program}`: "
+            f"{(error.strerror or str(error)).lower()}"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise CredentialsError(
+            f"the credential helper `{program}` has not answered for {HELPER_SECONDS:.0f} seconds"
+        ) from None
+    if done.returncode == 0:
+        return done.stdout
+    # Helpers tell failures on standard output, where secrets go as well: only what the
+    # protocol defines is looked at.
+    if verb == "get" and _NOT_FOUND in done.stdout.decode(errors="replace"):
+        return None
+    raise CredentialsError(
+        f"the credential helper `{program}` failed (`{verb}`, exit code {done.returncode})",
+        hint="try it in a terminal: it may have to be unlocked",
+    )

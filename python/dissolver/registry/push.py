@@ -1,0 +1,333 @@
+"""``push``: an image of the store into a registry.
+
+What the registry has is not sent; what another of its repositories has is mounted.
+A layer that came from a registry goes back with the bytes that it came in. The rest is
+compressed, which gives the same bytes each time, so that its digest is remembered and
+the bytes are not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dissolver.errors import BadManifest, ImageNotFound, RegistryError
+from dissolver.image import manifest as manifests
+from dissolver.image import media_types
+from dissolver.image.digest import digest_of
+from dissolver.image.manifest import Descriptor, Manifest, describe
+from dissolver.registry.crew import run_together
+from dissolver.registry.events import TransferDone, TransferStarted
+from dissolver.registry.meter import Meter, Teller
+from dissolver.registry.uploads import Uploads
+from dissolver.store.layer_blobs import write_layer_blob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dissolver.image.config import Image
+    from dissolver.image.media_types import Compression
+    from dissolver.image.reference import Reference
+    from dissolver.registry.client import Repository
+    from dissolver.registry.events import OnTransfer
+    from dissolver.registry.resolve import Sources
+    from dissolver.store import Store
+    from dissolver.store.layer_blobs import LayerBlob
+
+MOST_MOUNTS = 3
+"""Repositories that a blob is tried to be mounted from before it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """An image that is in a registry now: under which name and digest, and what it cost.
+
+    ``sent_bytes`` counts the bytes of blobs that had to be sent.
+    """
+
+    image: Image
+    reference: Reference
+    digest: str
+    size: int
+    sent_bytes: int
+
+
+def push(
+    store: Store,
+    sources: Sources,
+    reference: Reference,
+    *,
+    compression: Compression = "gzip",
+    on_event: OnTransfer | None = None,
+) -> Pushed:
+    """Store the local image ``reference`` in the registry that it names.
+
+    An image that was pulled whole goes back with the manifest that it came with, so that its
+    digest stays the same. Others get an OCI manifest. The manifest is sent last: until then
+    nobody sees anything of the push.
+
+    Raises:
+        ImageNotFound: there is no local image of that name.
+        AccessDenied: the registry allows no push.
+        RegistryError and its kinds: what else the registry says.
+        Cancelled: somebody asked to end.
+    """
+    teller = Teller(on_event)
+    image = _local(store, reference)
+    version = reference.tag or reference.digest or ""
+    teller.tell(TransferStarted("push", version, reference.name))
+    repository = sources.repository(reference)
+    with store.lock_shared(), store.workspace() as workspace:
+        work = _Push(store, repository, reference, compression, workspace, teller)
+        document, media_type = work.run(image)
+        digest = digest_of(document)
+        store.blobs.put(document)
+        store.transfers.remember_manifest(image.id, digest, media_type)
+        store.images.tag(image.id, reference.with_digest(digest))
+    size = len(document)
+    is_new = work.sent_bytes > 0
+    teller.tell(
+        TransferDone("push", version, reference.canonical, reference.familiar, digest, size, is_new)
+    )
+    return Pushed(image, reference, digest, size, work.sent_bytes)
+
+
+def push_all(
+    store: Store,
+    sources: Sources,
+    reference: Reference,
+    *,
+    compression: Compression = "gzip",
+    on_event: OnTransfer | None = None,
+) -> list[Pushed]:
+    """Push every local tag of a repository, one after the other.
+
+    Raises:
+        ImageNotFound: there is none.
+    """
+    tags = sorted(
+        one.tag
+        for listed in store.images.list()
+        for one in listed.references
+        if one.name == reference.name and one.tag is not None
+    )
+    if not tags:
+        raise ImageNotFound(f"there is no local image `{reference.name_familiar}`")
+    return [
+        push(store, sources, reference.with_tag(tag), compression=compression, on_event=on_event)
+        for tag in tags
+    ]
+
+
+def _local(store: Store, reference: Reference) -> Image:
+    for listed in store.images.list():
+        for known in listed.references:
+            if known.canonical == reference.canonical:
+                return listed.image
+    raise ImageNotFound(
+        f"there is no local image `{reference.familiar}`",
+        hint=f"name one with `dissolver tag IMAGE {reference.familiar}`",
+    )
+
+
+class _Push:
+    """One image on its way."""
+
+    def __init__(
+        self,
+        store: Store,
+        repository: Repository,
+        reference: Reference,
+        compression: Compression,
+        workspace: Path,
+        teller: Teller,
+    ) -> None:
+        self._store = store
+        self._repository = repository
+        self._name = reference.name
+        self._registry = reference.registry
+        self._version = reference.tag or ""
+        self._compression = compression
+        self._workspace = workspace
+        self._teller = teller
+        settings = repository.registry.transport.settings.host(reference.registry)
+        self._uploads = Uploads(repository, chunk_bytes=settings.upload_chunk_bytes)
+        self.sent_bytes = 0
+
+    def run(self, image: Image) -> tuple[bytes, str]:
+        """Send what is missing, then the manifest; answer that, and its type."""
+        original = self._original(image)
+        diff_ids = image.config.diff_ids
+        known = original[2].layers if original is not None else (None,) * len(diff_ids)
+        sent: dict[str, LayerBlob] = {}
+        jobs = []
+        for diff_id, layer in dict(zip(diff_ids, known, strict=True)).items():
+            name = layer.digest if layer is not None else diff_id
+            meter = Meter(self._teller, name, 0)
+            meter.state("Preparing")
+            jobs.append(partial(self._layer, diff_id, layer, meter, sent))
+        run_together(self._repository.registry.transport, jobs)
+        config = self._store.blobs.get(image.id)
+        if original is not None:
+            content, media_type, manifest = original
+            self._document(config, manifest.config)
+        else:
+            manifest = _manifest(config, [sent[diff_id] for diff_id in diff_ids])
+            self._document(config, manifest.config)
+            content, media_type = manifests.encode(manifest), media_types.OCI_MANIFEST
+        version = self._version or digest_of(content)
+        told = self._uploads.put_manifest(content, media_type, version)
+        if told.startswith("sha256:") and told != digest_of(content):
+            raise RegistryError(
+                f"`{self._repository.registry.name}` stored another manifest than it was sent: "
+                f"{told}"
+            )
+        return content, media_type
+
+    def _original(self, image: Image) -> tuple[bytes, str, Manifest] | None:
+        """Find a manifest that the image came with and whose blobs can all be sent."""
+        for digest, media_type in self._store.transfers.manifests(image.id):
+            if not self._store.blobs.has(digest):
+                continue
+            content = self._store.blobs.get(digest)
+            try:
+                manifest = manifests.decode_manifest(content)
+            except BadManifest:
+                continue
+            if all(self._can_send(layer) for layer in manifest.layers):
+                return content, media_type, manifest
+        return None
+
+    def _can_send(self, layer: Descriptor) -> bool:
+        return self._store.transfers.layer_of(layer.digest) is not None
+
+    def _layer(
+        self,
+        diff_id: str,
+        wanted: Descriptor | None,
+        meter: Meter,
+        sent: dict[str, LayerBlob],
+    ) -> None:
+        """Have a layer in the registry, in the one form that is wanted or in any."""
+        with self._store.lock_shared():
+            candidates = [
+                blob
+                for blob in self._store.transfers.layer_blobs(diff_id)
+                if wanted is None or blob.digest == wanted.digest
+            ]
+            for blob in self._preferred(candidates):
+                if self._uploads.has(blob.digest):
+                    meter.state("Layer already exists")
+                    self._done(diff_id, blob, sent)
+                    return
+            for blob in self._preferred(candidates):
+                source = self._mounted(blob.digest)
+                if source is not None:
+                    meter.state("Mounted", detail=source)
+                    self._done(diff_id, blob, sent)
+                    return
+            self._send(
+                diff_id, self._preferred(candidates), meter, sent, is_fixed=wanted is not None
+            )
+
+    def _preferred(self, blobs: Sequence[LayerBlob]) -> list[LayerBlob]:
+        """Order the known forms of a layer: what a registry had, then what is wanted now."""
+        return sorted(
+            blobs,
+            key=lambda blob: (
+                not self._store.blobs.has(blob.digest),
+                blob.compression != self._compression,
+            ),
+        )
+
+    def _mounted(self, digest: str) -> str | None:
+        tried = 0
+        for place in self._store.transfers.places(digest):
+            registry, _, source = place.partition("/")
+            if registry != self._registry or place == self._name or tried == MOST_MOUNTS:
+                continue
+            tried += 1
+            try:
+                if self._uploads.mount(digest, source):
+                    return source
+            except RegistryError:
+                # Not being allowed to read over there must not keep from sending.
+                continue
+            self._store.transfers.forget_place(digest, place)
+        return None
+
+    def _send(
+        self,
+        diff_id: str,
+        known: Sequence[LayerBlob],
+        meter: Meter,
+        sent: dict[str, LayerBlob],
+        *,
+        is_fixed: bool,
+    ) -> None:
+        with self._opened(diff_id, known, meter) as (file, blob):
+            if is_fixed and blob.digest != known[0].digest:
+                raise RegistryError(
+                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again",
+                    hint="pull the image again, then push it",
+                )
+            if blob not in known and self._uploads.has(blob.digest):
+                meter.state("Layer already exists")
+            else:
+                counted = Meter(self._teller, meter.layer, blob.size)
+                counted.state("Pushing", 0)
+                descriptor = _descriptor(blob)
+                self._uploads.send_file(file, descriptor, partial(counted.state, "Pushing"))
+                self.sent_bytes += blob.size
+                meter.state("Pushed")
+            self._done(diff_id, blob, sent)
+
+    @contextmanager
+    def _opened(
+        self, diff_id: str, known: Sequence[LayerBlob], meter: Meter
+    ) -> Iterator[tuple[int, LayerBlob]]:
+        """Open a layer as a blob: the bytes that it came in, or compressed now."""
+        kept = next((blob for blob in known if self._store.blobs.has(blob.digest)), None)
+        if kept is not None:
+            file = os.open(self._store.blobs.path(kept.digest), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                yield file, kept
+            finally:
+                os.close(file)
+            return
+        meter.state("Compressing")
+        path = self._workspace / diff_id.removeprefix("sha256:")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            path.unlink()
+            compression = known[0].compression if known else self._compression
+            blob = write_layer_blob(self._store.layers, diff_id, file, compression)
+            self._store.transfers.remember_layer(blob)
+            yield file, blob
+        finally:
+            os.close(file)
+
+    def _document(self, content: bytes, blob: Descriptor) -> None:
+        if not self._uploads.has(blob.digest):
+            self._uploads.send_document(content, blob)
+            self.sent_bytes += blob.size
+
+    def _done(self, diff_id: str, blob: LayerBlob, sent: dict[str, LayerBlob]) -> None:
+        sent[diff_id] = blob
+        self._store.transfers.remember_place(blob.digest, self._name)
+
+
+def _descriptor(blob: LayerBlob) -> Descriptor:
+    return Descriptor(media_types.layer_type(blob.compression), blob.digest, blob.size)
+
+
+def _manifest(config: bytes, layers: Sequence[LayerBlob]) -> Manifest:
+    return Manifest(
+        config=describe(media_types.OCI_CONFIG, config),
+        layers=tuple(_descriptor(layer) for layer in layers),
+    )

@@ -1,0 +1,182 @@
+"""From a name to what it means in a registry: manifest and configuration, no layer yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver.errors import NotInRegistry, RegistryError, RegistryUnreachable
+from dissolver.image import manifest as manifests
+from dissolver.image import media_types
+from dissolver.image.choice import choose, distance_between
+from dissolver.image.config import decode_config
+from dissolver.image.manifest import checked_digest, platform_of
+from dissolver.image.validate import check_config
+from dissolver.registry.client import connect
+
+if TYPE_CHECKING:
+    from dissolver.image.config import ImageConfig
+    from dissolver.image.digest import Digest
+    from dissolver.image.manifest import Descriptor, Manifest
+    from dissolver.image.platform import Platform
+    from dissolver.image.reference import Reference
+    from dissolver.registry.client import Document, Repository
+    from dissolver.registry.credentials import CredentialStore
+    from dissolver.registry.transport import Transport
+
+DEEPEST_INDEX = 4
+"""Indexes within indexes that are followed; tools write one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An image in a registry, as far as documents tell.
+
+    ``named`` is the manifest or index that the reference means, ``document`` the manifest for
+    the platform, which may be the same. ``layers`` has a layer of ``manifest`` for each diff
+    ID of ``config``. ``repository`` is where it was found, on a mirror perhaps.
+    """
+
+    reference: Reference
+    repository: Repository
+    named: Document
+    document: Document
+    manifest: Manifest
+    config: ImageConfig
+    config_bytes: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """The digest that stands for the reference from now on."""
+        return self.named.digest
+
+    @property
+    def image_id(self) -> Digest:
+        """The identity of the image: the digest of its configuration."""
+        return checked_digest(self.manifest.config)
+
+
+class Sources:
+    """Finds repositories: one connection to each registry, remembered."""
+
+    def __init__(self, transport: Transport, credentials: CredentialStore) -> None:
+        self.transport = transport
+        self.credentials = credentials
+        self._known: dict[str, Repository] = {}
+
+    def fetch(self, reference: Reference) -> tuple[Repository, Document]:
+        """Fetch what ``reference`` means, from the first place that has it.
+
+        Mirrors that fail are passed over; what the registry itself says counts.
+
+        Raises:
+            RegistryUnreachable: nobody answers.
+            NotInRegistry, AccessDenied, RegistryError: what the registry says.
+        """
+        version = reference.digest or reference.tag or ""
+        failure: RegistryError | None = None
+        for found in connect(reference.registry, self.transport, self.credentials, pulls=True):
+            repository = found.repository(reference.repository)
+            try:
+                return repository, repository.manifest(version)
+            except RegistryError as error:
+                if not found.endpoint.is_mirror:
+                    raise
+                failure = error
+        raise failure or RegistryUnreachable(f"no address is known for `{reference.registry}`")
+
+    def repository(self, reference: Reference) -> Repository:
+        """Find the registry itself, to push to or to list what it has.
+
+        Raises:
+            RegistryUnreachable: it does not answer.
+        """
+        known = self._known.get(reference.name)
+        if known is None:
+            registry = next(
+                connect(reference.registry, self.transport, self.credentials, pulls=False)
+            )
+            known = self._known[reference.name] = registry.repository(reference.repository)
+        return known
+
+    def resolve(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Resolved:
+        """Find out what an image is, without its layers; everything is verified.
+
+        An index is followed to the image for ``platform``. An image that comes alone is taken
+        as it is, unless ``is_strict`` says that the platform was asked for.
+
+        Raises:
+            NotInRegistry: there is none of that name, or none for the platform.
+            BadManifest, BadImageConfig: a document does not say what it must.
+            RegistryError: what the registry says.
+        """
+        repository, named = self.fetch(reference)
+        return self.resolve_from(reference, repository, named, platform, is_strict=is_strict)
+
+    def resolve_from(
+        self,
+        reference: Reference,
+        repository: Repository,
+        named: Document,
+        platform: Platform,
+        *,
+        is_strict: bool,
+    ) -> Resolved:
+        """Do the same with what ``fetch`` answered."""
+        document = _manifest_for(repository, named, reference, platform)
+        manifest = manifests.decode_manifest(document.content)
+        if manifest.config.media_type not in media_types.CONFIGS:
+            raise RegistryError(
+                f"`{reference.familiar}` is no container image but a `{manifest.config.media_type}`"
+            )
+        content = repository.document_blob(checked_digest(manifest.config), manifest.config.size)
+        config = check_config(decode_config(content))
+        for layer in manifest.layers:
+            checked_digest(layer)
+            media_types.layer_compression(layer.media_type)
+        if len(manifest.layers) != len(config.diff_ids):
+            raise RegistryError(
+                f"the manifest of `{reference.familiar}` has {len(manifest.layers)} layers, "
+                f"and its configuration {len(config.diff_ids)}"
+            )
+        if is_strict and distance_between(config.platform, platform) is None:
+            raise NotInRegistry(
+                f"`{reference.familiar}` is for `{config.platform}` only, not for `{platform}`"
+            )
+        return Resolved(reference, repository, named, document, manifest, config, content)
+
+
+def _manifest_for(
+    repository: Repository, named: Document, reference: Reference, platform: Platform
+) -> Document:
+    document = named
+    for _ in range(DEEPEST_INDEX):
+        if document.media_type not in media_types.INDEXES:
+            return document
+        entries = manifests.decode_index(document.content).manifests
+        chosen = choose(entries, platform) or _only_one(entries)
+        if chosen is None:
+            raise NotInRegistry(
+                f"`{reference.familiar}` has no image for `{platform}`",
+                hint=_offered(entries),
+            )
+        document = repository.manifest(checked_digest(chosen))
+        if len(document.content) != chosen.size:
+            raise RegistryError(
+                f"the manifest `{chosen.digest}` has {len(document.content)} bytes, "
+                f"and the index says {chosen.size}"
+            )
+    raise RegistryError(f"`{reference.familiar}` leads through too many indexes")
+
+
+def _only_one(entries: tuple[Descriptor, ...]) -> Descriptor | None:
+    """Take the image of an index that has one and does not say what it is for."""
+    return entries[0] if len(entries) == 1 and entries[0].platform is None else None
+
+
+def _offered(entries: tuple[Descriptor, ...]) -> str | None:
+    platforms = [platform_of(entry) for entry in entries]
+    names = dict.fromkeys(str(one) for one in platforms if one is not None and one.os != "unknown")
+    if not names:
+        return None
+    return "there are images for " + ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,234 @@
+"""Blobs on their way into a registry (OCI distribution specification, "Pushing blobs").
+
+A blob goes into an upload session: ``POST`` opens it, ``PATCH`` adds bytes, ``PUT``
+names the digest and ends it. A connection that breaks is continued from where the
+registry says that it stands; a session that is gone is begun anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from dissolver.errors import RegistryError
+from dissolver.registry.auth import pull_scope, push_scope
+from dissolver.registry.patience import ATTEMPTS, REPEATED
+from dissolver.registry.transport import BLOCK_BYTES, Interrupted
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from dissolver.image.manifest import Descriptor
+    from dissolver.registry.client import Repository
+    from dissolver.registry.transport import Answer
+
+OnSent = Callable[[int], None]
+
+SMALL_BYTES = 1 << 20
+"""Up to here a blob is sent with the request that ends its session: one less to make."""
+
+_TYPE = "application/octet-stream"
+
+
+class Uploads:
+    """What is pushed to one repository."""
+
+    def __init__(self, repository: Repository, *, chunk_bytes: int = 0) -> None:
+        self._repository = repository
+        self._registry = repository.registry
+        self._name = repository.name
+        self._scopes = (push_scope(repository.name),)
+        self._chunk = chunk_bytes
+
+    def has(self, digest: str) -> bool:
+        """Ask whether the repository has a blob.
+
+        Raises:
+            AccessDenied: pushing is not allowed.
+            RegistryError: the registry fails.
+        """
+        answer = self._registry.request("HEAD", f"{self._name}/blobs/{digest}", scopes=self._scopes)
+        with answer:
+            if answer.status == 404:
+                return False
+            if answer.status != 200:
+                raise self._refuse(answer)
+            return True
+
+    def mount(self, digest: str, source: str) -> bool:
+        """Try to take a blob over from the repository ``source`` of the same registry."""
+        path = f"{self._name}/blobs/uploads/?mount={quote(digest)}&from={quote(source, safe='')}"
+        answer = self._registry.request(
+            "POST",
+            path,
+            scopes=(*self._scopes, pull_scope(source)),
+            headers={"Content-Length": "0"},
+        )
+        with answer:
+            if answer.status == 202:
+                # The registry has opened a session instead, which nobody will use.
+                self._abandon(self._location(answer))
+            return answer.status == 201
+
+    def send_document(self, content: bytes, blob: Descriptor) -> None:
+        """Send a blob that is at hand.
+
+        Raises:
+            As ``send_file``.
+        """
+
+        def pieces(start: int, _end: int) -> Iterator[bytes]:
+            yield content[start:]
+
+        self._send(blob, pieces)
+
+    def send_file(self, descriptor: int, blob: Descriptor, on_sent: OnSent) -> None:
+        """Send what an open file holds from its start.
+
+        Raises:
+            AccessDenied: pushing is not allowed.
+            RegistryError: the registry fails, or refuses the blob.
+        """
+
+        def pieces(start: int, end: int) -> Iterator[bytes]:
+            while start < end:
+                self._registry.transport.patience.check()
+                with explained("read the layer"):
+                    piece = os.pread(descriptor, min(BLOCK_BYTES, end - start), start)
+                if not piece:
+                    raise RegistryError(f"the file of the blob `{blob.digest}` is cut short")
+                yield piece
+                start += len(piece)
+                on_sent(start)
+
+        self._send(blob, pieces)
+
+    def put_manifest(self, content: bytes, media_type: str, version: str) -> str:
+        """Store a manifest under a tag or its digest; answer where it lies.
+
+        Raises:
+            AccessDenied: pushing is not allowed.
+            RegistryError: the registry refuses it.
+        """
+        answer = self._registry.request(
+            "PUT",
+            f"{self._name}/manifests/{version}",
+            scopes=self._scopes,
+            headers={"Content-Type": media_type},
+            body=content,
+        )
+        with answer:
+            if answer.status not in (200, 201, 202):
+                raise self._refuse(answer, f"store the manifest `{self._name}:{version}`")
+            return answer.headers.get("docker-content-digest", "")
+
+    def _send(self, blob: Descriptor, pieces: Callable[[int, int], Iterator[bytes]]) -> None:
+        patience = self._registry.transport.patience
+        failures, session, done = 0, "", 0
+        while True:
+            try:
+                if not session:
+                    session, done = self._begin(), 0
+                while done < blob.size and blob.size > SMALL_BYTES:
+                    end = min(blob.size, done + (self._chunk or blob.size))
+                    session = self._patch(session, done, end, pieces(done, end))
+                    done, failures = end, 0
+                rest = b"".join(pieces(done, blob.size)) if done < blob.size else b""
+                self._finish(session, blob.digest, rest)
+            except Interrupted:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise
+                patience.pause(failures)
+                session, done = self._standing(session, blob.size)
+            else:
+                return
+
+    def _begin(self) -> str:
+        answer = self._registry.request(
+            "POST",
+            f"{self._name}/blobs/uploads/",
+            scopes=self._scopes,
+            headers={"Content-Length": "0"},
+        )
+        with answer:
+            if answer.status != 202:
+                raise self._refuse(answer)
+            return self._location(answer)
+
+    def _patch(self, session: str, start: int, end: int, body: Iterator[bytes]) -> str:
+        headers = {
+            "Content-Type": _TYPE,
+            "Content-Length": str(end - start),
+            "Content-Range": f"{start}-{end - 1}",
+        }
+        answer = self._part("PATCH", session, headers, body)
+        with answer:
+            if answer.status not in (200, 202, 204):
+                raise self._refuse(answer)
+            return self._location(answer)
+
+    def _finish(self, session: str, digest: str, rest: bytes) -> None:
+        parts = urlsplit(session)
+        query = f"{parts.query}&" if parts.query else ""
+        url = urlunsplit(parts._replace(query=f"{query}digest={quote(digest, safe='')}"))
+        headers = {"Content-Type": _TYPE, "Content-Length": str(len(rest))}
+        answer = self._part("PUT", url, headers, rest)
+        with answer:
+            if answer.status not in (201, 204):
+                raise self._refuse(answer)
+
+    def _part(
+        self, method: str, url: str, headers: dict[str, str], body: Iterator[bytes] | bytes
+    ) -> Answer:
+        """Send a part of a session; an excuse of the server counts as a break."""
+        answer = self._registry.request(
+            method,
+            url,
+            scopes=self._scopes,
+            headers=headers,
+            body=body,
+            repeats=False,
+            follows=False,
+        )
+        if answer.status in REPEATED or answer.status in (404, 416):
+            answer.close()
+            raise Interrupted(
+                f"`{self._registry.name}` could not take a part of a layer: status {answer.status}"
+            )
+        return answer
+
+    def _standing(self, session: str, size: int) -> tuple[str, int]:
+        """Ask how far a session is; one that is gone begins anew."""
+        if not session:
+            return "", 0
+        try:
+            answer = self._registry.request("GET", session, scopes=self._scopes, follows=False)
+        except RegistryError:
+            return "", 0
+        with answer:
+            text = answer.headers.get("range", "").removeprefix("bytes=").partition("-")[2]
+            # `0-0` is what registries say of no byte as well as of one: begin anew then.
+            if answer.status != 204 or not text.isdecimal() or not 0 < int(text) < size:
+                return "", 0
+            return self._location(answer, session), int(text) + 1
+
+    def _abandon(self, session: str) -> None:
+        try:
+            self._registry.request("DELETE", session, scopes=self._scopes, follows=False).close()
+        except RegistryError:
+            return  # Registries forget sessions by themselves.
+
+    def _location(self, answer: Answer, otherwise: str = "") -> str:
+        target = answer.headers.get("location", otherwise)
+        found = urlsplit(urljoin(answer.url, target))
+        if not target or found.scheme not in ("http", "https"):
+            raise RegistryError(f"`{self._registry.name}` does not say where an upload goes on")
+        if answer.url.startswith("https://") and found.scheme == "http":
+            # Registries behind a proxy that adds the encryption often do not know of it.
+            found = found._replace(scheme="https")
+        return urlunsplit(found)
+
+    def _refuse(self, answer: Answer, what: str = "") -> Exception:
+        return self._registry.refuse(answer, what or f"push to `{self._name}`")
