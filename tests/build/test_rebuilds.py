@@ -131,6 +131,7 @@ def test_a_first_build_reads_each_file_once_and_a_hit_keeps_nothing(site) -> Non
     told = site.build()
     assert told.cached["COPY . /app"]
     assert packs(site) == before
+    assert store.settle(10)
     assert list(store.layout.tmp.iterdir()) == []
 
 

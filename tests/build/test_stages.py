@@ -124,6 +124,7 @@ def test_a_cancelled_build_ends_soon_and_leaves_nothing(site, text: str) -> None
     with pytest.raises(Cancelled):
         site.engine.build(site.directory, on_event=ends_it, cancel=cancel)
     assert time.monotonic() - began < 10
+    assert site.engine._backend.store.settle(10)
     assert list((site.engine.settings.root / "tmp").iterdir()) == []
     quick = site.build(text.replace("sleep 30", "echo x > /x"))
     assert quick.result.image.id

@@ -262,6 +262,7 @@ def test_compressed_archives_are_told_apart_by_content(
         with pytest.raises(CoreError) as caught:
             layers.ingest(tmp_path / "cut")
         assert caught.value.kind == "bad-tar"
+    assert layers.settle(10)
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
 
 

@@ -59,6 +59,7 @@ def test_a_layer_is_its_tar_and_an_index(layers: Layers, tmp_path: Path) -> None
     assert layers.info(info.diff_id) == info
     assert layers.list() == [info.diff_id]
     assert layers.ingest(tar) == info
+    assert layers.settle(10)
     assert contents(store) == {"layers": 1, "packs": 1, "tmp": 0}
 
 
@@ -201,6 +202,7 @@ def test_many_threads_store_the_same_layer(layers: Layers, tmp_path: Path) -> No
     with ThreadPoolExecutor(8) as pool:
         infos = set(pool.map(lambda _: layers.ingest(tar), range(16)))
     assert len(infos) == 1
+    assert layers.settle(10)
     assert contents(tmp_path / "store") == {"layers": 1, "packs": 1, "tmp": 0}
 
 

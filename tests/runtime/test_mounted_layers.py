@@ -50,6 +50,7 @@ def test_nothing_is_unpacked_for_steps_and_their_layers(mounted: Base) -> None:
         assert mounted.text == "one\ngone\n700\n"
         assert mounted.commit(second, parents)
     assert roots(mounted.store) == []
+    assert mounted.store.settle(10)
     assert list(mounted.store.layout.tmp.iterdir()) == []
 
 

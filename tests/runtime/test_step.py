@@ -148,12 +148,14 @@ def test_nothing_of_a_step_remains(base: Base) -> None:
     result = base.step("mkdir /a")
     result.close()
     result.close()
+    assert base.store.settle(10)
     assert list((base.store.root / "tmp").iterdir()) == []
     assert mounts_below(base.store.root) == []
 
 
 def test_a_result_that_nobody_keeps_is_removed(base: Base) -> None:
     base.step("mkdir /a")
+    assert base.store.settle(10)
     assert list((base.store.root / "tmp").iterdir()) == []
 
 

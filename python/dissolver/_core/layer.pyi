@@ -204,6 +204,15 @@ class Layers:
             CoreError: ``unknown-layer``; ``unmapped-owner`` if the user namespace has too few ids.
         """
 
+    def remove_later(self, directory: str | bytes | os.PathLike[str]) -> None:
+        """Remove a directory of this process in ``tmp/`` in the background.
+
+        What a process that ends leaves of it is removed by the next sweep.
+        """
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until nothing is being removed any more, but no longer; tell whether that is so."""
+
     def image_refusal(self) -> str:
         """Say why this machine cannot mount layers in place; an empty text if it can.
 

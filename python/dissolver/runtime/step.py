@@ -98,7 +98,7 @@ def run_step(
         RunError: the sandbox could not be set up, or the user does not exist.
         NetworkError: the network that was asked for could not be set up.
     """
-    workspace = store.workspace()
+    workspace = store.workspace(waits=False)
     directory = workspace.__enter__()
     try:
         step = _Step(store, directory, parents, extra_mounts, is_rootless=is_rootless)

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from dissolver.store.transfers import TransferRecords
     from dissolver.store.usage import Usage
 
+CLOSING_SECONDS = 0.1
+"""How long closing a store waits for what is removed in the background.
+
+Enough for the directories of the last step on a slow disk (25 ms were measured); what is
+large is left to the next sweep.
+"""
+
+TIDYING_SECONDS = 10.0
+"""How long a prune waits for it, so that it can tell what the disk got back."""
+
 LayerForm = Literal["auto", "erofs", "directory"]
 
 OnWait = Callable[[], None]
@@ -144,12 +154,20 @@ class Store:
         return self._lock.exclusive(on_wait)
 
     @contextmanager
-    def workspace(self) -> Iterator[Path]:
-        """Make a directory of one's own on the store's file system, removed at the end."""
+    def workspace(self, *, waits: bool = True) -> Iterator[Path]:
+        """Make a directory of one's own on the store's file system, removed at the end.
+
+        Without ``waits`` it is removed in the background; `settle` and `close` wait for that.
+        """
         from dissolver.store.workspace import workspace
 
-        with workspace(self.layout.tmp) as path:
+        remove = None if waits else self.layers.remove_later
+        with workspace(self.layout.tmp, remove) as path:
             yield path
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until nothing is removed in the background any more; tell whether that is so."""
+        return "layers" not in self.__dict__ or self.layers.settle(seconds)
 
     def stat_cache(self, context: str | PathLike[str]) -> Path:
         """Tell where the stat cache of a context directory lies, or would."""
@@ -212,6 +230,7 @@ class Store:
     def close(self) -> None:
         """Close the database's connections; the next use opens them again."""
         self.database.close()
+        self.settle(CLOSING_SECONDS)
 
     def __enter__(self) -> Store:
         return self
@@ -223,6 +242,7 @@ class Store:
     def _tidying(self, on_wait: OnWait | None) -> Iterator[None]:
         with self.lock_exclusive(on_wait):
             self.reserve.give_back_if_needed()
+            self.settle(TIDYING_SECONDS)
             try:
                 yield
             finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,8 +17,8 @@ _OWNED = re.compile(r"(?P<pid>[0-9]+)-(?P<start>[0-9]+)-")
 
 
 @contextmanager
-def workspace(tmp: Path) -> Iterator[Path]:
-    """Make a directory of one's own in ``tmp``, and remove it with all it holds.
+def workspace(tmp: Path, remove: Callable[[Path], object] | None = None) -> Iterator[Path]:
+    """Make a directory of one's own in ``tmp``, and ``remove`` it with all it holds.
 
     Its name ``<pid>-<start time>-<n>`` tells who owns it, even when the kernel
     gives the process number to another, so ``sweep`` can remove what a killed
@@ -29,7 +29,7 @@ def workspace(tmp: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        remove_tree(path)
+        (remove or remove_tree)(path)
 
 
 def _make(tmp: Path) -> Path:

@@ -35,8 +35,8 @@ impl Layers {
     /// their own metadata. Stacked on `parents` the layer shows what the mount showed.
     ///
     /// `upper` must not be mounted any more. On success it is gone: renamed to be
-    /// the extracted form of the layer where that is used and cheap, or removed, a large one
-    /// in the background. On failure it is still there.
+    /// the extracted form of the layer where that is used and cheap, or removed in
+    /// the background. On failure it is still there.
     ///
     /// # Errors
     ///
@@ -62,15 +62,11 @@ impl Layers {
             frames: Vec::new(),
             first_names: HashMap::new(),
             left_out: Vec::new(),
-            seen: 0,
             interrupt,
         };
         committer.run()?;
         let Committer {
-            writer,
-            left_out,
-            seen,
-            ..
+            writer, left_out, ..
         } = committer;
         let info = writer.finish_with(|place, info| {
             if self.form() == LowerForm::Image {
@@ -84,7 +80,7 @@ impl Layers {
             adopt(upper, place)
         })?;
         if upper.exists() {
-            self.discard(upper, seen)?;
+            self.discard(upper)?;
         }
         Ok(info)
     }
@@ -115,8 +111,6 @@ struct Committer<'work> {
     first_names: HashMap<(u64, u64), Vec<u8>>,
     /// What the layer does not have, contents before their directory.
     left_out: Vec<(Vec<u8>, Kind)>,
-    /// Names that were looked at.
-    seen: usize,
     interrupt: &'work Interrupt,
 }
 
@@ -134,7 +128,6 @@ impl Committer<'_> {
                 continue;
             };
             let (path, is_merged, depth) = (frame.path.clone(), frame.is_merged, self.frames.len());
-            self.seen += 1;
             // One descriptor at a time, opened again on the way back up.
             let directory = match open.take() {
                 Some((at, fd)) if at == depth => fd,

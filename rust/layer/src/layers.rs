@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::checkpoints::{self, Checkpoint};
 use crate::diff_id::DiffId;
@@ -12,6 +13,7 @@ use crate::error::LayerError;
 use crate::index_body::IndexBody;
 use crate::index_build::{LayerInfo, TarFacts};
 use crate::interrupt::Interrupt;
+use crate::leftovers::Leftovers;
 use crate::mountable::LowerForm;
 use crate::stored::StoredLayer;
 use crate::tar_write::LayerWriter;
@@ -20,8 +22,6 @@ use crate::view::View;
 
 /// The file of checkpoints in a layer's directory.
 const CHECKPOINTS: &str = "checkpoints";
-/// Names that are removed before the caller goes on; it takes a few milliseconds.
-const DISCARD_AT_ONCE: usize = 256;
 
 /// How a store keeps its layers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +47,7 @@ struct Inner {
     root: PathBuf,
     options: LayersOptions,
     form: OnceLock<LowerForm>,
+    leftovers: Leftovers,
     open: Mutex<HashMap<DiffId, Weak<StoredLayer>>>,
 }
 
@@ -66,6 +67,7 @@ impl Layers {
             root,
             options,
             form: OnceLock::new(),
+            leftovers: Leftovers::default(),
             open: Mutex::default(),
         })))
     }
@@ -135,11 +137,10 @@ impl Layers {
         Temporary::new(&self.0.root.join("tmp"))
     }
 
-    /// Removes a directory with about `entries` names in it, a large one behind the caller's back.
+    /// Removes a directory behind the caller's back.
     ///
-    /// Unlinking is slow on some disks (1 ms for each name was measured), and
-    /// nobody waits for it. What a process that ends leaves behind is in `tmp/`.
-    pub(crate) fn discard(&self, directory: &Path, entries: usize) -> Result<(), LayerError> {
+    /// It is gone from where it was at once. What a process that ends leaves is in `tmp/`.
+    pub(crate) fn discard(&self, directory: &Path) -> Result<(), LayerError> {
         let place = self.temporary()?;
         match fs::rename(directory, place.path().join("discarded")) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
@@ -147,12 +148,21 @@ impl Layers {
             }
             result => result.map_err(LayerError::io("rename", directory))?,
         }
-        if entries > DISCARD_AT_ONCE {
-            let thread = std::thread::Builder::new().name("discard".into());
-            // Where no thread can be started, the closure and the directory go here and now.
-            let _ = thread.spawn(move || drop(place));
-        }
+        self.remove_later(place.keep());
         Ok(())
+    }
+
+    /// Removes a directory of this process in `tmp/` behind the caller's back.
+    pub fn remove_later(&self, directory: PathBuf) {
+        self.0.leftovers.remove(directory);
+    }
+
+    /// Waits until nothing is being removed any more, but no longer than `patience`.
+    ///
+    /// Returns whether that is so.
+    #[must_use]
+    pub fn settle(&self, patience: Duration) -> bool {
+        self.0.leftovers.settle(patience)
     }
 
     /// The layer of this name, if the store has it.
@@ -238,7 +248,7 @@ pub(crate) enum NewPack {
     None,
 }
 
-/// A layer that is being made: a pack and a directory that have no name yet.
+/// A layer that is being made: a directory without its name, with the pack in it until that has one.
 #[derive(Debug)]
 pub(crate) struct Unpublished {
     layers: Layers,
@@ -247,14 +257,10 @@ pub(crate) struct Unpublished {
 
 impl Unpublished {
     pub(crate) fn new(layers: &Layers) -> Result<Unpublished, LayerError> {
-        let temporary = layers.temporary()?;
-        let place = Unpublished {
+        Ok(Unpublished {
             layers: layers.clone(),
-            temporary,
-        };
-        let directory = place.directory();
-        fs::create_dir(&directory).map_err(LayerError::io("mkdir", directory))?;
-        Ok(place)
+            temporary: layers.temporary()?,
+        })
     }
 
     /// A name for the pack that no other pack has, ever.
@@ -281,8 +287,8 @@ impl Unpublished {
     }
 
     /// What will be `layers/<hex>/`.
-    pub(crate) fn directory(&self) -> PathBuf {
-        self.temporary.path().join("layer")
+    pub(crate) fn directory(&self) -> &Path {
+        self.temporary.path()
     }
 
     /// Writes the index of the layer whose tar is complete.
@@ -325,8 +331,24 @@ impl Unpublished {
     /// the name `part`, which is used once, and goes if the layer exists already. Without
     /// a pack, all of the tar lies in others.
     pub(crate) fn publish(self, diff_id: DiffId, pack: NewPack) -> Result<(), LayerError> {
-        if self.is_known(diff_id) {
+        if !self.give_names(diff_id, pack)? {
+            let layers = self.layers;
+            layers.remove_later(self.temporary.keep());
             return Ok(());
+        }
+        let Unpublished { layers, temporary } = self;
+        // Where it was there is nothing left to remove.
+        temporary.keep();
+        if layers.options().fsync {
+            sync_directory(&layers.0.root.join("layers"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether the layer is new; else there is one already, and this one is to go.
+    fn give_names(&self, diff_id: DiffId, pack: NewPack) -> Result<bool, LayerError> {
+        if self.is_known(diff_id) {
+            return Ok(false);
         }
         let directory = self.layers.directory(diff_id);
         let name = match pack {
@@ -339,22 +361,25 @@ impl Unpublished {
             if self.fsync() {
                 sync_directory(&self.layers.packs_directory())?;
             }
+        } else {
+            match fs::remove_file(self.pack_path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(LayerError::io("unlink", self.pack_path())(error));
+                }
+                _ => {}
+            }
         }
         match fs::rename(self.directory(), &directory) {
-            Ok(()) => {}
+            Ok(()) => Ok(true),
             Err(error) if is_taken(&error) => {
                 if let NewPack::Part(name) = pack {
                     let path = self.layers.pack_path(name);
                     fs::remove_file(&path).map_err(LayerError::io("unlink", path))?;
                 }
-                return Ok(());
+                Ok(false)
             }
-            Err(error) => return Err(LayerError::io("rename", directory)(error)),
+            Err(error) => Err(LayerError::io("rename", directory)(error)),
         }
-        if self.fsync() {
-            sync_directory(&self.layers.0.root.join("layers"))?;
-        }
-        Ok(())
     }
 }
 

@@ -45,6 +45,7 @@ mod ingest;
 mod inspect;
 pub mod interrupt;
 pub mod layers;
+mod leftovers;
 pub mod limits;
 pub mod links;
 mod lowers;

@@ -153,6 +153,7 @@ impl Layers {
             return Ok(false);
         }
         fs::rename(&part, path).map_err(LayerError::io("rename", path))?;
+        self.remove_later(place.keep());
         Ok(true)
     }
 

@@ -40,6 +40,12 @@ impl Temporary {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Leaves the directory to whoever takes its path.
+    pub(crate) fn keep(self) -> PathBuf {
+        let mut kept = std::mem::ManuallyDrop::new(self);
+        std::mem::take(&mut kept.path)
+    }
 }
 
 impl Drop for Temporary {

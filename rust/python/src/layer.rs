@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use dissolver_layer::{DiffId, Interrupt, LayerError, LayersOptions, Limits, LowerForm};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -180,6 +181,15 @@ impl Layers {
             self.0.mountable(&diff_ids, interrupt)
         })?;
         Ok(lowers.into_iter().map(Lower::from).collect())
+    }
+
+    fn remove_later(&self, directory: OsPath) {
+        self.0.remove_later(directory.0);
+    }
+
+    fn settle(&self, py: Python<'_>, seconds: f64) -> bool {
+        let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        py.detach(|| self.0.settle(patience))
     }
 
     fn image_refusal(&self, py: Python<'_>) -> PyResult<String> {
