@@ -95,6 +95,7 @@ def info(session: Session) -> Info:
     records = store.containers.list()
     with store.workspace() as directory:
         features = sandbox.probe(os.fspath(directory))
+    features["erofs"] = store.layers.image_refusal()
     return Info(
         version=_core.version,
         root=os.fspath(store.root),
