@@ -196,28 +196,19 @@ class Layers:
     def mountable(self, diff_ids: Sequence[str]) -> builtins.list[Lower]:
         """Give what to stack in an overlay mount, bottom first, in the form that was chosen.
 
-        Writes the images, or extracts the directories, that are not there yet. There may be
-        one more than there are layers, and a layer that comes twice is stacked once. A layer
-        that no image can express is a directory all the same.
-
-        Raises:
-            CoreError: ``unknown-layer``; ``unmapped-owner`` if the user namespace has too few ids.
+        Writes the images, or extracts the directories, that are not there yet; fails as
+        `lower_directories`. There may be one more than layers, and a layer that comes twice
+        is stacked once. A layer that no image can express is a directory all the same.
         """
 
     def remove_later(self, directory: str | bytes | os.PathLike[str]) -> None:
-        """Remove a directory of this process in ``tmp/`` in the background.
-
-        What a process that ends leaves of it is removed by the next sweep.
-        """
+        """Remove a directory of this process in ``tmp/``, in the background."""
 
     def settle(self, seconds: float) -> bool:
         """Wait until nothing is being removed any more, but no longer; tell whether that is so."""
 
     def image_refusal(self) -> str:
-        """Say why this machine cannot mount layers in place; an empty text if it can.
-
-        Tries it with a small image, which takes half a millisecond.
-        """
+        """Say, after trying it, why layers cannot be mounted in place; an empty text if they can."""
 
     def commit_upper(
         self,
