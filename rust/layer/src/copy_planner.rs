@@ -8,6 +8,8 @@ use crate::copy_plan::{Planned, What};
 use crate::copy_sources::Selected;
 use crate::entry::{Entry, Kind, compare_paths, file_name, is_beneath, join, parent};
 use crate::error::LayerError;
+use crate::limits::Limits;
+use crate::tar_names::check;
 use crate::view::{LastLink, View};
 
 /// Collects the entries of a copy onto `base`.
@@ -205,6 +207,10 @@ impl<'a> Planner<'a> {
 
     /// The entries in the order of a layer, one for each path, with hard links told apart from first names.
     pub(crate) fn finish(mut self) -> Result<Vec<Planned>, CopyError> {
+        // What no layer can hold, a destination or a deep context may still ask for.
+        for planned in &self.planned {
+            check(&planned.path, &Limits::default())?;
+        }
         // Stable, so that what a later source puts in the same place comes later.
         self.planned
             .sort_by(|left, right| compare_paths(&left.path, &right.path));

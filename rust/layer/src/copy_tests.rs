@@ -376,3 +376,32 @@ fn a_work_directory_is_made_with_its_owner_or_left_alone() {
     }
     assert_eq!(scene.write(&plan("/srv").unwrap()).entry_count, 0);
 }
+
+#[test]
+fn what_no_layer_can_hold_is_refused_before_anything_is_written() {
+    let scene = Scene::new();
+    scene.file("a", "a");
+    let base = scene.view(&[]);
+    for (destination, refusal) in [
+        (
+            "/b\0/c",
+            "unsafe-path: unsafe path `b\0` in a layer: it contains a NUL",
+        ),
+        (
+            &format!("/{}", "n".repeat(256)),
+            "limit: the layer has more than 255 bytes in the name of a file",
+        ),
+        (
+            &format!("/{}/", "n/".repeat(1024)),
+            "limit: the layer has more than 1024 directories in a path",
+        ),
+        (
+            &format!("/{}", "name/".repeat(819)),
+            "limit: the layer has more than 4095 bytes in a path",
+        ),
+    ] {
+        assert_eq!(scene.plan(&base, &["a"], destination).unwrap_err(), refusal);
+    }
+    let directory = CopyPlan::for_directory(&base, b"/b\0", (0, 0), 0);
+    assert_eq!(directory.unwrap_err().kind(), "unsafe-path");
+}

@@ -165,8 +165,9 @@ pub fn compare_paths(left: &[u8], right: &[u8]) -> Ordering {
     }
 }
 
-fn rank(byte: u8) -> u8 {
-    if byte == b'/' { 0 } else { byte }
+/// Every byte has a rank of its own, NUL too: an order that is none makes sorting panic.
+fn rank(byte: u8) -> u16 {
+    if byte == b'/' { 0 } else { u16::from(byte) + 1 }
 }
 
 /// Tells whether `path` lies somewhere beneath `directory`.
@@ -219,6 +220,7 @@ mod tests {
         paths.sort_by(|left, right| compare_paths(left, right));
         let sorted: Vec<&[u8]> = vec![b"", b"a", b"a/b", b"a/b/c", b"a/b-c", b"a-b", b"a.b"];
         assert_eq!(paths, sorted);
+        assert_eq!(compare_paths(b"a\0", b"a/"), Ordering::Greater);
     }
 
     #[test]

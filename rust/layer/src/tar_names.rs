@@ -34,43 +34,46 @@ pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>, LayerError>
     if name.is_empty() {
         return Err(unsafe_path("it is empty"));
     }
-    if name.contains(&0) {
-        return Err(unsafe_path("it contains a NUL"));
-    }
     let mut path = Vec::with_capacity(name.len());
-    let mut depth = 0;
     for component in name.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => continue,
             b".." => return Err(unsafe_path("it contains `..`")),
             _ => {}
         }
-        if component.len() > limits.name_bytes {
-            let limit = limits.name_bytes as u64;
-            return Err(LayerError::Limit {
-                what: "bytes in the name of a file",
-                limit,
-            });
-        }
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(component);
-        depth += 1;
     }
-    if path.len() > limits.path_bytes {
-        let limit = limits.path_bytes as u64;
-        return Err(LayerError::Limit {
-            what: "bytes in a path",
-            limit,
-        });
-    }
-    if depth > limits.path_depth {
-        let limit = limits.path_depth as u64;
-        return Err(LayerError::Limit {
-            what: "directories in a path",
-            limit,
-        });
-    }
+    check(&path, limits)?;
     Ok(path)
+}
+
+/// Tells whether a file can have this path, which is plain already.
+///
+/// # Errors
+///
+/// [`LayerError::UnsafePath`] for a NUL, [`LayerError::Limit`] for what is longer
+/// or deeper than `limits` say.
+pub(crate) fn check(path: &[u8], limits: &Limits) -> Result<(), LayerError> {
+    if path.contains(&0) {
+        return Err(LayerError::UnsafePath {
+            path: path.to_vec(),
+            reason: "it contains a NUL",
+        });
+    }
+    let names = path.split(|byte| *byte == b'/');
+    let longest = names.clone().map(<[u8]>::len).max().unwrap_or(0);
+    for (what, found, limit) in [
+        ("bytes in the name of a file", longest, limits.name_bytes),
+        ("bytes in a path", path.len(), limits.path_bytes),
+        ("directories in a path", names.count(), limits.path_depth),
+    ] {
+        if found > limit {
+            let limit = limit as u64;
+            return Err(LayerError::Limit { what, limit });
+        }
+    }
+    Ok(())
 }
