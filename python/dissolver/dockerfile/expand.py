@@ -71,6 +71,16 @@ def expand_document(text: str, env: Mapping[str, str]) -> str:
     return _Lexer(text, env, "\\", quotes_matter=False).read_all()
 
 
+def unset_in_document(text: str, env: Mapping[str, str]) -> frozenset[str]:
+    """Return the names in the body of a heredoc that have no value; of faulty text, none."""
+    lexer = _Lexer(text, env, "\\", quotes_matter=False)
+    try:
+        lexer.read_all()
+    except DockerfileError:
+        return frozenset()
+    return frozenset(lexer.unset)
+
+
 def expand_for_display(
     text: str, env: Mapping[str, str], escape: str = "\\", *, keeps_quotes: bool
 ) -> str:
