@@ -12,6 +12,7 @@ from dissolver.cache.keys import KEY_VERSION, copy_key, run_key, workdir_key
 from dissolver.errors import Where
 from dissolver.image.config import RunConfig
 from dissolver.plan.steps import CopyStep, InlineFile, RunStep, WorkdirStep
+from dissolver.store.packed_inputs import pack_inputs
 
 WHERE = Where("Dockerfile", 3, 3)
 RUN = RunStep(
@@ -24,6 +25,7 @@ RUN = RunStep(
     cwd="/app",
     user="",
 )
+ONE = pack_inputs([("context/a", "1")])
 PARENTS = ("sha256:" + "a" * 64, "sha256:" + "b" * 64)
 
 
@@ -113,19 +115,19 @@ def test_a_copy_depends_on_its_listing_alone() -> None:
         sources=(".",),
         destination="/app/",
     )
-    key = copy_key(step, "blake3:1", lambda: [("context/a", "1")])
+    key = copy_key(step, "blake3:1", lambda: ONE)
     assert key.inputs == (("context/a", "1"),)
     renamed = replace(step, display="COPY ./ /app", where=Where("Dockerfile", 9, 9))
-    assert copy_key(renamed, "blake3:1", list).digest == key.digest
-    assert copy_key(step, "blake3:2", lambda: [("context/a", "1")]).digest != key.digest
+    assert copy_key(renamed, "blake3:1", bytes).digest == key.digest
+    assert copy_key(step, "blake3:2", lambda: ONE).digest != key.digest
 
 
 def test_a_copy_lists_its_inputs_only_when_they_are_looked_at() -> None:
     asked: list[str] = []
 
-    def listed() -> list[tuple[str, str]]:
+    def listed() -> bytes:
         asked.append("now")
-        return [("destination", "/app"), ("context/a", "1")]
+        return pack_inputs([("destination", "/app"), ("context/a", "1")])
 
     common = {"where": WHERE, "display": "", "created_by": "", "config": RunConfig()}
     copy = CopyStep(sources=("a",), destination="/app", **common)
@@ -139,7 +141,9 @@ def test_kinds_of_steps_do_not_share_keys() -> None:
     common = {"where": WHERE, "display": "", "created_by": "", "config": RunConfig()}
     workdir = WorkdirStep(path="/app", user="", **common)
     copy = CopyStep(sources=("a",), destination="/app", **common)
-    assert workdir_key(workdir, "blake3:1", list).digest != copy_key(copy, "blake3:1", list).digest
+    assert (
+        workdir_key(workdir, "blake3:1", bytes).digest != copy_key(copy, "blake3:1", bytes).digest
+    )
 
 
 @pytest.mark.parametrize(

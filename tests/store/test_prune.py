@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from pathlib import Path
 
+from dissolver._core.layer import CopyPlan
+from dissolver._core.tree import Tree
 from dissolver.store import Store
 from shelf import add_container, add_image, add_layer, add_record
 
@@ -163,3 +167,39 @@ def test_disk_usage_tells_what_a_prune_would_give_back(store: Store) -> None:
     assert (cache.kind, cache.total) == ("Build Cache", 1)
     assert store.prune_records(all_=False).reclaimed_bytes == cache.reclaimable_bytes
     assert store.prune_images(all_=True).reclaimed_bytes == images.reclaimable_bytes
+
+
+def remember(store: Store, context: Path) -> Path:
+    """Make the stat cache of a new context, and answer where it is."""
+    context.mkdir()
+    (context / "file").write_text("text")
+    cache = store.stat_cache(context)
+    tree = Tree.scan(context, stat_cache=cache)
+    plan = CopyPlan.for_copy(
+        store.layers.view([]),
+        tree,
+        ["/."],
+        "/app/",
+        owner=None,
+        keeps_owner=False,
+        mode=None,
+        new_directory_mtime=0,
+    )
+    plan.digest()
+    return cache
+
+
+def test_digests_of_contexts_go_when_nobody_can_want_them(store: Store, tmp_path: Path) -> None:
+    kept = remember(store, tmp_path / "kept")
+    gone = remember(store, tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    old = remember(store, tmp_path / "old")
+    month = 31 * 24 * 60 * 60
+    os.utime(old, (time.time() - month, time.time() - month))
+    broken = store.layout.stat / "broken.new"
+    broken.write_bytes(b"half")
+    assert store.prune_records(all_=False).reclaimed_bytes > 0
+    assert list(store.layout.stat.iterdir()) == [kept]
+    assert not gone.exists()
+    store.prune_records()
+    assert list(store.layout.stat.iterdir()) == []

@@ -424,6 +424,9 @@ class CopyPlan:
         ask after `digest`, which is what finds contents out.
         """
 
+    def packed_inputs(self) -> bytes:
+        """Give `inputs` as they are kept: names and values in turn, separated by NUL, with zlib."""
+
     def write(self, layers: Layers, *, predecessor: str | None = None) -> LayerInfo:
         """Write the layer in one pass, and make it visible once it is complete.
 

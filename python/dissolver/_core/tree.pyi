@@ -61,3 +61,9 @@ class Tree:
     @property
     def total_bytes(self) -> int:
         """The bytes of all regular files."""
+
+def stat_cache_context(path: str | bytes | os.PathLike[str]) -> str | None:
+    """Tell which context directory a stat cache is about.
+
+    ``None`` for a file that is damaged, of another format, or no stat cache.
+    """

@@ -123,7 +123,7 @@ def plan_copy(
         before = bench.store.records.latest_like(bench.identity, place)
         predecessor = None if before is None else before.diff_id
         plan.prepare(bench.store.layers, predecessor=predecessor)
-        key = copy_key(step, plan.digest(), plan.inputs)
+        key = copy_key(step, plan.digest(), plan.packed_inputs)
         return CopyWork("copy", key, plan, predecessor)
     except CoreError as error:
         raise _explained(error, step, origin) from error
@@ -147,7 +147,7 @@ def plan_workdir(
         plan = CopyPlan.for_directory(
             view, step.path, uid=user.uid, gid=user.gid, new_directory_mtime=mtime_ns
         )
-        return CopyWork("workdir", workdir_key(step, plan.digest(), plan.inputs), plan)
+        return CopyWork("workdir", workdir_key(step, plan.digest(), plan.packed_inputs), plan)
     except RunError as error:
         raise BuildError(error.message, hint=error.hint, where=step.where) from error
     except CoreError as error:

@@ -18,52 +18,11 @@ A name reads like a path: its first part says what kind of input it is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 Input = tuple[str, str]
 """A name and its value."""
-
-
-class InputsOnDemand(Sequence[Input]):
-    """Inputs that are listed when they are first looked at, which a cache hit never does.
-
-    A COPY of 20,000 files has that many; listing them takes longer than finding its key.
-    """
-
-    def __init__(self, listed: Callable[[], Iterable[Input]]) -> None:
-        self._listed = listed
-        self._inputs: tuple[Input, ...] | None = None
-
-    def _all(self) -> tuple[Input, ...]:
-        if self._inputs is None:
-            self._inputs = tuple(self._listed())
-        return self._inputs
-
-    @overload
-    def __getitem__(self, index: int) -> Input: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Input, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Input | tuple[Input, ...]:
-        return self._all()[index]
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __iter__(self) -> Iterator[Input]:
-        return iter(self._all())
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == tuple(other) if isinstance(other, Sequence) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
 
 
 @dataclass(frozen=True, slots=True)

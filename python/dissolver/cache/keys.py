@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dissolver.cache.inputs import CacheKey, Input, InputsOnDemand, digest_inputs, short_digest
+from dissolver.cache.inputs import CacheKey, Input, digest_inputs, short_digest
+from dissolver.store.packed_inputs import PackedInputs, pack_inputs
 
 if TYPE_CHECKING:
     from dissolver.plan.steps import CopyStep, InlineFile, RunStep, WorkdirStep
@@ -22,13 +23,21 @@ KEY_VERSION = 1
 
 
 def run_key(
-    step: RunStep, parents: Sequence[str], *, network: str | None = None, platform: str = ""
+    step: RunStep,
+    parents: Sequence[str],
+    *,
+    network: str | None = None,
+    platform: str = "",
+    mounts: Sequence[Input] = (),
+    listed: Callable[[], Iterable[Input]] | None = None,
 ) -> CacheKey:
     """Derive the key of ``step``, run on top of the layers ``parents`` (bottom first).
 
     ``network`` is the mode in effect, where the build's default decides; the step's
     own otherwise. ``user`` counts as text: what it means is in the layers below.
-    ``platform`` is empty for the machine's own.
+    ``platform`` is empty for the machine's own. ``mounts`` say what is mounted where,
+    with digests of the files; ``listed`` names these one by one, where somebody asks
+    what the difference was.
     """
     inputs = (
         ("command", json.dumps(list(step.argv), ensure_ascii=False)),
@@ -39,13 +48,17 @@ def run_key(
         ("workdir", step.cwd),
         ("network", network or step.network),
         *((("platform", platform),) if platform else ()),
+        *mounts,
         *((f"parent.{index}", diff_id) for index, diff_id in enumerate(parents)),
     )
-    return _key("run", inputs)
+    key = _key("run", inputs)
+    if listed is None:
+        return key
+    return CacheKey(key.digest, PackedInputs(lambda: pack_inputs((*inputs, *listed()))))
 
 
-Listing = Callable[[], Iterable[Input]]
-"""Lists inputs, once somebody wants to know them."""
+Listing = Callable[[], bytes]
+"""Packs inputs as `pack_inputs` does, once somebody wants to know them."""
 
 
 def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
@@ -59,6 +72,11 @@ def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Listing) -> CacheKey
     return _planned("copy", plan_digest, plan_inputs)
 
 
+def bind_key(plan_digest: str, plan_inputs: Listing) -> CacheKey:
+    """Derive the key of the layer that holds files of a context while a step has them mounted."""
+    return _planned("bind", plan_digest, plan_inputs)
+
+
 def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     """Derive the key of a WORKDIR from the digest of its listing."""
     del step
@@ -67,7 +85,7 @@ def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Listing) -> Ca
 
 def _planned(kind: str, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     digest = digest_inputs(kind, KEY_VERSION, (("listing", plan_digest),))
-    return CacheKey(digest, InputsOnDemand(plan_inputs))
+    return CacheKey(digest, PackedInputs(plan_inputs))
 
 
 def _key(kind: str, inputs: tuple[Input, ...]) -> CacheKey:

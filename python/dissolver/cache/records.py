@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dissolver.store.packed_inputs import PackedInputs
+
 if TYPE_CHECKING:
     from dissolver.cache.inputs import CacheKey
     from dissolver.store import Store
+    from dissolver.store.packed_inputs import Inputs
     from dissolver.store.records import StepRecord
 
 
@@ -27,9 +30,6 @@ def nearest(store: Store, key: CacheKey, *, build: str, step: str) -> StepRecord
     return place
 
 
-def _command(inputs: object) -> str | None:
-    from collections.abc import Sequence
-
-    if isinstance(inputs, Sequence) and inputs and inputs[0][0] == "command":
-        return str(inputs[0][1])
-    return None
+def _command(inputs: Inputs) -> str | None:
+    first = inputs.first if isinstance(inputs, PackedInputs) else next(iter(inputs), None)
+    return first[1] if first is not None and first[0] == "command" else None

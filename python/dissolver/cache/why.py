@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dissolver.cache.inputs import Input
+from dissolver.store.packed_inputs import without_common_ends
 
 _SINGLE = {
     "command": "the command changed",
@@ -23,7 +24,7 @@ def first_difference(before: Sequence[Input], after: Sequence[Input]) -> str | N
 
     ``None`` if the inputs are equal.
     """
-    differences = list(all_differences(before, after))
+    differences = list(all_differences(*without_common_ends(before, after)))
     if not differences:
         return None
     first, more = differences[0], len(differences) - 1

@@ -8,10 +8,13 @@ the next collection finds.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dissolver._core.tree import stat_cache_context
 from dissolver.store.faults import explained
 from dissolver.store.transfers import forget_unneeded, unneeded
 from dissolver.store.workspace import remove_tree, sweep, sweep_unowned
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from dissolver.store import Store
+
+
+STAT_CACHE_SECONDS = 30 * 24 * 60 * 60
+"""A stat cache that no build used for so long goes with the next prune: what comes back
+after a month reads its files once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +92,32 @@ def prune_records(store: Store, *, all_: bool) -> PruneReport:
     """Forget step records and remove the layers that only they held.
 
     Without ``all_`` the records whose layers images or containers hold anyway stay:
-    they take no space, and the next build is still cached.
+    they take no space, and the next build is still cached. So do the digests of contexts
+    that still exist and were built within 30 days.
     """
     with store.database.write("forget the build cache") as connection:
         records = connection.execute(_FORGET, {"all": all_}).rowcount
-    freed = sum(remove_tree(path) for path in store.layout.stat.iterdir()) if all_ else 0
+    freed = _prune_stat_caches(store, all_=all_)
     return PruneReport(records=records, reclaimed_bytes=freed + collect(store))
+
+
+def _prune_stat_caches(store: Store, *, all_: bool) -> int:
+    """Remove the stat caches that no build will ask for again, or all of them."""
+    now = time.time()
+    with explained("forget what contexts held"):
+        return sum(
+            remove_tree(path)
+            for path in store.layout.stat.iterdir()
+            if all_ or _is_stale(path, now)
+        )
+
+
+def _is_stale(cache: Path, now: float) -> bool:
+    if now - cache.stat().st_mtime > STAT_CACHE_SECONDS:
+        return True
+    # A file that tells no context is damaged, of an older version, or half written.
+    context = stat_cache_context(cache)
+    return context is None or not Path(context).is_dir()
 
 
 def collect(store: Store) -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
+from dissolver.store.packed_inputs import Inputs, PackedInputs, pack_inputs
 
 if TYPE_CHECKING:
     from dissolver.store.database import Database
-
-Inputs = Sequence[tuple[str, str]]
-"""Named inputs of a key, such as ``("context/src/a.py", "5f2a…")``, in key order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,56 +142,3 @@ def _clean(text: str) -> str:
 def _record(row: tuple[str, str, str, int, str, str, bytes]) -> StepRecord:
     key, kind, diff_id, created_ns, build, step, packed = row
     return StepRecord(key, kind, diff_id, created_ns, build, step, PackedInputs(packed))
-
-
-def pack_inputs(inputs: Inputs) -> bytes:
-    """Encode inputs for the database: names and values, separated by NUL, compressed.
-
-    A COPY of 20,000 files has that many: 1.4 MB, 0.3 compressed. JSON would take ten
-    times as long as joining; a NUL that a text should hold only blurs an explanation.
-    """
-    if isinstance(inputs, PackedInputs):
-        return inputs.packed
-    texts = [text.replace("\0", "\N{REPLACEMENT CHARACTER}") for pair in inputs for text in pair]
-    return zlib.compress("\0".join(texts).encode("utf-8", "surrogateescape"), level=1)
-
-
-class PackedInputs(Sequence[tuple[str, str]]):
-    """Inputs as they lie in the database; a cache hit never has to decode them."""
-
-    def __init__(self, packed: bytes) -> None:
-        self.packed = packed
-        self._decoded: tuple[tuple[str, str], ...] | None = None
-
-    def _pairs(self) -> tuple[tuple[str, str], ...]:
-        if self._decoded is None:
-            joined = zlib.decompress(self.packed).decode("utf-8", "surrogateescape")
-            texts = joined.split("\0") if joined else []
-            self._decoded = tuple(zip(texts[::2], texts[1::2], strict=True))
-        return self._decoded
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[str, str]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[tuple[str, str], ...]: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[str, str] | tuple[tuple[str, str], ...]:
-        return self._pairs()[index]
-
-    def __len__(self) -> int:
-        return len(self._pairs())
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._pairs())
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Sequence):
-            return self._pairs() == tuple(other)
-        return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._pairs())
-
-    def __repr__(self) -> str:
-        return repr(self._pairs())

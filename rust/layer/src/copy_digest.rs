@@ -4,6 +4,10 @@
 //! the facts of each entry in the order of the layer. It is part of cache keys:
 //! whoever changes the bytes below changes [`FORMAT`] too.
 
+use std::io::Write as _;
+
+use flate2::write::ZlibEncoder;
+
 use crate::copy_error::CopyError;
 use crate::copy_origin::Origin;
 use crate::copy_plan::{CopyPlan, Planned, What};
@@ -14,6 +18,9 @@ use crate::interrupt::Interrupt;
 const FORMAT: &[u8] = b"dissolver copy 1\n";
 /// As many hexadecimal digits as a reader of `why` needs to tell two apart.
 const SHORT_DIGITS: usize = 16;
+
+/// Bytes of inputs that are compressed at once.
+const PACKED_AT_ONCE: usize = 64 << 10;
 
 /// What the layer of a copy says about one entry.
 #[derive(Debug, Clone)]
@@ -155,17 +162,46 @@ impl CopyPlan {
     /// it. Contents are part of that only after [`CopyPlan::digest`].
     #[must_use]
     pub fn inputs(&self) -> Vec<(String, String)> {
+        let mut inputs = Vec::new();
+        self.each_input(&mut |name, value| inputs.push((name, value)));
+        inputs
+    }
+
+    /// The same, names and values in turn, separated by NUL and compressed with zlib: as they are kept.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: nothing but memory is written to.
+    pub fn packed_inputs(&self) -> std::io::Result<Vec<u8>> {
+        let mut packer = ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut pending = Vec::new();
+        let mut outcome = Ok(());
+        self.each_input(&mut |name, value| {
+            for text in [name, value] {
+                pending.extend_from_slice(text.as_bytes());
+                pending.push(0);
+            }
+            // The last NUL separates nothing; it stays here and goes in the end.
+            if pending.len() > PACKED_AT_ONCE && outcome.is_ok() {
+                outcome = packer.write_all(&pending[..pending.len() - 1]);
+                pending.drain(..pending.len() - 1);
+            }
+        });
+        outcome?;
+        pending.pop();
+        packer.write_all(&pending)?;
+        packer.finish()
+    }
+
+    fn each_input(&self, take: &mut dyn FnMut(String, String)) {
         let mut scratch = Vec::new();
-        let mut inputs = vec![(
-            "destination".to_owned(),
-            format!("/{}", lossy(&self.destination)),
-        )];
+        let destination = format!("/{}", lossy(&self.destination));
+        take("destination".to_owned(), destination);
         for planned in &self.entries {
             let facts = self.facts(planned);
             let value = format!("{:o} {}", facts.mode, facts.short_digest(&mut scratch));
-            inputs.push((self.input_name(planned), value));
+            take(self.input_name(planned), value);
         }
-        inputs
     }
 
     fn input_name(&self, planned: &Planned) -> String {

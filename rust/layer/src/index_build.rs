@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use crate::diff_id::DiffId;
-use crate::entry::{Entry, Kind, compare_paths, parent};
+use crate::entry::{Entry, Kind, compare_paths, is_beneath, parent};
 use crate::error::LayerError;
-use crate::index_body::IndexBody;
+use crate::index_body::{IndexBody, put};
 use crate::index_format::{Extent, Record, Span, decode_extra, encode_extra};
 use crate::index_links::Targets;
 use crate::limits::Limits;
@@ -160,15 +160,60 @@ impl IndexBuilder {
             .iter()
             .filter(|record| !record.is_implicit())
             .count() as u64;
-        let mut targets = self.targets();
-        let merged = self.merge(&mut targets)?;
+        let is_plain = self.is_plain();
+        let merged = if is_plain {
+            std::mem::take(&mut self.records)
+        } else {
+            let mut targets = self.targets();
+            let merged = self.merge(&mut targets)?;
+            self.records = Vec::new();
+            merged
+        };
         let mut tree = self.with_parents(merged)?;
         let content_bytes = self.number_subtrees(&mut tree);
-        let mut body = IndexBody::new(entry_count, content_bytes);
-        for record in &tree {
-            body.push(*record, self.path(record), &self.final_extra(record));
+        if !is_plain {
+            let mut heap = Vec::with_capacity(self.heap.len());
+            for record in &mut tree {
+                let path = put(self.path(record), &mut heap);
+                record.extra = put(&self.final_extra(record), &mut heap);
+                record.path = path;
+            }
+            self.heap = heap;
         }
-        Ok(body)
+        Ok(IndexBody::new(tree, self.heap, entry_count, content_bytes))
+    }
+
+    /// Tells whether every path comes once, in order, and without links: then nothing has to be merged.
+    ///
+    /// So it is with nearly all copies, and their indexes take half the memory.
+    fn is_plain(&self) -> bool {
+        let is_special = |record: &Record| {
+            let is_marked = record.is_opaque() && record.kind != Kind::Directory;
+            record.is_hard_link() || is_marked
+        };
+        let is_sorted =
+            |pair: &[Record]| compare_paths(self.path(&pair[0]), self.path(&pair[1])).is_lt();
+        !self.records.iter().any(is_special) && self.records.windows(2).all(is_sorted)
+    }
+
+    /// Tells whether every directory above an entry is an entry too, but perhaps the root.
+    fn has_all_parents(&self, merged: &[Record]) -> bool {
+        let mut open: Vec<&[u8]> = Vec::new();
+        for record in merged {
+            let path = self.path(record);
+            while open.last().is_some_and(|above| !is_beneath(path, above)) {
+                open.pop();
+            }
+            let is_strange = path.is_empty() && record.kind != Kind::Directory;
+            if is_strange || open.last().copied().unwrap_or_default() != parent(path) {
+                return false;
+            }
+            // What lies beneath anything else finds its directory missing.
+            if record.kind == Kind::Directory {
+                open.push(path);
+            }
+        }
+        true
     }
 
     /// Numbers of the entries by path, and in the order of the tar where that is equal.
@@ -263,7 +308,17 @@ impl IndexBuilder {
     }
 
     /// Adds a record for every directory that only its children imply.
-    fn with_parents(&mut self, merged: Vec<Record>) -> Result<Vec<Record>, LayerError> {
+    fn with_parents(&mut self, mut merged: Vec<Record>) -> Result<Vec<Record>, LayerError> {
+        if self.has_all_parents(&merged) {
+            if merged
+                .first()
+                .is_none_or(|first| !self.path(first).is_empty())
+            {
+                merged.insert(0, self.implied(b""));
+            }
+            self.check_size(merged.len())?;
+            return Ok(merged);
+        }
         let mut tree: Vec<Record> = Vec::with_capacity(merged.len() + 1);
         // Places in `tree` of the directories that hold the current entry.
         let mut open: Vec<usize> = Vec::new();
@@ -287,7 +342,7 @@ impl IndexBuilder {
             while open.len() > 1
                 && open
                     .last()
-                    .is_some_and(|place| !crate::entry::is_beneath(&path, self.path(&tree[*place])))
+                    .is_some_and(|place| !is_beneath(&path, self.path(&tree[*place])))
             {
                 open.pop();
             }
@@ -348,7 +403,7 @@ impl IndexBuilder {
         for place in 0..tree.len() {
             let path = self.path(&tree[place]);
             while let Some(&last) = open.last() {
-                if crate::entry::is_beneath(path, self.path(&tree[last])) {
+                if is_beneath(path, self.path(&tree[last])) {
                     break;
                 }
                 tree[last].subtree_end = place as u32;

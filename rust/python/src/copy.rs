@@ -6,6 +6,7 @@ use crate::layer::{LayerInfo, Layers, View, parse};
 use crate::tree::Tree;
 use dissolver_layer::{CopyError, CopyRequest, Origin};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::fmt::Write as _;
 
 /// A planned copy; nothing is read before its digest is asked for.
@@ -101,6 +102,11 @@ impl CopyPlan {
 
     fn inputs(&self, py: Python<'_>) -> Vec<(String, String)> {
         py.detach(|| self.0.inputs())
+    }
+
+    fn packed_inputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let packed = py.detach(|| self.0.packed_inputs())?;
+        Ok(PyBytes::new(py, &packed))
     }
 
     #[pyo3(signature = (layers, *, predecessor = None))]

@@ -5,7 +5,7 @@ use crate::interruptible::interruptible;
 use crate::paths::{BytesPath, OsPath};
 use dissolver_tree::{ScanOptions, TreeError};
 use pyo3::prelude::*;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 /// The rules of a `.dockerignore`, compiled.
@@ -90,8 +90,15 @@ pub fn failure(error: TreeError) -> Failure {
     }
 }
 
+/// The context directory that a stat cache is about.
+#[pyfunction]
+fn stat_cache_context(path: OsPath) -> Option<OsString> {
+    dissolver_tree::stat_cache_context(&path.0).map(OsString::from)
+}
+
 /// Adds the classes of this module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(stat_cache_context, module)?)?;
     module.add_class::<IgnoreRules>()?;
     module.add_class::<Tree>()
 }

@@ -21,5 +21,6 @@ pub use content::ContentReader;
 pub use error::TreeError;
 pub use glob::{BadPattern, Glob, has_wildcard};
 pub use ignore::IgnoreRules;
+pub use stat_cache::stat_cache_context;
 pub use tree::{Content, IsCancelled, Kind, ScanOptions, Stat, Tree};
 pub use xattr::Xattr;

@@ -1,12 +1,13 @@
 //! A file that remembers content digests by what `stat` says of the files.
 //!
-//! Format 1, all numbers little-endian:
+//! Format 2, all numbers little-endian:
 //!
 //! ```text
 //! "DSLVSTAT"  8 bytes
 //! version     u32
 //! records     u32
 //! checksum    32 bytes, BLAKE3 of everything behind it
+//! context     length u16, path of the directory
 //! record      device u64, inode u64, size u64, mtime i64 ns, ctime i64 ns, BLAKE3 of the content 32 bytes,
 //!             length of the path u16, number of attributes u16, path,
 //!             then for each attribute: length of name u16, length of value u32, name, value
@@ -19,18 +20,28 @@
 //! wrong with the file, it counts as empty and is written anew.
 
 use crate::tree::{Content, Kind, Stat, Tree, compare_paths};
-use dissolver_digest::{ContentDigest, blake3_of};
+use dissolver_digest::{ContentDigest, HashingWriter};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, stat};
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 const MAGIC: &[u8; 8] = b"DSLVSTAT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 4 + 32;
 /// Longest path and attribute name that a record can hold; the kernel allows less.
 const LONGEST: usize = u16::MAX as usize;
+/// Longest value of an attribute that is remembered; the kernel allows 64 KiB.
+const LONGEST_VALUE: usize = 1 << 20;
+/// Bytes read and written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// A cache that is used says so with its time, this often: what is not used is removed one day.
+const MARKED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The cache file of one tree.
 #[derive(Debug)]
@@ -41,31 +52,78 @@ pub(crate) struct StatCache {
 impl StatCache {
     /// Fills in the contents that the cache file knows, where `stat` says the same as then.
     pub fn load(path: PathBuf, tree: &Tree) -> StatCache {
-        if let Ok(bytes) = std::fs::read(&path) {
-            fill(tree, &bytes);
-        }
+        // Whatever is wrong with the file, it says nothing.
+        drop(fill(tree, &path));
         StatCache { path }
     }
 
     /// Writes what is known now; readers see the old file or the new one, and a crash leaves one of them.
+    ///
+    /// What is not in the tree any more is forgotten, so the file is bounded by the context.
     pub fn save(&self, tree: &Tree) {
         // A full disk or a read-only store makes builds slower, not wrong.
-        drop(replace(&self.path, &encode(tree)));
+        drop(replace(&self.path, &|file| encode(tree, file)));
     }
 }
 
-fn fill(tree: &Tree, bytes: &[u8]) -> Option<()> {
-    let header = bytes.get(..HEADER_BYTES)?;
-    let body = &bytes[HEADER_BYTES..];
-    let expected = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
-    if !header.starts_with(&expected) || header[16..] != blake3_of(body).as_bytes()[..] {
-        return None;
+/// The directory that the stat cache at `path` is about; `None` for a file that is none, or damaged.
+#[must_use]
+pub fn stat_cache_context(path: &Path) -> Option<PathBuf> {
+    let (mut records, _) = open_records(path).ok()??;
+    Some(OsStr::from_bytes(&records.context().ok()??).into())
+}
+
+/// Opens a cache file whose header and checksum are right; also tells how many records it has.
+fn open_records(path: &Path) -> io::Result<Option<(Fields<BufReader<File>>, u32)>> {
+    let mut file = File::open(path)?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        };
     }
-    let mut records = Fields(body);
+    let is_ours = header[..8] == MAGIC[..]
+        && header[8..12] == VERSION.to_le_bytes()
+        && header[16..] == hasher.finalize().as_bytes()[..];
+    if !is_ours {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
+    let [.., a, b, c, d] = header[..16] else {
+        return Ok(None);
+    };
+    let reader = BufReader::with_capacity(BUFFER_BYTES, file);
+    Ok(Some((Fields(reader), u32::from_le_bytes([a, b, c, d]))))
+}
+
+fn mark_used(file: &File) {
+    let now = SystemTime::now();
+    let modified = file.metadata().and_then(|facts| facts.modified());
+    let is_marked = modified
+        .is_ok_and(|modified| now.duration_since(modified).unwrap_or_default() < MARKED_EVERY);
+    if !is_marked {
+        // In a read-only store nothing is ever removed either.
+        drop(file.set_modified(now));
+    }
+}
+
+fn fill(tree: &Tree, path: &Path) -> io::Result<()> {
+    let Some((mut records, count)) = open_records(path)? else {
+        return Ok(());
+    };
+    mark_used(records.0.get_ref());
+    records.context()?;
     let mut number = 0;
-    for _ in 0..u32::from_le_bytes(header[12..16].try_into().ok()?) {
-        let record = Record::decode(&mut records)?;
-        while number < tree.len() && compare_paths(tree.path(number), record.path) == Ordering::Less
+    for _ in 0..count {
+        let Some(record) = Record::decode(&mut records)? else {
+            break;
+        };
+        while number < tree.len()
+            && compare_paths(tree.path(number), &record.path) == Ordering::Less
         {
             number += 1;
         }
@@ -76,26 +134,40 @@ fn fill(tree: &Tree, bytes: &[u8]) -> Option<()> {
             drop(tree.node(number).content.set(record.content));
         }
     }
-    Some(())
+    Ok(())
 }
 
-fn encode(tree: &Tree) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER_BYTES];
+fn encode(tree: &Tree, file: &File) -> io::Result<()> {
+    let mut unhashed = BufWriter::with_capacity(BUFFER_BYTES, file);
+    unhashed.write_all(&[0; HEADER_BYTES])?;
+    let mut out = HashingWriter::<_, blake3::Hasher>::new(unhashed);
+    let context = std::fs::canonicalize(tree.root())?;
+    let context = context.as_os_str().as_bytes();
+    let length = u16::try_from(context.len()).unwrap_or(0);
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(&context[..usize::from(length)])?;
     let mut count: u32 = 0;
+    let mut record = Vec::new();
     for number in 0..tree.len() {
         let Some(content) = tree.content(number).filter(|content| content.is_settled) else {
             continue;
         };
-        if encode_record(tree.path(number), tree.stat(number), content, &mut bytes).is_some() {
+        record.clear();
+        if encode_record(tree.path(number), tree.stat(number), content, &mut record).is_some() {
+            out.write_all(&record)?;
             count += 1;
         }
     }
-    let (header, body) = bytes.split_at_mut(HEADER_BYTES);
-    header[..8].copy_from_slice(MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[12..16].copy_from_slice(&count.to_le_bytes());
-    header[16..].copy_from_slice(blake3_of(body).as_bytes());
-    bytes
+    let checksum = out.digest();
+    out.into_inner().flush()?;
+    let header = [
+        &MAGIC[..],
+        &VERSION.to_le_bytes(),
+        &count.to_le_bytes(),
+        checksum.as_bytes(),
+    ]
+    .concat();
+    file.write_all_at(&header, 0)
 }
 
 fn encode_record(path: &[u8], stat: &Stat, content: &Content, out: &mut Vec<u8>) -> Option<()> {
@@ -104,7 +176,7 @@ fn encode_record(path: &[u8], stat: &Stat, content: &Content, out: &mut Vec<u8>)
     if content
         .xattrs
         .iter()
-        .any(|(name, value)| name.len() > LONGEST || value.len() > 1 << 20)
+        .any(|(name, value)| name.len() > LONGEST || value.len() > LONGEST_VALUE)
     {
         return None;
     }
@@ -127,8 +199,8 @@ fn encode_record(path: &[u8], stat: &Stat, content: &Content, out: &mut Vec<u8>)
     Some(())
 }
 
-struct Record<'a> {
-    path: &'a [u8],
+struct Record {
+    path: Vec<u8>,
     device: u64,
     inode: u64,
     size: u64,
@@ -137,29 +209,30 @@ struct Record<'a> {
     content: Content,
 }
 
-impl<'a> Record<'a> {
-    fn decode(fields: &mut Fields<'a>) -> Option<Record<'a>> {
+impl Record {
+    /// Takes the next record; `None` for one that cannot be.
+    fn decode<R: Read>(fields: &mut Fields<R>) -> io::Result<Option<Record>> {
         let [device, inode, size] = [fields.u64()?, fields.u64()?, fields.u64()?];
         let [mtime_ns, ctime_ns] = [fields.i64()?, fields.i64()?];
         let digest = ContentDigest::from_bytes(fields.take()?);
-        let path_length = usize::from(u16::from_le_bytes(fields.take()?));
-        let xattr_count = u16::from_le_bytes(fields.take()?);
+        let path_length = usize::from(fields.u16()?);
+        let xattr_count = fields.u16()?;
         let path = fields.bytes(path_length)?;
         let mut xattrs = Vec::new();
         for _ in 0..xattr_count {
-            let name_length = usize::from(u16::from_le_bytes(fields.take()?));
+            let name_length = usize::from(fields.u16()?);
             let value_length = u32::from_le_bytes(fields.take()?) as usize;
-            xattrs.push((
-                fields.bytes(name_length)?.to_vec(),
-                fields.bytes(value_length)?.to_vec(),
-            ));
+            if value_length > LONGEST_VALUE {
+                return Ok(None);
+            }
+            xattrs.push((fields.bytes(name_length)?, fields.bytes(value_length)?));
         }
         let content = Content {
             digest,
             xattrs: xattrs.into(),
             is_settled: true,
         };
-        Some(Record {
+        Ok(Some(Record {
             path,
             device,
             inode,
@@ -167,7 +240,7 @@ impl<'a> Record<'a> {
             mtime_ns,
             ctime_ns,
             content,
-        })
+        }))
     }
 
     fn describes(&self, stat: &Stat) -> bool {
@@ -177,28 +250,39 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Takes fields off the front of a slice, and nothing past its end.
-struct Fields<'a>(&'a [u8]);
+/// Takes fields off a reader.
+struct Fields<R>(R);
 
-impl<'a> Fields<'a> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*head)
+impl<R: Read> Fields<R> {
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    fn u16(&mut self) -> io::Result<u16> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> io::Result<u64> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn i64(&mut self) -> Option<i64> {
+    fn i64(&mut self) -> io::Result<i64> {
         self.take().map(i64::from_le_bytes)
     }
 
-    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(head)
+    fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The first field of all: the context's directory, unless it was too long to be kept.
+    fn context(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let length = usize::from(self.u16()?);
+        let path = self.bytes(length)?;
+        Ok(Some(path).filter(|path| !path.is_empty()))
     }
 }
 
@@ -207,12 +291,12 @@ impl<'a> Fields<'a> {
 /// The new file is written under one fixed name beside it, held by a lock. A
 /// process that dies leaves at most that one file, which the next one takes over;
 /// a process that finds it locked leaves the work to the other.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, write: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let beside = PathBuf::from(name);
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mut file = File::from(open(&beside, flags, Mode::from_raw_mode(0o600))?);
+    let file = File::from(open(&beside, flags, Mode::from_raw_mode(0o600))?);
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     // The holder of the lock may have renamed the file between `open` and `flock`.
     let (ours, named) = (fstat(&file)?, stat(&beside)?);
@@ -220,6 +304,6 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     file.set_len(0)?;
-    file.write_all(bytes)?;
+    write(&file)?;
     std::fs::rename(&beside, path)
 }

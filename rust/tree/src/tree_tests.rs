@@ -342,6 +342,26 @@ fn a_damaged_cache_counts_as_empty_and_is_replaced() {
 }
 
 #[test]
+fn a_cache_says_what_it_is_about_and_that_it_is_used() {
+    let root = make(&["a"]);
+    let cache = root.path().with_extension("cache");
+    std::thread::sleep(Duration::from_millis(150));
+    hash_all(&scan_cached(&root, &cache)).unwrap();
+    let context = fs::canonicalize(root.path()).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    let file = fs::File::options().write(true).open(&cache).unwrap();
+    file.set_modified(long_ago).unwrap();
+    assert_eq!(crate::stat_cache_context(&cache), Some(context));
+    let modified = || fs::metadata(&cache).unwrap().modified().unwrap();
+    assert_eq!(modified(), long_ago, "asking is no use");
+    assert_eq!(hash_all(&scan_cached(&root, &cache)).unwrap(), 0);
+    assert!(modified() > long_ago);
+    fs::write(&cache, "nothing").unwrap();
+    assert_eq!(crate::stat_cache_context(&cache), None);
+    fs::remove_file(cache).unwrap();
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_no_failure() {
     let root = make(&["a"]);
     let tree = scan_cached(&root, Path::new("/proc/nowhere/cache"));
