@@ -27,6 +27,9 @@ import pytest
 
 from scene import Account, Cli, kill_processes_of
 
+# No test asks a registry on another machine, whatever an image is called.
+os.environ["DISSOLVER_OFFLINE"] = "1"
+
 ROOT = Path(__file__).parents[1]
 BUSYBOX = next((p for p in map(Path, ("/bin/busybox", "/usr/bin/busybox")) if p.exists()), None)
 DEBIAN_MIRROR = ("deb.debian.org", 80)

@@ -44,6 +44,7 @@ class Account:
             "PYTHONPATH": self.paths,
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_RUNTIME_DIR": str(runtime),
+            "DISSOLVER_OFFLINE": "1",
             **({"DISSOLVER_LAYERS": FORM} if self.is_root else {}),
         }
 

@@ -8,11 +8,12 @@ docs/cli.md lists the names.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dissolver.errors import ConfigError, Where
+from dissolver.registry.settings import RegistrySettings, from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,7 @@ class Settings:
     is_dumb_terminal: bool = False
     palette: str = ""
     log_lines: int = 6
+    registries: RegistrySettings = field(default_factory=RegistrySettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def load_settings(
         is_dumb_terminal=env.get("TERM") == "dumb",
         palette=env.get("BUILDKIT_COLORS", ""),
         log_lines=_log_lines(env),
+        registries=_registries(sources, env),
     )
 
 
@@ -115,6 +118,7 @@ def _from_environment(env: Mapping[str, str]) -> _Source:
         "network": ("DISSOLVER_NETWORK",),
         "layers": ("DISSOLVER_LAYERS",),
         "progress": ("DISSOLVER_PROGRESS", "BUILDKIT_PROGRESS"),
+        "offline": ("DISSOLVER_OFFLINE",),
     }
     values: dict[str, object] = {}
     for key, variables in names.items():
@@ -148,7 +152,16 @@ def _read_file(path: Path) -> _Source:
         raise ConfigError(f"`{path}` is not valid TOML: {_lower_first(str(error))}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read `{path}`: {error}") from error
-    known = ("root", "run", "host_certificates", "network", "layers", "progress")
+    known = (
+        "root",
+        "run",
+        "host_certificates",
+        "network",
+        "layers",
+        "progress",
+        "offline",
+        "registries",
+    )
     for key in values:
         # People write either; TOML files of other tools prefer the dash.
         if key.replace("-", "_") not in known:
@@ -210,6 +223,22 @@ def _flag(sources: list[_Source], key: str, *, default: bool) -> bool:
     if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
         return value.lower() in _TRUE
     raise ConfigError(f"`{key}` in {origin} cannot be `{value}`", hint="use one of `true`, `false`")
+
+
+def _registries(sources: list[_Source], env: Mapping[str, str]) -> RegistrySettings:
+    """Collect what holds for registries; the first file that names one decides about it."""
+    tables: dict[str, object] = {}
+    for source in reversed(sources):
+        found = source.values.get("registries", {})
+        if not isinstance(found, dict):
+            raise ConfigError(
+                f"`registries` in {source.name} must be a table",
+                hint='write `[registries."NAME"]` and settings below it',
+            )
+        tables |= found
+    origin = " or ".join(one.name for one in sources if "registries" in one.values)
+    made = from_environment(env, home=_home(env), tables=tables, origin=origin)
+    return replace(made, is_offline=_flag(sources, "offline", default=False))
 
 
 def _log_lines(env: Mapping[str, str]) -> int:

@@ -40,6 +40,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "target": "final",
         "build_args": {"A": "1=2", "FROM_OUTSIDE": "yes"},
         "no_cache": True,
+        "pull": False,
         "host_certificates": True,
         "network": "none",
     }

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dissolver.build import commit
+from dissolver.build.bases import BaseImages
 from dissolver.build.events import Progress
 from dissolver.build.preparation import prepare
 from dissolver.build.request import BuildResult
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
+    from dissolver.build.bases import OpenSources
     from dissolver.build.events import OnEvent, OpenVertex
     from dissolver.build.preparation import Preparation
     from dissolver.build.request import BuildRequest
@@ -34,6 +36,7 @@ def build(
     on_event: OnEvent | None = None,
     *,
     cancel: threading.Event | None = None,
+    open_sources: OpenSources | None = None,
 ) -> BuildResult:
     """Build the image that ``request`` describes, and store it under its tags.
 
@@ -44,16 +47,22 @@ def build(
     Raises:
         DockerfileError: a mistake in the Dockerfile.
         BuildError: a step failed, or something it needs is missing.
-        ImageNotFound: a base is no local image.
+        ImageNotFound: a base is neither in the store nor to be had from its registry; without
+            ``open_sources`` none is asked.
         Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes through.
     """
     began = time.monotonic()
     tags = [parse_reference(tag) for tag in request.tags]
     progress = Progress(on_event)
-    with store.lock_shared():
+    cancellation = Cancellation(cancel)
+    is_over = cancellation.is_requested
+    with (
+        store.lock_shared(),
+        BaseImages(store, open_sources, progress, is_over, asks_first=request.pull) as bases,
+    ):
         store.sweep()
-        prepared = prepare(store, request, progress)
-        results = _carry_out(store, request, prepared, progress, Cancellation(cancel))
+        prepared = prepare(store, request, progress, bases)
+        results = _carry_out(store, request, prepared, progress, bases, cancellation)
         config = results[prepared.graph.target.index].config
         image = commit.export(store, config, tags, progress)
     outcomes = [
@@ -62,17 +71,21 @@ def build(
     return BuildResult(image, tuple(outcomes), time.monotonic() - began)
 
 
-def explain_plan(store: Store, request: BuildRequest) -> str:
+def explain_plan(
+    store: Store, request: BuildRequest, open_sources: OpenSources | None = None
+) -> str:
     """Say in words what a build of ``request`` would do; nothing is run or written.
 
     Raises:
         DockerfileError: a mistake in the Dockerfile.
         BuildError: a file cannot be read.
-        ImageNotFound: a base is no local image.
+        ImageNotFound: as for ``build``.
     """
     from dissolver.plan.explain import explain
 
-    prepared = prepare(store, request, Progress(None))
+    silent = Progress(None)
+    with BaseImages(store, open_sources, silent, lambda: False) as bases:
+        prepared = prepare(store, request, silent, bases)
     return explain(prepared.graph, prepared.lowered)
 
 
@@ -81,6 +94,7 @@ def _carry_out(
     request: BuildRequest,
     prepared: Preparation,
     progress: Progress,
+    bases: BaseImages,
     cancellation: Cancellation,
 ) -> dict[int, StageResult]:
     bench = Workbench(
@@ -88,12 +102,15 @@ def _carry_out(
         request=request,
         context=prepared.context,
         images=prepared.images,
+        bases=bases,
         cancellation=cancellation,
         identity=prepared.identity,
     )
-    planned, context_vertex = _announce(prepared, progress)
+    planned, context_vertex = _announce(prepared, bases, progress)
     for stage in planned.values():
-        if stage.from_vertex is not None:
+        base = stage.lowered.stage.base
+        is_there = isinstance(base, ImageBase) and not bases.is_remote(base.reference)
+        if stage.from_vertex is not None and is_there:
             # The image is in the store: there is nothing left to do for a FROM.
             stage.from_vertex.start()
             stage.from_vertex.complete()
@@ -107,7 +124,7 @@ def _carry_out(
 
 
 def _announce(
-    prepared: Preparation, progress: Progress
+    prepared: Preparation, bases: BaseImages, progress: Progress
 ) -> tuple[dict[int, PlannedStage], OpenVertex | None]:
     """Tell about everything that will be done, before the first of it begins."""
     from dissolver.plan.numbering import number_steps
@@ -117,7 +134,7 @@ def _announce(
     for stage in prepared.graph.needed:
         lowered = prepared.lowered[stage.index]
         numbers = number_steps(lowered)
-        from_vertex = _announce_base(prepared, stage, numbers.base, progress)
+        from_vertex = _announce_base(prepared, bases, stage, numbers.base, progress)
         if context_vertex is None and _reads_context(lowered):
             context_vertex = progress.vertex("[internal] load build context")
         steps = tuple(_announce_steps(lowered, numbers.steps, progress))
@@ -131,13 +148,18 @@ def _reads_context(lowered: LoweredStage) -> bool:
 
 
 def _announce_base(
-    prepared: Preparation, stage: Stage, label: str | None, progress: Progress
+    prepared: Preparation,
+    bases: BaseImages,
+    stage: Stage,
+    label: str | None,
+    progress: Progress,
 ) -> OpenVertex | None:
     """Announce a FROM that takes an image, with the digest of what it stands for."""
     if label is None or not isinstance(stage.base, ImageBase):
         return None
-    image = prepared.images[stage.base.reference]
-    return progress.vertex(f"{label}FROM {stage.base.reference.name}@{image.id}")
+    reference = stage.base.reference
+    digest = bases.digest(reference, prepared.images[reference])
+    return progress.vertex(f"{label}FROM {reference.name}@{digest}")
 
 
 def _announce_steps(

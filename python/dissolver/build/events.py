@@ -214,6 +214,10 @@ class OpenStatus:
     def __enter__(self) -> OpenStatus:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def complete(self) -> None:
+        """Tell that it ended."""
         self._status = replace(self._status, completed=self._progress.now())
         self._progress.tell(self._status)
+
+    def __exit__(self, *_: object) -> None:
+        self.complete()

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver.build.context import BuildContext
 from dissolver.build.definition import check_context, read_definition, read_ignore_file
-from dissolver.errors import ImageNotFound
-from dissolver.image.reference import DEFAULT_TAG
+from dissolver.errors import ImageNotFound, RegistryError
 from dissolver.plan.graph import ImageBase, StageBase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from dissolver.build.bases import BaseImages
     from dissolver.build.definition import Definition
     from dissolver.build.events import OpenVertex, Progress
     from dissolver.build.request import BuildRequest
     from dissolver.dockerfile.ast import Dockerfile
-    from dissolver.errors import Where
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
     from dissolver.plan.graph import Stage, StageGraph
@@ -45,23 +43,25 @@ class Preparation:
     identity: str
 
 
-def prepare(store: Store, request: BuildRequest, progress: Progress) -> Preparation:
+def prepare(
+    store: Store, request: BuildRequest, progress: Progress, bases: BaseImages
+) -> Preparation:
     """Read what ``request`` names, find its images, and plan; no context is listed yet.
 
     Raises:
         DockerfileError: a mistake in the Dockerfile.
         BuildError: a file cannot be read.
-        ImageNotFound: an image is not in the store.
+        ImageNotFound: an image is neither in the store nor to be had from its registry.
     """
     root = check_context(request.context)
     definition, dockerfile, vertex = _load_definition(request, root, progress)
     context = _load_ignore_rules(store, definition, root, progress)
     graph = _graph(dockerfile, request)
     _warn_of_unused_arguments(dockerfile, request, vertex)
-    images = _load_metadata(store, graph, progress)
-    bases, lowered = _lower(graph, images, request)
+    images = _load_metadata(bases, graph, progress)
+    starts, lowered = _lower(graph, images, request)
     identity = f"{definition.path or definition.name}\n{root}"
-    return Preparation(context, graph, images, bases, lowered, identity)
+    return Preparation(context, graph, images, starts, lowered, identity)
 
 
 def _load_definition(
@@ -137,14 +137,15 @@ def _warn_of_unused_arguments(
 
 
 def _load_metadata(
-    store: Store, graph: StageGraph, progress: Progress
+    bases: BaseImages, graph: StageGraph, progress: Progress
 ) -> Mapping[Reference, Image]:
     images: dict[Reference, Image] = {}
     for stage, reference in _image_uses(graph):
+        is_base = reference == getattr(stage.base, "reference", None)
         if reference not in images:
             with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
-                images[reference] = _resolve(store, graph, reference, stage.where)
-        if reference == getattr(stage.base, "reference", None):
+                images[reference] = _find(bases, graph, stage, reference, is_base=is_base)
+        if is_base:
             _check_platform(stage, images[reference])
     return images
 
@@ -158,19 +159,19 @@ def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Reference]]:
             yield stage, reference
 
 
-def _resolve(store: Store, graph: StageGraph, reference: Reference, where: Where) -> Image:
-    """Find a local image by name, digest or ID prefix."""
+def _find(
+    bases: BaseImages, graph: StageGraph, stage: Stage, reference: Reference, *, is_base: bool
+) -> Image:
+    """Find an image, and tell the place of the mistake where there is none."""
     from dissolver.plan.graph import misspelt_stage
 
+    asked = stage.origin.platform if is_base else None
     try:
-        return store.images.resolve(reference.familiar)
-    except ImageNotFound as error:
-        # A bare word may be the beginning of an ID, which has no tag.
-        if reference.tag == DEFAULT_TAG and reference.digest is None:
-            with suppress(ImageNotFound):
-                return store.images.resolve(reference.name_familiar)
-        error.where = where
-        raise (misspelt_stage(graph, reference) or error) from None
+        return bases.find(reference, stage.platform, is_strict=asked is not None)
+    except (ImageNotFound, RegistryError) as error:
+        is_other = isinstance(error, ImageNotFound) and asked is not None
+        error.where = stage.origin.where_of(asked) if is_other and asked else stage.where
+        raise (misspelt_stage(graph, reference) or error) from error.__cause__
 
 
 def _check_platform(stage: Stage, image: Image) -> None:

@@ -20,7 +20,8 @@ class BuildRequest:
     at hand. ``network`` is what RUN steps use that name none (``default``,
     ``none`` or ``host``). ``no_cache`` runs every RUN and COPY again and still
     records the results. ``host_certificates`` lends the machine's trust store to RUN
-    steps: ``certificate_file`` where one is named, else the one that is found.
+    steps: ``certificate_file`` where one is named, else the one that is found. ``pull`` asks
+    registries what names mean even where images with these names are there.
     """
 
     context: str
@@ -30,6 +31,7 @@ class BuildRequest:
     target: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
+    pull: bool = False
     host_certificates: bool = False
     certificate_file: str | None = None
     network: str = "default"

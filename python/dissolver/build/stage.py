@@ -81,6 +81,7 @@ def build_stage(
     config = planned.base
     if isinstance(stage.base, StageBase):
         config = results.wait(stage.base.index).config
+    bench.bases.fetch_for(stage, planned.from_vertex)
     # The time of directories that steps make: the same for the same base.
     mtime_ns = planned.base.created or 0
     outcomes: list[StepOutcome] = []

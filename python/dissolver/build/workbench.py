@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dissolver.build.bases import BaseImages
     from dissolver.build.context import BuildContext
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
@@ -28,5 +29,6 @@ class Workbench:
     request: BuildRequest
     context: BuildContext
     images: Mapping[Reference, Image]
+    bases: BaseImages
     cancellation: Cancellation
     identity: str

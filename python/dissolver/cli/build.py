@@ -32,6 +32,9 @@ def build(
         Option("--build-arg", metavar="NAME=VALUE", help="Set an ARG (may be repeated)"),
     ] = None,
     no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
+    pull: Annotated[
+        bool, Option("--pull", help="Ask registries for newer versions of base images")
+    ] = False,
     network: Annotated[
         str,
         Option(
@@ -94,6 +97,7 @@ def build(
             target=target,
             build_args=build_args,
             no_cache=no_cache,
+            pull=pull,
             host_certificates=host_certificates,
             network=network,
             on_event=live.on_event,

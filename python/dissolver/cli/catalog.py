@@ -111,6 +111,20 @@ _INSPECT = Entry(
     "dissolver inspect -f '{{.State.Status}}' web",
 )
 
+_PULL = Entry(
+    "registries",
+    "pull",
+    "Fetch an image from a registry",
+    "dissolver pull node:22",
+    needs_users=True,
+)
+_PUSH = Entry(
+    "registries",
+    "push",
+    "Send an image to a registry",
+    "dissolver push registry.example.com/team/goals:v1",
+)
+
 COMMANDS: dict[str, Entry] = {
     "build": _BUILD,
     "run": _RUN,
@@ -134,6 +148,20 @@ COMMANDS: dict[str, Entry] = {
     "import": _IMPORT,
     "save": _SAVE,
     "load": _LOAD,
+    "pull": _PULL,
+    "push": _PUSH,
+    "login": Entry(
+        "registries",
+        "login",
+        "Log in to a registry",
+        "dissolver login -u me --password-stdin registry.example.com < token",
+    ),
+    "logout": Entry(
+        "registries", "logout", "Log out from a registry", "dissolver logout registry.example.com"
+    ),
+    "search": Entry(
+        "registries", "search", "Search a registry for images", "dissolver search node"
+    ),
     "info": Entry("system", "info", "Show where things lie and what works here", "dissolver info"),
     "version": Entry("system", "version", "Show the version", "dissolver version"),
 }
@@ -163,6 +191,8 @@ GROUPS: dict[str, Group] = {
             "prune": Entry(
                 "tidy", "prune_images", "Remove images that nothing uses", "dissolver image prune"
             ),
+            "pull": _PULL,
+            "push": _PUSH,
             "rm": _RMI,
             "save": _SAVE,
             "tag": _TAG,

@@ -88,17 +88,31 @@ def _shown(
     labels = image.image.config.config.labels or {}
     if "label" in filters and not any(_has_label(labels, text) for text in filters["label"]):
         return
-    if "dangling" in filters and (not image.references) not in (
+    has_tag = any(reference.tag is not None for reference in image.references)
+    if "dangling" in filters and (not has_tag) not in (
         value.lower() in ("true", "1") for value in filters["dangling"]
     ):
         return
     patterns = list(filters.get("reference", ()))
-    for reference in image.references or (None,):
-        if repository is not None and not _is_named(reference, repository):
+    for reference in _own_rows(image.references):
+        name = reference.with_digest(None) if reference and reference.tag else reference
+        if repository is not None and not _is_named(name, repository):
             continue
-        if patterns and not any(_fits(reference, pattern) for pattern in patterns):
+        if patterns and not any(_fits(name, pattern) for pattern in patterns):
             continue
         yield reference
+
+
+def _own_rows(references: tuple[Reference, ...]) -> tuple[Reference | None, ...]:
+    """Pick what gets a row: a digest is told beside a tag of its repository, if there is one."""
+    tagged = {reference.name for reference in references if reference.tag is not None}
+    digests = {one.name: one.digest for one in references if one.digest is not None}
+    rows: list[Reference | None] = [
+        one.with_digest(digests.get(one.name))
+        for one in references
+        if one.tag is not None or one.name not in tagged
+    ]
+    return tuple(rows) or (None,)
 
 
 def _has_label(labels: dict[str, str], text: str) -> bool:

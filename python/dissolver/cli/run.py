@@ -17,6 +17,7 @@ from dissolver.errors import NotATerminal
 
 if TYPE_CHECKING:
     from dissolver.engine import Engine
+    from dissolver.registry.events import OnTransfer, TransferEvent
     from dissolver.runtime.container import RunOptions
 
 Interactive = Annotated[
@@ -97,6 +98,20 @@ def run(
         list[str] | None,
         Option("--security-opt", metavar="OPTION", help="seccomp=unconfined, no-new-privileges"),
     ] = None,
+    pull: Annotated[
+        str,
+        Option(
+            "--pull",
+            metavar="WHEN",
+            show_default=False,
+            help="Fetch the image when it is missing, always or never",
+        ),
+    ] = "missing",
+    platform: Annotated[
+        str | None,
+        Option("--platform", metavar="OS/ARCHITECTURE", help="Fetch the image for this platform"),
+    ] = None,
+    quiet: Annotated[bool, Option("-q", "--quiet", help="Do not show how it is fetched")] = False,
 ) -> int:
     """Create a container from an image and run it."""
     if interactive and tty and not detach:
@@ -125,8 +140,9 @@ def run(
         security=tuple(security_opt or ()),
     )
     words = tuple(command or ())
+    _have_image(invocation, image, pull, platform, quiet=quiet)
     if detach:
-        container = invocation.engine.run(image, words, options).container
+        container = invocation.engine.run(image, words, options, pull="never").container
         _tell_plan(invocation, container)
         sys.stdout.write(f"{container}\n")
         return 0
@@ -140,11 +156,44 @@ def _tell_plan(invocation: Invocation, container: str) -> None:
         tell_plan_of_container(invocation.settings.root, container)
 
 
+def _have_image(
+    invocation: Invocation, image: str, policy: str, platform: str | None, *, quiet: bool
+) -> None:
+    """Fetch the image where it is missing; standard output is the program's alone."""
+    if policy == "never":
+        return
+    if policy not in ("missing", "always"):
+        raise UsageSlip(
+            f"unknown value `{policy}` of `--pull`", None, "use missing, always or never"
+        )
+
+    def tell(name: str) -> None:
+        sys.stderr.write(f"Unable to find image '{name}' locally\n")
+        sys.stderr.flush()
+
+    def show(event: TransferEvent) -> None:
+        from dissolver.cli.render.transfers import transfer_display
+
+        if not displays:
+            is_dumb = invocation.settings.is_dumb_terminal
+            displays.append(transfer_display(sys.stderr, is_dumb=is_dumb))
+        displays[0](event)
+
+    displays: list[OnTransfer] = []
+    invocation.engine.ensure_image(
+        image,
+        pull=policy,
+        platform=platform,
+        on_missing=None if quiet else tell,
+        on_event=None if quiet else show,
+    )
+
+
 def _run_attached(
     invocation: Invocation, image: str, command: tuple[str, ...], options: RunOptions
 ) -> int:
     engine = invocation.engine
-    container = engine.create(image, command, options)
+    container = engine.create(image, command, options, pull="never")
     try:
         engine.start(container, waits_for_attach=True)
     except BaseException:

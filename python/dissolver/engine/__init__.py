@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dissolver.engine.distribution import Distribution
 from dissolver.engine.interchange import Interchange
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ R = TypeVar("R")
 OnOutput = Callable[[int, bytes], None]
 
 
-class Engine(Interchange):
+class Engine(Interchange, Distribution):
     """Images, containers and builds of one store.
 
     Safe to use from several threads, and several engines and processes may share
@@ -91,6 +92,7 @@ class Engine(Interchange):
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
         no_cache: bool = False,
+        pull: bool = False,
         host_certificates: bool | None = None,
         network: str = "default",
         on_event: OnEvent | None = None,
@@ -99,8 +101,10 @@ class Engine(Interchange):
         """Build an image from a Dockerfile and the directory ``context``.
 
         ``dockerfile`` is a path relative to the current directory; by default the
-        context's own ``Dockerfile`` is read. ``host_certificates`` lends the
-        machine's trust store to RUN steps (by default as the settings say).
+        context's own ``Dockerfile`` is read. Images that are not there are fetched from
+        their registries; with ``pull`` these are asked anew what each name means.
+        ``host_certificates`` lends the machine's trust store to RUN steps (by default as the
+        settings say).
         ``on_event`` is called with each event of ``build.events``, from several
         threads but never twice at once. Setting ``cancel`` ends the build soon.
 
@@ -124,6 +128,7 @@ class Engine(Interchange):
             target=target,
             build_args=dict(build_args or {}),
             no_cache=no_cache,
+            pull=pull,
             host_certificates=certificates if host_certificates is None else host_certificates,
             certificate_file=caller_environment().get("SSL_CERT_FILE"),
             network=network,
@@ -166,19 +171,21 @@ class Engine(Interchange):
         options: RunOptions | None = None,
         *,
         stdin: bytes = b"",
+        pull: str = "missing",
         on_output: OnOutput | None = None,
         cancel: threading.Event | None = None,
     ) -> RunResult:
         """Run a container to its end and answer everything it wrote.
 
-        ``stdin`` is what the process reads when ``options.interactive`` is set.
-        ``on_output(stream, data)`` is told output as it comes (1 standard output,
-        2 standard error). With ``options.detach`` it returns once the process
-        runs, with exit code 0 and no output. ``options.remove`` removes the
-        container afterwards. Setting ``cancel`` kills it, and so does Ctrl-C.
+        An image that is not there is fetched (``pull`` as for ``ensure_image``). ``stdin`` is
+        what the process reads when ``options.interactive`` is set. ``on_output(stream, data)``
+        is told output as it comes (1 standard output, 2 standard error). With
+        ``options.detach`` it returns once the process runs, with exit code 0 and no output.
+        ``options.remove`` removes the container afterwards. Setting ``cancel`` kills it, and so
+        does Ctrl-C.
 
         Raises:
-            ImageNotFound: no local image answers to ``image``.
+            ImageNotFound: no image answers to ``image``.
             RunError: it could not be started; ``exit_code`` is 125, 126 or 127.
             Cancelled: ``cancel`` was set.
         """
@@ -186,6 +193,8 @@ class Engine(Interchange):
 
         from dissolver.engine import containers
 
+        if pull != "never":
+            self.ensure_image(image, pull=pull, cancel=cancel)
         return self._do(
             containers.run,
             image,
@@ -198,16 +207,25 @@ class Engine(Interchange):
         )
 
     def create(
-        self, image: str, command: Sequence[str] = (), options: RunOptions | None = None
+        self,
+        image: str,
+        command: Sequence[str] = (),
+        options: RunOptions | None = None,
+        *,
+        pull: str = "missing",
     ) -> str:
         """Create a container without starting it and answer its full ID.
 
+        An image that is not there is fetched (``pull`` as for ``ensure_image``).
+
         Raises:
-            ImageNotFound: no local image answers to ``image``.
+            ImageNotFound: no image answers to ``image``.
             NameInUse: another container is called ``options.name``.
         """
         from dissolver.engine import containers
 
+        if pull != "never":
+            self.ensure_image(image, pull=pull)
         where = containers.current_directory()
         return self._do(containers.create, image, tuple(command), options, where)
 

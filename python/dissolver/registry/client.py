@@ -23,7 +23,7 @@ from dissolver.image import media_types
 from dissolver.image.digest import Digest, digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT
 from dissolver.registry.auth import Authorizer, pull_scope
-from dissolver.registry.endpoints import endpoints
+from dissolver.registry.endpoints import endpoints, is_loopback
 from dissolver.registry.transport import REACH_SECONDS, BadCertificate, Interrupted, Request, shown
 
 if TYPE_CHECKING:
@@ -293,6 +293,10 @@ def reach(transport: Transport, endpoint: Endpoint, store: CredentialStore) -> R
         RegistryUnreachable: nobody answers within ten seconds.
     """
     failure: DissolverError | None = None
+    if transport.settings.is_offline and not is_loopback(endpoint.host):
+        raise RegistryUnreachable(
+            f"the registry `{endpoint.name}` is not asked, because `offline` is set"
+        )
     for scheme in endpoint.schemes:
         base = f"{scheme}://{endpoint.host}{endpoint.prefix}"
         try:

@@ -27,7 +27,7 @@ LayerState = Literal[
 
 @dataclass(frozen=True, slots=True)
 class TransferStarted:
-    """A pull or push of one tag or digest begins; ``repository`` is as people write it."""
+    """A pull or push of one tag or digest begins; ``repository`` is its path."""
 
     kind: Literal["pull", "push"]
     version: str
@@ -38,9 +38,10 @@ class TransferStarted:
 class LayerProgress:
     """Where one layer stands.
 
-    ``layer`` is the digest of its blob. ``current`` and ``total`` are bytes, ``rate`` is bytes
-    in a second, of late; all 0 where nothing is counted. ``detail`` says what else there is:
-    the repository that it was mounted from, or why it is tried again.
+    ``layer`` is the digest of its blob for pulls, and its diff ID for pushes, as Docker has it.
+    ``current`` and ``total`` are bytes, ``rate`` is bytes in a second, of late; all 0 where
+    nothing is counted. ``detail`` says what else there is: the repository that it was mounted
+    from, or why it is tried again.
     """
 
     layer: str

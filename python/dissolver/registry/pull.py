@@ -63,9 +63,9 @@ def pull(
     """
     teller = Teller(on_event)
     version = reference.digest or reference.tag or ""
-    teller.tell(TransferStarted("pull", version, reference.name_familiar))
     with store.lock_shared():
         repository, named = sources.fetch(reference)
+        teller.tell(TransferStarted("pull", version, reference.repository))
         before = _named(store, reference)
         image = _known(store, reference, named.digest, platform)
         if image is None:

@@ -167,8 +167,7 @@ class _Push:
         sent: dict[str, LayerBlob] = {}
         jobs = []
         for diff_id, layer in dict(zip(diff_ids, known, strict=True)).items():
-            name = layer.digest if layer is not None else diff_id
-            meter = Meter(self._teller, name, 0)
+            meter = Meter(self._teller, diff_id, 0)
             meter.state("Preparing")
             jobs.append(partial(self._layer, diff_id, layer, meter, sent))
         run_together(self._repository.registry.transport, jobs)

@@ -37,7 +37,7 @@ class RegistrySettings:
     ``docker_config`` is the directory of Docker's ``config.json``; ``certificates`` lists
     directories with one directory of certificates for each registry, as Docker has them.
     ``proxies`` maps ``http`` and ``https`` to URLs, which may hold a password; ``no_proxy``
-    lists what is reached without one.
+    lists what is reached without one. With ``is_offline`` no registry on another machine is asked.
     """
 
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class RegistrySettings:
     certificates: tuple[Path, ...] = ()
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     no_proxy: str = ""
+    is_offline: bool = False
 
     def host(self, name: str) -> HostSettings:
         """Answer what holds for one registry."""

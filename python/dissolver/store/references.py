@@ -95,5 +95,6 @@ def not_found(text: str, reference: Reference | None) -> ImageNotFound:
     return ImageNotFound(
         f"there is no local image `{name}`",
         hint=f"make it with `dissolver image bootstrap {example} -t {name}`, "
-        f"`dissolver import FILE {name}` or `dissolver build -t {name} PATH`",
+        f"`dissolver import FILE {name}` or `dissolver build -t {name} PATH`, "
+        f"or fetch it with `dissolver pull {name}`",
     )

@@ -1,0 +1,194 @@
+"""Images that a build starts from or copies from: there already, or fetched when needed.
+
+What an image is (its configuration) is known before the first step; its layers are
+fetched when the first stage or step needs them, and under the vertex of that one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from dissolver.errors import ImageNotFound, RegistryError
+from dissolver.image.choice import distance_between
+from dissolver.image.config import Image
+from dissolver.image.reference import DEFAULT_TAG
+from dissolver.plan.graph import ImageBase
+
+if TYPE_CHECKING:
+    from dissolver.build.events import OpenStatus, OpenVertex, Progress
+    from dissolver.image.platform import Platform
+    from dissolver.image.reference import Reference
+    from dissolver.plan.graph import Stage
+    from dissolver.registry.events import TransferEvent
+    from dissolver.registry.resolve import Resolved, Sources
+    from dissolver.store import Store
+
+OpenSources = Callable[[Callable[[], bool]], AbstractContextManager["Sources"]]
+"""Opens the way to registries; is given what tells whether to end early."""
+
+
+class BaseImages:
+    """Finds images by their names, in the store and in registries; for several threads.
+
+    Without ``open_sources`` no registry is asked; it is called when one has to be.
+    ``asks_first`` has registries say what a name means even where the store has an image of
+    that name. A context manager, which ends the connections.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        open_sources: OpenSources | None,
+        progress: Progress,
+        is_cancelled: Callable[[], bool],
+        *,
+        asks_first: bool = False,
+    ) -> None:
+        self._store = store
+        self._open_sources = open_sources
+        self._progress = progress
+        self._is_cancelled = is_cancelled
+        self._asks_first = asks_first
+        self._opened: Sources | None = None
+        self._stack = ExitStack()
+        self._remote: dict[Reference, Resolved] = {}
+        self._locks: dict[Reference, threading.Lock] = {}
+
+    def __enter__(self) -> BaseImages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def find(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
+        """Find out what an image is; of one that a registry has, no layer is fetched.
+
+        Raises:
+            ImageNotFound: it is not there, and no registry has it or answers.
+            RegistryError: a registry was to be asked, and fails.
+        """
+        if self._asks_first and self._open_sources is not None:
+            return self._ask(reference, platform, is_strict=is_strict)
+        try:
+            local = self._find_local(reference)
+            if not is_strict or local.config.platform == platform:
+                return local
+            missing = ImageNotFound(
+                f"the local image is for `{local.config.platform}`, not for `{platform}`"
+            )
+        except ImageNotFound as error:
+            missing = error
+        if self._open_sources is None:
+            raise missing
+        try:
+            return self._ask(reference, platform, is_strict=is_strict)
+        except RegistryError as error:
+            from dissolver.registry.access import absent
+
+            raise absent(missing, error) from error
+
+    def digest(self, reference: Reference, image: Image) -> str:
+        """Tell by which digest the image is known: its registry's, or else its own."""
+        resolved = self._remote.get(reference)
+        if resolved is not None:
+            return resolved.digest
+        names = self._store.images.references(image.id)
+        return next(
+            (one.digest for one in names if one.name == reference.name and one.digest is not None),
+            image.id,
+        )
+
+    def is_remote(self, reference: Reference) -> bool:
+        """Tell whether layers may have to be fetched."""
+        return reference in self._remote
+
+    def fetch_for(self, stage: Stage, from_vertex: OpenVertex | None) -> None:
+        """Have the layers of the images that a stage starts and copies from.
+
+        They get their names in the store. The first one who needs an image fetches it, under
+        the vertex of its FROM; others wait for it.
+
+        Raises:
+            RegistryError and its kinds: as ``registry.pull``.
+        """
+        if isinstance(stage.base, ImageBase) and from_vertex is not None:
+            with from_vertex:
+                self._fetch(stage.base.reference, from_vertex)
+        for reference in stage.images:
+            resolved = self._remote.get(reference)
+            if resolved is not None:
+                name = f"FROM {reference.name}@{resolved.digest}"
+                with self._progress.vertex(name) as vertex:
+                    self._fetch(reference, vertex)
+
+    def _fetch(self, reference: Reference, vertex: OpenVertex) -> None:
+        resolved = self._remote.get(reference)
+        if resolved is None:
+            return
+        from dissolver.registry.pull import store_image
+
+        with self._locks[reference], _Statuses(vertex) as statuses:
+            if self._remote.get(reference) is not None:
+                store_image(self._store, resolved, statuses.on_event)
+                del self._remote[reference]
+
+    def _find_local(self, reference: Reference) -> Image:
+        """Find a local image by name, digest or ID prefix."""
+        try:
+            return self._store.images.resolve(reference.familiar)
+        except ImageNotFound:
+            # A bare word may be the beginning of an ID, which has no tag.
+            if reference.tag == DEFAULT_TAG and reference.digest is None:
+                with suppress(ImageNotFound):
+                    return self._store.images.resolve(reference.name_familiar)
+            raise
+
+    def _ask(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
+        if self._opened is None:
+            if self._open_sources is None:
+                raise RegistryError("no registry is asked here")
+            self._opened = self._stack.enter_context(self._open_sources(self._is_cancelled))
+        sources = self._opened
+        repository, named = sources.fetch(reference)
+        with suppress(ImageNotFound):
+            known = self._store.images.resolve(f"{reference.name}@{named.digest}")
+            if distance_between(known.config.platform, platform) is not None:
+                self._store.images.tag(known.id, reference)
+                return known
+        resolved = sources.resolve_from(reference, repository, named, platform, is_strict=is_strict)
+        self._locks[reference] = threading.Lock()
+        self._remote[reference] = resolved
+        return Image(resolved.image_id, resolved.config, 0)
+
+
+class _Statuses:
+    """Layers on their way, as lines below a vertex."""
+
+    def __init__(self, vertex: OpenVertex) -> None:
+        self._vertex = vertex
+        self._open: dict[str, tuple[OpenStatus, int]] = {}
+
+    def on_event(self, event: TransferEvent) -> None:
+        """Take an event of the transfer; never called twice at once."""
+        from dissolver.registry.events import LayerProgress
+
+        if not isinstance(event, LayerProgress):
+            return
+        if event.state == "Downloading":
+            if event.layer not in self._open:
+                self._open[event.layer] = self._vertex.status(event.layer), event.total
+            self._open[event.layer][0].reached(event.current, event.total)
+        elif event.state in ("Verifying Checksum", "Pull complete") and event.layer in self._open:
+            status, total = self._open.pop(event.layer)
+            status.reached(total, total)
+            status.complete()
+
+    def __enter__(self) -> _Statuses:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for status, _total in self._open.values():
+            status.complete()
