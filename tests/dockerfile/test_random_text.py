@@ -1,8 +1,14 @@
-"""Any text gives an answer or an error with a place, never another exception."""
+"""Any text gives an answer or an error with a place, never another exception.
+
+``DISSOLVER_FUZZ_EXAMPLES`` says how many texts of each kind are tried.
+"""
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dissolver.dockerfile.expand import expand, expand_words
@@ -11,8 +17,23 @@ from dissolver.dockerfile.instructions import read_instruction
 from dissolver.dockerfile.source import decode_source
 from dissolver.dockerfile.statements import KEYWORDS, read_statements
 from dissolver.errors import DockerfileError
+from dissolver.plan.checks.fix import apply_fixes
+from dissolver.plan.checks.report import as_json, as_text
+from dissolver.plan.checks.run import check as check_rules
 from dissolver.plan.explain import explain
-from plan.planning import failure_of, graph_of, lower_all
+from dissolver.plan.outline import outline, outline_text, targets, targets_text
+from plan.checking import listing
+from plan.planning import EMPTY, failure_of, graph_of, lower_all
+
+EXAMPLES = int(os.environ.get("DISSOLVER_FUZZ_EXAMPLES", "400"))
+TESTS = Path(__file__).parents[1]
+FILES = tuple(
+    path.read_text().partition("----\n")[0]
+    for pattern in ("plan/plans/*.txt", "plan/checks/*.txt", "plan/fixes/*.txt",
+                    "dockerfile/errors/*.txt")
+    for path in sorted(TESTS.glob(pattern))
+)  # fmt: skip
+CONTEXT = listing("package.json", ".env", ".git/", ignore=("*.log", "dist"))
 
 FRAGMENTS = st.sampled_from(
     [
@@ -26,6 +47,23 @@ FRAGMENTS = st.sampled_from(
         "--chown=a:b",
         "--chmod=755",
         "--mount=type=cache",
+        "--mount=type=cache,target=/x,from=b",
+        "--mount=type=secret,id=a,env=A",
+        "--mount=type=ssh",
+        "--mount=from=b,target=$A",
+        "--link",
+        "--parents",
+        "--exclude=*.o",
+        "--chmod=u+x",
+        "--checksum=sha256:00",
+        "--keep-git-dir",
+        "--unpack=false",
+        "https://a/b.git#c:d",
+        "git@a:b?ref=c",
+        "./x/./y",
+        "apt-get update",
+        "npm ci",
+        "# check=skip=all\n",
         "--network=none",
         "--interval=1s",
         "--",
@@ -71,9 +109,18 @@ PIECES = st.lists(FRAGMENTS, max_size=40).map(" ".join) | st.lists(FRAGMENTS, ma
 
 
 def plan(text: str) -> None:
-    """Parse, plan and explain a text, as a build would before it does anything."""
-    graph = graph_of(text, build_args={"A": "a/b"})
-    explain(graph, lower_all(graph, build_args={"A": "a/b"}))
+    """Parse, plan, explain and check a text: all that is done before a build begins."""
+    arguments = {"A": "a/b"}
+    graph = graph_of(text, build_args=arguments)
+    bases = {stage.index: EMPTY for stage in graph.stages if stage.index % 2}
+    found = check_rules(graph, bases, build_args=arguments, listing=CONTEXT)
+    source = graph.dockerfile.source
+    as_text(found, source)
+    as_json(found, source)
+    apply_fixes("\n".join(source.lines), found)
+    targets_text(targets(graph.dockerfile))
+    outline_text(outline(graph, arguments))
+    explain(graph, lower_all(graph, build_args=arguments))
 
 
 def check(text: str) -> None:
@@ -81,20 +128,52 @@ def check(text: str) -> None:
     assert error is None or error.where is not None
 
 
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """Draw a Dockerfile of the tests with pieces cut out, doubled, moved, and put in."""
+    text = draw(st.sampled_from(FILES))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.integers(start, min(len(text), start + 40)))
+        kind = draw(st.sampled_from(["cut", "double", "insert", "replace", "upper", "truncate"]))
+        piece = text[start:end]
+        match kind:
+            case "cut":
+                piece = ""
+            case "double":
+                piece += piece
+            case "insert":
+                piece = draw(FRAGMENTS) + piece
+            case "replace":
+                piece = draw(FRAGMENTS)
+            case "upper":
+                piece = piece.swapcase()
+            case _:
+                end = len(text)
+        text = text[:start] + piece + text[end:]
+    return text
+
+
+@given(mutated())
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_mutated_dockerfiles(text: str) -> None:
+    check(text)
+
+
 @given(st.binary(max_size=400))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_random_bytes(content: bytes) -> None:
     check(decode_source(content))
 
 
 @given(PIECES)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_pieces_of_dockerfiles(text: str) -> None:
     check(text)
 
 
 @given(PIECES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_pieces_of_dockerfiles_behind_a_base(text: str) -> None:
     check("FROM scratch AS b\n" + text)
 

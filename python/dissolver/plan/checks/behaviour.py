@@ -40,7 +40,7 @@ _SECRET = re.compile(
 _HARMLESS = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.I)
 
 # Words that a shell would hand to a program as they are.
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _SHELL_BUILTINS = frozenset(
     ("cd", "exec", "exit", "export", "set", "source", "umask", "unset", "ulimit", "trap", "eval")
 ) | frozenset((".", ":", "wait", "command", "read", "shift", "alias", "type", "jobs"))
@@ -139,7 +139,7 @@ def _as_json(point: Point, instruction: Cmd | Entrypoint) -> tuple[Edit, ...]:
     words = " ".join(instruction.command.words).split()
     if not words or not all(_PLAIN_WORD.fullmatch(word) for word in words):
         return ()
-    if words[0] in _SHELL_BUILTINS or instruction.command.heredocs:
+    if words[0] in _SHELL_BUILTINS or "=" in words[0] or instruction.command.heredocs:
         return ()
     return replacing(instruction, instruction.statement.rest, json.dumps(words))
 

@@ -16,6 +16,7 @@ from dissolver.dockerfile.ast import (
     Statement,
     Word,
 )
+from dissolver.dockerfile.lines import DIRECTIVES
 from dissolver.dockerfile.source import SPACES
 from dissolver.plan.checks import rules
 from dissolver.plan.checks.findings import Edit, Finding, removing_lines, replacing
@@ -201,4 +202,5 @@ def descriptions(subject: Subject) -> Iterator[Finding]:
 
 
 def _is_option(comment: str) -> bool:
-    return comment.startswith("check=")
+    name, equals, _ = comment.partition("=")
+    return bool(equals) and name.strip().lower() in DIRECTIVES
