@@ -208,7 +208,7 @@ class Layers:
         """Wait until nothing is being removed any more, but no longer; tell whether that is so."""
 
     def image_refusal(self) -> str:
-        """Say, after trying it, why layers cannot be mounted in place; an empty text if they can."""
+        """Say, after trying it, why layers cannot be mounted in place; empty if they can."""
 
     def commit_upper(
         self,
