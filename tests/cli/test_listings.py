@@ -460,21 +460,6 @@ def test_the_version_is_told(line: Any) -> None:
     assert line("version").out.startswith(f"dissolver\n Version:  {_core.version}\n")
 
 
-@pytest.mark.parametrize(
-    ("problems", "code", "out"),
-    [
-        ([], 0, "no problems found\n"),
-        (["layer `x` is damaged", "y is missing"], 1, "layer `x` is damaged\ny is missing\n"),
-    ],
-)
-def test_a_check_fails_for_what_it_finds(
-    line: Any, problems: list[str], code: int, out: str
-) -> None:
-    line.engine.answers["check"] = problems
-    done = line("system", "check")
-    assert (done.code, done.out) == (code, out)
-
-
 def test_a_layer_goes_to_standard_output(line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = SimpleNamespace(isatty=lambda: False, fileno=lambda: 1, flush=lambda: None)
     monkeypatch.setattr("sys.stdout", stdout)

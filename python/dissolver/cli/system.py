@@ -90,10 +90,12 @@ def info_text(found: Info) -> str:
 
 
 def check() -> int:
-    """Verify everything in the store; 1 when something is wrong."""
-    problems = current().engine.check()
-    sys.stdout.write("".join(f"{problem}\n" for problem in problems) or "no problems found\n")
-    return 1 if problems else 0
+    """Verify everything in the store; 1 when something is wrong, which leftovers are not."""
+    findings = current().engine.check()
+    is_wrong = any(finding.kind != "leftover" for finding in findings)
+    lines = [f"{finding.message}\n" for finding in findings]
+    sys.stdout.write("".join(lines if is_wrong else [*lines, "no problems found\n"]))
+    return 1 if is_wrong else 0
 
 
 def layer_cat(layer: Annotated[str, Argument(metavar="LAYER")]) -> None:

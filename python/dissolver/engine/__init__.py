@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dissolver.engine.session import Session
     from dissolver.image.config import Image
     from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
+    from dissolver.store.fsck import Finding
     from dissolver.store.images import ListedImage, Removal
     from dissolver.store.usage import Usage
 
@@ -469,8 +470,8 @@ class Engine(Interchange, Distribution):
 
         return self._do(tidy.disk_usage)
 
-    def check(self) -> list[str]:
-        """Verify everything in the store and answer what is wrong, one sentence each."""
+    def check(self) -> list[Finding]:
+        """Verify everything in the store; findings of the kind ``leftover`` are harmless."""
         from dissolver.engine import tidy
 
         return self._do(tidy.check)

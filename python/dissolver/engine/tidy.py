@@ -9,6 +9,7 @@ from dissolver.engine.results import Info, Pruned
 
 if TYPE_CHECKING:
     from dissolver.engine.session import Session
+    from dissolver.store.fsck import Finding
     from dissolver.store.gc import PruneReport
     from dissolver.store.usage import Usage
 
@@ -75,9 +76,9 @@ def disk_usage(session: Session) -> list[Usage]:
     return rows
 
 
-def check(session: Session) -> list[str]:
+def check(session: Session) -> list[Finding]:
     """Verify everything in the store."""
-    return [finding.message for finding in session.store.check()]
+    return list(session.store.check())
 
 
 def info(session: Session) -> Info:

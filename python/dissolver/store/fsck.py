@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One thing that is wrong, or was left by something that was killed.
 
     ``kind`` is ``damaged``, ``missing`` or ``leftover``; ``subject`` names the image,
     layer, container, blob or record. A leftover harms nothing: a prune removes it.
