@@ -8,25 +8,22 @@ from collections.abc import Iterator, Sequence
 from dissolver.dockerfile.ast import Arg, Command, Env, Instruction, Label, Run, Word
 from dissolver.plan.checks import rules
 from dissolver.plan.checks.context import is_broad, local_sources
-from dissolver.plan.checks.ecosystems import ECOSYSTEMS, Ecosystem, installer_of, is_slow
+from dissolver.plan.checks.ecosystems import Ecosystem, installer_of, is_slow, prepared_by
 from dissolver.plan.checks.findings import Edit, Finding
 from dissolver.plan.checks.subject import Listing, Point, Subject
 
 # Names of arguments whose value is another one in every build. `CACHEBUST` and the like are
 # left out: those who write them want their steps to run again.
-_CHANGING = re.compile(
+_CHANGING = (
     r"(?:^|_)(?:(?:git|vcs|ci|build|source|code)_?(?:sha|hash|ref|rev|revision|commit|number|date|"
     r"time|timestamp|id|tag|version)|commit(?:_?(?:sha|hash|id|ref))?|revision|timestamp|sha|"
-    r"short_?sha|date|buildnumber)$",
-    re.I,
+    r"short_?sha|date|buildnumber)$"
 )
 
-_APT_UPDATE = re.compile(r"\bapt(?:-get)?(?:\s+-\S+)*\s+update\b")
-_APT_INSTALL = re.compile(
-    r"\bapt(?:-get)?(?:\s+-\S+)*\s+(?:install|build-dep|upgrade|dist-upgrade)\b"
-)
-_ONLY_UPDATE = re.compile(r"apt(?:-get)?(?:\s+-[\w-]+)*\s+update(?:\s+-[\w-]+)*")
-_OTHER_OPERATORS = re.compile(r";|\|\||(?<!&)&(?!&)|\n|#|\|")
+_APT_UPDATE = r"\bapt(?:-get)?(?:\s+-\S+)*\s+update\b"
+_APT_INSTALL = r"\bapt(?:-get)?(?:\s+-\S+)*\s+(?:install|build-dep|upgrade|dist-upgrade)\b"
+_ONLY_UPDATE = r"apt(?:-get)?(?:\s+-[\w-]+)*\s+update(?:\s+-[\w-]+)*"
+_OTHER_OPERATORS = r";|\|\||(?<!&)&(?!&)|\n|#|\|"
 
 
 def text_of(command: Command) -> str:
@@ -51,7 +48,7 @@ class InstallWatch:
         if isinstance(instruction, Run):
             command = text_of(instruction.command)
             if self._broad is None:
-                self._prepared.update(_prepared(command))
+                self._prepared |= prepared_by(command)
                 return
             found = installer_of(command)
             has_cache = any("type=cache" in mount.text for mount in instruction.mounts)
@@ -61,16 +58,6 @@ class InstallWatch:
             self._prepared.add(found[0].name)
         elif self._broad is None and any(is_broad(source) for source in local_sources(point)):
             self._broad = point
-
-
-def _prepared(command: str) -> Iterator[str]:
-    """Name the ecosystems whose dependencies a command fetches ahead."""
-    found = installer_of(command)
-    if found is not None:
-        yield found[0].name
-    for ecosystem in ECOSYSTEMS:
-        if ecosystem.prepares is not None and ecosystem.prepares.search(command):
-            yield ecosystem.name
 
 
 def _broad_copy(point: Point, ecosystem: Ecosystem, command: str) -> Iterator[Finding]:
@@ -107,7 +94,7 @@ def changing_arguments(subject: Subject) -> Iterator[Finding]:
                 continue
             for definition in instruction.definitions:
                 name = definition.name.text
-                if not _CHANGING.search(name):
+                if not re.search(_CHANGING, name, re.IGNORECASE):
                     continue
                 slow = _slow_behind(stage.instructions[index + 1 :], name)
                 if slow is not None:
@@ -155,8 +142,9 @@ def apart_updates(subject: Subject) -> Iterator[Finding]:
         for instruction in stage.instructions:
             if isinstance(instruction, Run):
                 command = text_of(instruction.command)
-                updates = _APT_UPDATE.search(command) is not None
-                installs = _APT_INSTALL.search(command) is not None
+                is_apt = "apt" in command
+                updates = is_apt and re.search(_APT_UPDATE, command) is not None
+                installs = is_apt and re.search(_APT_INSTALL, command) is not None
                 if update is not None and installs and not updates:
                     joined = _joined(update, instruction) if previous is update else ()
                     yield Finding(
@@ -182,7 +170,9 @@ def _joined(update: Run, install: Run) -> tuple[Edit, ...]:
     )
     if not is_plain or first.end_line + 1 != second.line or second.comments:
         return ()
-    if not _ONLY_UPDATE.fullmatch(first.rest.text) or _OTHER_OPERATORS.search(second.rest.text):
+    if not re.fullmatch(_ONLY_UPDATE, first.rest.text):
+        return ()
+    if re.search(_OTHER_OPERATORS, second.rest.text):
         return ()
     end = first.where_of(first.rest)
     begin = second.where_of(Word(second.rest.text[:1], second.rest.start, second.rest.start + 1))

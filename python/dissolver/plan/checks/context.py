@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dissolver.dockerfile.ast import Add, Copy
@@ -15,19 +14,33 @@ from dissolver.plan.git_reference import parse_git_reference
 
 _EVERYTHING = ("*", "**", "**/*")
 
-_SECRET_FILE = re.compile(
-    r"""
-    \.env(?!\.(?:example|sample|template|dist|defaults?|test|schema)\b)(?:\.[\w-]+)* |
-    id_(?:rsa|dsa|ecdsa|ed25519)(?:_\w+)? |
-    \.npmrc | \.pypirc | \.netrc | _netrc | \.git-credentials | \.htpasswd | \.pgpass | \.my\.cnf |
-    .*\.(?:key|p12|pfx|jks|keystore|kdbx|ppk) |
-    .*[-_]key\.pem | (?:private|server|client)?key\.pem |
-    kubeconfig | credentials(?:\.json)? | service[-_]account.*\.json | secrets?\.(?:ya?ml|json|toml)
-    """,
-    re.VERBOSE,
+_SECRET_NAMES = frozenset(
+    (
+        ".env", ".npmrc", ".pypirc", ".netrc", "_netrc", ".git-credentials", ".htpasswd",
+        ".pgpass", ".my.cnf", "kubeconfig", "credentials", "credentials.json", "key.pem",
+        "privatekey.pem", "serverkey.pem", "clientkey.pem",
+    )
+)  # fmt: skip
+_SECRET_STEMS = ("secret", "secrets")
+_SECRET_KEYS = ("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519")
+_SECRET_ENDS = (
+    ".key",
+    ".p12",
+    ".pfx",
+    ".jks",
+    ".keystore",
+    ".kdbx",
+    ".ppk",
+    "-key.pem",
+    "_key.pem",
 )
-_PUBLIC = re.compile(r".*(?:public|pub)[-_.]?key.*|.*\.pub(?:\.key)?")
-_SECRET_DIRECTORY = (".aws", ".ssh", ".gnupg", ".kube", ".docker")
+_SECRET_DIRECTORIES = frozenset((".aws", ".ssh", ".gnupg", ".kube", ".docker"))
+_DATA = (".yml", ".yaml", ".json", ".toml")
+
+# What an `.env` is followed by where it shows others what to write into theirs.
+_SAMPLES = frozenset(
+    ("example", "sample", "template", "dist", "default", "defaults", "test", "schema")
+)
 
 
 def local_sources(point: Point) -> list[str]:
@@ -98,10 +111,21 @@ def copied_secrets(point: Point) -> Iterator[Finding]:
 
 def is_secret(path: str) -> bool:
     """Tell whether the name of a file says that it holds a secret."""
-    parts = clean_path(path).split("/")
-    if any(part in _SECRET_DIRECTORY for part in parts):
+    *directories, name = clean_path(path).lower().split("/")
+    if not _SECRET_DIRECTORIES.isdisjoint((*directories, name)):
         return True
-    return bool(_SECRET_FILE.fullmatch(parts[-1])) and not _PUBLIC.fullmatch(parts[-1])
+    if "public" in name or "pubkey" in name or name.endswith((".pub", ".pub.key")):
+        return False
+    if name.startswith(".env."):
+        return name.split(".")[2] not in _SAMPLES
+    stem, _, end = name.partition(".")
+    return (
+        name in _SECRET_NAMES
+        or name.endswith(_SECRET_ENDS)
+        or (not end and stem.startswith(_SECRET_KEYS))
+        or (stem in _SECRET_STEMS and f".{end}" in _DATA)
+        or (stem.startswith(("service-account", "service_account")) and end == "json")
+    )
 
 
 def repository_history(point: Point) -> Iterator[Finding]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 
-from dissolver.dockerfile.ast import Instruction
 from dissolver.errors import DissolverError
 from dissolver.image.config import ImageConfig
 from dissolver.plan.checks import behaviour, caching, context, spelling, stages
@@ -66,11 +66,13 @@ def check(
     """
     options = read_options(graph.dockerfile, build_args.get(BUILD_ARGUMENT))
     subject = Subject(graph, bases, build_args, listing)
-    found = {
-        finding: None
-        for finding in _all(subject)
-        if options.with_comments(_comments(subject, finding)).allows(finding.rule)
-    }
+    instructions = graph.dockerfile.instructions
+    lines = [instruction.statement.line for instruction in instructions]
+    found: dict[Finding, None] = {}
+    for finding in _all(subject):
+        above = instructions[bisect_right(lines, finding.where.line) - 1].statement.comments
+        if options.with_comments(above).allows(finding.rule):
+            found[finding] = None
     return tuple(sorted(found, key=lambda finding: (finding.where.line, ORDER[finding.rule.name])))
 
 
@@ -97,16 +99,3 @@ def _all(subject: Subject) -> Iterator[Finding]:
             except DissolverError:
                 # A word that cannot be expanded is a mistake, which planning tells.
                 continue
-
-
-def _comments(subject: Subject, finding: Finding) -> tuple[str, ...]:
-    """Return the comments above the instruction that a finding is about."""
-    line = finding.where.line
-    for instruction in subject.dockerfile.instructions:
-        if _covers(instruction, line):
-            return instruction.statement.comments
-    return ()
-
-
-def _covers(instruction: Instruction, line: int) -> bool:
-    return instruction.statement.line <= line <= instruction.statement.end_line
