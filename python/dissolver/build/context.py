@@ -47,6 +47,16 @@ class BuildContext:
         self._tree: Tree | None = None
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of the ignore file, in order."""
+        return tuple(self._patterns)
+
+    @property
+    def ignore_name(self) -> str:
+        """What to call the ignore file in messages."""
+        return self._ignore.name
+
+    @property
     def rules(self) -> IgnoreRules:
         """The ignore rules, compiled.
 

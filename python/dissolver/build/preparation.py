@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.build.context import BuildContext
 from dissolver.build.definition import check_context, read_definition, read_ignore_file
-from dissolver.errors import ImageNotFound, RegistryError
+from dissolver.errors import DockerfileError, ImageNotFound, RegistryError
 from dissolver.plan.graph import ImageBase, StageBase
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def prepare(
     context = _load_ignore_rules(store, definition, root, progress)
     graph = _graph(dockerfile, request)
     _warn_of_unused_arguments(dockerfile, request, vertex)
-    images = _load_metadata(bases, graph, progress)
+    graph, images = _load_metadata(bases, graph, progress)
     starts, lowered = _lower(graph, images, request)
+    _check(graph, starts, request, context, vertex)
     identity = f"{definition.path or definition.name}\n{root}"
     return Preparation(context, graph, images, starts, lowered, identity)
 
@@ -138,16 +139,50 @@ def _warn_of_unused_arguments(
 
 def _load_metadata(
     bases: BaseImages, graph: StageGraph, progress: Progress
-) -> Mapping[Reference, Image]:
+) -> tuple[StageGraph, Mapping[Reference, Image]]:
+    """Find every image, and those that triggers of others turn out to need."""
     images: dict[Reference, Image] = {}
-    for stage, reference in _image_uses(graph):
-        is_base = reference == getattr(stage.base, "reference", None)
-        if reference not in images:
-            with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
-                images[reference] = _find(bases, graph, stage, reference, is_base=is_base)
-        if is_base:
-            _check_platform(stage, images[reference])
-    return images
+    while True:
+        for stage, reference in _image_uses(graph):
+            is_base = reference == getattr(stage.base, "reference", None)
+            if reference not in images:
+                with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
+                    images[reference] = _find(bases, graph, stage, reference, is_base=is_base)
+            if is_base:
+                _check_platform(stage, images[reference])
+        grown = graph
+        for stage in graph.needed:
+            if isinstance(stage.base, ImageBase):
+                triggers = images[stage.base.reference].config.config.on_build
+                grown = grown.with_triggers(stage.index, triggers)
+        if grown is graph:
+            return graph, images
+        graph = grown
+
+
+def _check(
+    graph: StageGraph,
+    starts: Mapping[int, ImageConfig],
+    request: BuildRequest,
+    context: BuildContext,
+    vertex: OpenVertex,
+) -> None:
+    """Tell what violates the rules of docs/checks.md; fail if the file says that it should."""
+    from dissolver.build.inquiry import listing_of
+    from dissolver.plan.checks.options import BUILD_ARGUMENT
+    from dissolver.plan.checks.run import check, failing
+
+    listing = listing_of(context.root, context.patterns, context.ignore_name)
+    findings = check(graph, starts, build_args=request.build_args, listing=listing)
+    for finding in findings:
+        vertex.warn(finding.short, where=finding.where)
+    broken = failing(graph, findings, request.build_args.get(BUILD_ARGUMENT))
+    if broken:
+        raise DockerfileError(
+            f"lint violation found for rules: {', '.join(broken)}",
+            where=graph.dockerfile.source.where(1),
+            hint="`dissolver build --check` shows them in their places",
+        )
 
 
 def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Reference]]:
