@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from dissolver.errors import ContainerNotFound, ImageNotFound
 from dissolver.image.config import Image, ImageConfig, RunConfig
 from dissolver.image.reference import parse_reference
 from dissolver.runtime.container import ContainerSummary, LogLine
+from dissolver.store.cache_usage import CacheEntry
 from dissolver.store.images import ListedImage
 from dissolver.store.usage import Usage
 
@@ -433,7 +435,26 @@ def test_disk_usage_is_a_table(line: Any) -> None:
         "Images        5         1         2GB       500MB (25%)\n"
         "Build Cache   12        0         0B        0B\n"
     )
-    assert line("builder", "du").out.splitlines()[1].startswith("Build Cache")
+
+
+def test_the_build_cache_is_listed_entry_by_entry(line: Any) -> None:
+    now = time.time_ns()
+    line.engine.answers["disk_usage"] = [Usage("Build Cache", 2, 0, 3_000_000, 2_000_000)]
+    line.engine.answers["build_cache"] = [
+        CacheEntry("a" * 64, "exec.cachemount", "cache mount /root/.npm", 2_000_000, now, False),
+        CacheEntry("b" * 64, "regular", "RUN x\n" + "y" * 80, 1_000_000, now - 10**12, True),
+    ]
+    lines = line("builder", "du").out.splitlines()
+    assert lines == [
+        "ID             RECLAIMABLE   SIZE      LAST ACCESSED            DESCRIPTION",
+        "aaaaaaaaaaaa   true          2MB       Less than a second ago   cache mount /root/.npm",
+        "bbbbbbbbbbbb   false         1MB*      16 minutes ago           RUN x " + "y" * 53 + "…",
+        "* layers of images or containers: 1",
+        "Reclaimable:  2MB",
+    ]
+    first = json.loads(line("builder", "du", "--format", "json").out.splitlines()[0])
+    assert (first["Type"], first["Size"]) == ("exec.cachemount", "2MB")
+    assert line("builder", "du", "--format", "yaml").code == 2
 
 
 # The machinery --------------------------------------------------------------------------

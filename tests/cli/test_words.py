@@ -27,7 +27,8 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
     done = line(
         *("build", "-t", "a:1", "--tag", "b", "-f", "sub/Dockerfile", "--target", "final"),
         *("--build-arg", "A=1=2", "--build-arg", "FROM_OUTSIDE", "--build-arg", "NOT_THERE"),
-        *("--no-cache", "--network", "none", "--host-certificates", "context"),
+        *("--no-cache", "--network", "none", "--host-certificates"),
+        *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent", "context"),
     )
     arguments, named = line.asked("build")
     assert done.code == 0
@@ -43,6 +44,8 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "pull": False,
         "host_certificates": True,
         "network": "none",
+        "secrets": {"s": b"yes"},
+        "ssh": {"default": ("/run/agent",)},
     }
 
 

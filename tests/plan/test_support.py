@@ -26,13 +26,7 @@ SAMPLES = {
     "`--parents`": "COPY --parents a /x",
     "a symbolic `--chmod`": "COPY --chmod=u+x a /x",
     "a named context": "COPY --from=extra a /x",
-    "`RUN --mount=type=bind`": "RUN --mount=target=/x a",
-    "`RUN --mount=type=cache`": "RUN --mount=type=cache,target=/x a",
-    "`RUN --mount=type=tmpfs`": "RUN --mount=type=tmpfs,target=/x a",
-    "`RUN --mount=type=secret`": "RUN --mount=type=secret,id=x a",
-    "`RUN --mount=type=ssh`": "RUN --mount=type=ssh a",
     "`RUN --security=insecure`": "RUN --security=insecure a",
-    "`RUN` of a heredoc that begins with `#!`": "RUN <<EOF\n#!/bin/sh\nEOF",
 }
 
 

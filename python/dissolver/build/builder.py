@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from dissolver.build import commit
 from dissolver.build.bases import BaseImages
 from dissolver.build.events import Progress
+from dissolver.build.origins import origins_of
 from dissolver.build.preparation import prepare
 from dissolver.build.request import BuildResult
 from dissolver.build.scheduler import Cancellation, run_all
+from dissolver.build.ssh_agents import Agents
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage
 from dissolver.build.workbench import Workbench
 from dissolver.image.reference import parse_reference
 from dissolver.plan.graph import ImageBase
-from dissolver.plan.steps import CopyStep
 
 if TYPE_CHECKING:
     import threading
@@ -97,19 +98,27 @@ def _carry_out(
     bases: BaseImages,
     cancellation: Cancellation,
 ) -> dict[int, StageResult]:
-    bench = Workbench(
-        store=store,
-        request=request,
-        context=prepared.context,
-        images=prepared.images,
-        bases=bases,
-        cancellation=cancellation,
-        identity=prepared.identity,
-    )
-    planned, context_vertex = _announce(prepared, bases, progress)
+    with Agents(store, request.ssh) as agents:
+        bench = Workbench(
+            store=store,
+            request=request,
+            context=prepared.context,
+            images=prepared.images,
+            bases=bases,
+            cancellation=cancellation,
+            identity=prepared.identity,
+            agents=agents,
+        )
+        return _build_stages(bench, prepared, progress)
+
+
+def _build_stages(
+    bench: Workbench, prepared: Preparation, progress: Progress
+) -> dict[int, StageResult]:
+    planned, context_vertex = _announce(prepared, bench.bases, progress)
     for stage in planned.values():
         base = stage.lowered.stage.base
-        is_there = isinstance(base, ImageBase) and not bases.is_remote(base.reference)
+        is_there = isinstance(base, ImageBase) and not bench.bases.is_remote(base.reference)
         if stage.from_vertex is not None and is_there:
             # The image is in the store: there is nothing left to do for a FROM.
             stage.from_vertex.start()
@@ -119,7 +128,7 @@ def _carry_out(
     return run_all(
         {stage.index: stage.depends_on for stage in prepared.graph.needed},
         lambda index, results: build_stage(bench, planned[index], results),
-        cancellation,
+        bench.cancellation,
     )
 
 
@@ -144,7 +153,7 @@ def _announce(
 
 
 def _reads_context(lowered: LoweredStage) -> bool:
-    return any(isinstance(step, CopyStep) and step.from_ is None for step in lowered.steps)
+    return any(origin is None for step in lowered.steps for origin in origins_of(step))
 
 
 def _announce_base(

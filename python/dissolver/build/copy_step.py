@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
-from dissolver.build.context import missing
 from dissolver.build.ownership import resolve_owner
-from dissolver.errors import BuildError, ContextError, RunError, from_core
+from dissolver.errors import BuildError, RunError, from_core
 from dissolver.plan.modes import ModeProgram
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from dissolver._core.layer import CopyPlan, LayerInfo, View
-    from dissolver._core.tree import Tree
-    from dissolver.build.context import BuildContext
     from dissolver.build.events import OpenVertex
+    from dissolver.build.origins import Origin
     from dissolver.build.workbench import Workbench
     from dissolver.cache.inputs import CacheKey
-    from dissolver.errors import Where
     from dissolver.plan.steps import CopyStep, WorkdirStep
 
 NANOSECONDS = 1_000_000_000
@@ -46,40 +43,6 @@ class CopyWork:
         del vertex
         with explained("store the layer"):
             return self.plan.write(bench.store.layers, predecessor=self.predecessor)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a COPY takes files from, and how to explain that one is not there."""
-
-    entries: Tree | View
-    keeps_owner: bool
-    explain_missing: Callable[[str, Where], ContextError]
-
-
-def context_origin(context: BuildContext) -> Origin:
-    """Take files from the build context; they become root's unless told otherwise."""
-    return Origin(context.tree(), False, context.explain_missing)
-
-
-def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origin:
-    """Take files from the result of a stage or from an image, with their owners."""
-    with explained(f"read {name}"):
-        view = bench.store.layers.view(diff_ids)
-
-    def beside(source: str) -> list[str]:
-        directory = "/" + source.strip("/").rpartition("/")[0]
-        try:
-            names = view.list(directory)
-        except CoreError:
-            return []
-        prefix = directory.strip("/") + "/" if directory != "/" else ""
-        return [prefix + name.decode("utf-8", "replace") for name in names]
-
-    def explain(source: str, where: Where) -> ContextError:
-        return missing(source, where, name, beside)
-
-    return Origin(view, True, explain)
 
 
 def plan_copy(

@@ -20,8 +20,10 @@ class BuildRequest:
     at hand. ``network`` is what RUN steps use that name none (``default``,
     ``none`` or ``host``). ``no_cache`` runs every RUN and COPY again and still
     records the results. ``host_certificates`` lends the machine's trust store to RUN
-    steps: ``certificate_file`` where one is named, else the one that is found. ``pull`` asks
-    registries what names mean even where images with these names are there.
+    steps: ``certificate_file`` where one is named, else the one that is found.
+    ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
+    socket, or to those of private keys. ``pull`` asks registries what names mean even where
+    images with these names are there.
     """
 
     context: str
@@ -35,6 +37,8 @@ class BuildRequest:
     host_certificates: bool = False
     certificate_file: str | None = None
     network: str = "default"
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dissolver.build.lent import Lent
 from dissolver.build.step_log import StepLog
 from dissolver.errors import BuildError, RunError, StepFailed
 from dissolver.store.faults import explained
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from dissolver._core.layer import LayerInfo
     from dissolver.build.events import OpenVertex
+    from dissolver.build.origins import Origins
+    from dissolver.build.run_mounts import PlannedMounts
     from dissolver.build.workbench import Workbench
     from dissolver.cache.inputs import CacheKey
     from dissolver.plan.steps import RunStep
@@ -33,6 +37,7 @@ class RunWork:
     key: CacheKey
     step: RunStep
     parents: tuple[str, ...]
+    mounts: PlannedMounts | None = None
 
     def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
         """Run the process and store what it changed as a layer.
@@ -41,6 +46,13 @@ class RunWork:
             StepFailed: it ended with another code than 0, or could not be started.
             Cancelled: the build was cancelled meanwhile; the process is dead.
         """
+        with ExitStack() as stack:
+            lent = Lent()
+            if self.mounts is not None:
+                lent = stack.enter_context(self.mounts.lend(bench, vertex))
+            return self._run(bench, vertex, lent)
+
+    def _run(self, bench: Workbench, vertex: OpenVertex, lent: Lent) -> LayerInfo:
         from dissolver.runtime.step import run_step
 
         step = self.step
@@ -51,11 +63,11 @@ class RunWork:
                 bench.store,
                 parents=self.parents,
                 argv=step.argv,
-                env=(*step.env, *step.proxies, *variables),
+                env=(*step.env, *step.proxies, *variables, *lent.env),
                 cwd=step.cwd,
                 user=step.user,
                 network=_network(bench, step),
-                extra_mounts=mounts,
+                extra_mounts=(*mounts, *lent.mounts),
                 on_output=log.write,
                 is_cancelled=bench.cancellation.is_requested,
             )
@@ -103,10 +115,21 @@ def _network(bench: Workbench, step: RunStep) -> str:
     return bench.request.network if step.network == "default" else step.network
 
 
-def plan_run(bench: Workbench, step: RunStep, parents: Sequence[str]) -> RunWork:
-    """Derive the key of ``step`` on top of ``parents``; nothing runs."""
+def plan_run(
+    bench: Workbench, step: RunStep, parents: Sequence[str], origins: Origins, place: str
+) -> RunWork:
+    """Derive the key of ``step``, at ``place`` in its build, on top of ``parents``; nothing runs.
+
+    Raises:
+        ContextError: something that it mounts is not there.
+    """
     from dissolver.cache.keys import run_key
 
-    return RunWork(
-        "run", run_key(step, parents, network=_network(bench, step)), step, tuple(parents)
-    )
+    network = _network(bench, step)
+    if not (step.mounts or step.files):
+        return RunWork("run", run_key(step, parents, network=network), step, tuple(parents))
+    from dissolver.build.run_mounts import plan_mounts
+
+    mounts = plan_mounts(bench, step, origins, place)
+    key = run_key(step, parents, network=network, mounts=mounts.inputs(), listed=mounts.listed)
+    return RunWork("run", key, step, tuple(parents), mounts)

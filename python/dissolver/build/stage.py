@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver.build import commit, copy_step, run_step
+from dissolver.build.origins import take_origins
 from dissolver.build.request import StepOutcome
 from dissolver.errors import CoreFailure
 from dissolver.plan.graph import StageBase
-from dissolver.plan.origins import EmptyOrigin, NamedContext
 from dissolver.plan.steps import CopyStep, RunStep, WorkdirStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dissolver.build.copy_step import CopyWork, Origin
+    from dissolver.build.copy_step import CopyWork
     from dissolver.build.events import OpenVertex
+    from dissolver.build.origins import Origins
     from dissolver.build.run_step import RunWork
     from dissolver.build.scheduler import Results
     from dissolver.build.workbench import Workbench
@@ -91,8 +92,8 @@ def build_stage(
         if not step.makes_layer or vertex is None:
             config = commit.with_step(config, step, None, None)
             continue
-        origin = _origin(bench, step, results) if isinstance(step, CopyStep) else None
-        layer = _perform(bench, item, vertex, config.diff_ids, origin, mtime_ns)
+        origins = take_origins(bench, step, results)
+        layer = _perform(bench, item, vertex, config.diff_ids, origins, mtime_ns)
         config = commit.with_step(config, step, layer.diff_id, layer.created_ns)
         outcomes.append(
             StepOutcome(
@@ -108,23 +109,6 @@ def build_stage(
     return StageResult(_label(stage), config, tuple(outcomes))
 
 
-def _origin(bench: Workbench, step: CopyStep, results: Results[StageResult]) -> Origin | None:
-    """Find what a COPY takes files from, waiting for a stage; ``None`` is the context."""
-    if step.from_ is None:
-        return None
-    if isinstance(step.from_, int):
-        source = results.wait(step.from_)
-        name = f"the stage `{source.label}`"
-        return copy_step.layers_origin(bench, source.config.diff_ids, name)
-    if isinstance(step.from_, EmptyOrigin):
-        return copy_step.layers_origin(bench, (), "`scratch`")
-    if isinstance(step.from_, NamedContext):
-        raise TypeError(f"nothing reads the named context `{step.from_.name}`")
-    image = bench.images[step.from_]
-    name = f"the image `{step.from_.familiar}`"
-    return copy_step.layers_origin(bench, image.config.diff_ids, name)
-
-
 def _label(stage: Stage) -> str:
     return stage.name or f"stage-{stage.index}"
 
@@ -134,19 +118,19 @@ def _perform(
     item: PlannedStep,
     vertex: OpenVertex,
     parents: Sequence[str],
-    origin: Origin | None,
+    origins: Origins,
     mtime_ns: int,
 ) -> _Layer:
     """Answer a step's layer, from the cache or by doing the work."""
 
     def attempt() -> _Layer:
-        work = _plan(bench, item, parents, origin, mtime_ns)
+        work = _plan(bench, item, parents, origins, mtime_ns)
         return _answer(bench, item, vertex, work)
 
     with vertex:
-        if origin is not None or not isinstance(item.step, CopyStep):
+        if not origins.reads_directories:
             return attempt()
-        seen = bench.context.tree()
+        seen = origins.seen()
         try:
             return attempt()
         except CoreFailure as error:
@@ -155,7 +139,8 @@ def _perform(
             # changing is an error.
             if error.kind != "changed-while-read":
                 raise
-            bench.context.again(seen)
+            for context, tree in seen:
+                context.again(tree)
             return attempt()
 
 
@@ -163,14 +148,14 @@ def _plan(
     bench: Workbench,
     item: PlannedStep,
     parents: Sequence[str],
-    origin: Origin | None,
+    origins: Origins,
     mtime_ns: int,
 ) -> CopyWork | RunWork:
     step = item.step
     if isinstance(step, RunStep):
-        return run_step.plan_run(bench, step, parents)
+        return run_step.plan_run(bench, step, parents, origins, item.place)
     if isinstance(step, CopyStep):
-        source = origin or copy_step.context_origin(bench.context)
+        source = origins.find(step.from_)
         return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place)
     if isinstance(step, WorkdirStep):
         return copy_step.plan_workdir(bench, step, parents, mtime_ns)

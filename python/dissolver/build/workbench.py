@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from dissolver.build.context import BuildContext
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
+    from dissolver.build.ssh_agents import Agents
     from dissolver.image.config import Image
     from dissolver.image.reference import Reference
+    from dissolver.plan.origins import Origin
     from dissolver.store import Store
 
 
@@ -32,3 +34,10 @@ class Workbench:
     bases: BaseImages
     cancellation: Cancellation
     identity: str
+    agents: Agents
+
+    def context_of(self, origin: Origin) -> BuildContext:
+        """Give the directory that ``origin`` names, which is in no layers."""
+        if origin is not None:
+            raise TypeError(f"`{origin}` names no directory")
+        return self.context

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from dissolver.cli.build_calls import Subject, answer, read_call
+from dissolver.cli.build_words import named_values, read_agents, read_secrets
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.words import UsageSlip
 from dissolver.config import PROGRESS_MODES, caller_environment
@@ -30,6 +32,22 @@ def build(
     build_arg: Annotated[
         list[str] | None,
         Option("--build-arg", metavar="NAME=VALUE", help="Set an ARG (may be repeated)"),
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        Option(
+            "--secret",
+            metavar="id=ID,src=FILE|env=NAME",
+            help="Give RUN steps that ask for it a secret (may be repeated)",
+        ),
+    ] = None,
+    ssh: Annotated[
+        list[str] | None,
+        Option(
+            "--ssh",
+            metavar="default|ID=SOCKET|ID=KEY",
+            help="Let RUN steps that ask for it sign with an SSH agent (may be repeated)",
+        ),
     ] = None,
     no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
     pull: Annotated[
@@ -60,6 +78,22 @@ def build(
     iidfile: Annotated[
         str | None, Option("--iidfile", metavar="FILE", help="Write the image ID to this file")
     ] = None,
+    check: Annotated[
+        bool, Option("--check", help="Check the Dockerfile and build nothing")
+    ] = False,
+    fix: Annotated[
+        bool, Option("--fix", help="With --check: rewrite what can be rewritten safely")
+    ] = False,
+    call: Annotated[
+        str | None,
+        Option("--call", metavar="METHOD", help="Ask for check, outline or targets"),
+    ] = None,
+    format_: Annotated[
+        str | None, Option("--format", metavar="FORMAT", help="Answer as text or json")
+    ] = None,
+    plan: Annotated[
+        bool, Option("--plan", help="Say what would be done and build nothing")
+    ] = False,
     load: Annotated[bool, Option("--load", hidden=True)] = False,  # noqa: ARG001
     rm: Annotated[bool, Option("--rm/--no-rm", hidden=True)] = True,  # noqa: ARG001
     force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
@@ -72,8 +106,16 @@ def build(
     if invocation.debug and mode == "auto":
         # Plans of sandboxes would be drawn over.
         mode = "plain"
-    build_args = named_values(build_arg or [], caller_environment())
+    environment = caller_environment()
+    build_args = named_values(build_arg or (), environment)
+    secrets = read_secrets(secret or (), environment)
+    agents = read_agents(ssh or (), environment)
     text = _text_from_stdin() if file == "-" else None
+    question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
+    if question is not None:
+        dockerfile = None if file == "-" else file
+        subject = Subject(context, dockerfile, text, target, build_args)
+        return answer(invocation.engine, question, subject)
     _forget(iidfile)
     display = choose_display(
         mode,
@@ -100,6 +142,8 @@ def build(
             pull=pull,
             host_certificates=host_certificates,
             network=network,
+            secrets=secrets,
+            ssh=agents,
             on_event=live.on_event,
         )
     if iidfile is not None:
@@ -107,20 +151,6 @@ def build(
     if mode == "quiet":
         sys.stdout.write(f"{result.image.id}\n")
     return 0
-
-
-def named_values(words: list[str], environment: dict[str, str]) -> dict[str, str]:
-    """Read ``NAME=value`` words; a bare ``NAME`` takes the caller's value, if it has one."""
-    values: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name:
-            raise UsageSlip(f"`{word}` has no name before the `=`", None)
-        if equals:
-            values[name] = value
-        elif name in environment:
-            values[name] = environment[name]
-    return values
 
 
 def _progress_mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from dissolver.cli.build import named_values
+from dissolver.cli.build_words import named_values
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -16,16 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dissolver.engine.results import Pruned
+    from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.usage import Usage
 
 Force = Annotated[bool, Option("-f", "--force", help="Do not ask")]
 All = Annotated[bool, Option("-a", "--all", help="Named images that no container uses, too")]
 
+_ID_LENGTH = 12
+_TEXT_LENGTH = 60
+
 QUESTION = "Are you sure you want to continue? [y/N] "
 DANGLING = "WARNING! This will remove all dangling images."
 UNUSED = "WARNING! This will remove all images without at least one container associated to them."
 STOPPED = "WARNING! This will remove all stopped containers."
-CACHE = "WARNING! This will remove the whole build cache."
+CACHE = "WARNING! This will remove the whole build cache, and all cache mounts."
 
 
 def prune_images(all_: All = False, force: Force = False) -> int:
@@ -96,6 +101,8 @@ def pruned_text(pruned: Pruned) -> str:
         text += "".join(f"deleted: {identity}\n" for identity in pruned.images) + "\n"
     if pruned.records:
         text += f"Deleted build cache records: {pruned.records}\n\n"
+    if pruned.cache_mounts:
+        text += f"Deleted cache mounts: {pruned.cache_mounts}\n\n"
     return text + f"Total reclaimed space: {human_size(pruned.reclaimed_bytes)}\n"
 
 
@@ -104,10 +111,70 @@ def df() -> None:
     sys.stdout.write(usage_table(current().engine.disk_usage()))
 
 
-def builder_du() -> None:
-    """Show what the build cache takes."""
-    usage = [row for row in current().engine.disk_usage() if "cache" in row.kind.lower()]
-    sys.stdout.write(usage_table(usage))
+def builder_du(
+    form: Annotated[
+        str, Option("--format", metavar="FORMAT", help="table or json", show_default=False)
+    ] = "table",
+    no_trunc: Annotated[bool, Option("--no-trunc", help="Show whole IDs and texts")] = False,
+) -> int:
+    """Show what the build cache keeps, each with its size and when it was last used."""
+    from dissolver.cli.words import UsageSlip
+
+    engine = current().engine
+    if form not in ("table", "json"):
+        raise UsageSlip(f"unknown format `{form}`", None, "use `table` or `json`")
+    entries = engine.build_cache()
+    if form == "json":
+        sys.stdout.write("".join(_cache_line(entry) for entry in entries))
+        return 0
+    (usage,) = [row for row in engine.disk_usage() if row.kind == "Build Cache"]
+    sys.stdout.write(cache_table(entries, usage, is_cut=not no_trunc))
+    return 0
+
+
+def cache_table(entries: Sequence[CacheEntry], usage: Usage, *, is_cut: bool) -> str:
+    """Lay out the entries of the build cache, and what they take together."""
+    from dissolver.runtime.ages import age
+
+    header = ("ID", "RECLAIMABLE", "SIZE", "LAST ACCESSED", "DESCRIPTION")
+    now = time.time_ns()
+    rows = [
+        (
+            entry.id[:_ID_LENGTH] if is_cut else entry.id,
+            str(not entry.is_shared).lower(),
+            human_size(entry.size_bytes) + ("*" if entry.is_shared else ""),
+            f"{age(now - entry.used_ns)} ago",
+            _cut(entry.description) if is_cut else entry.description,
+        )
+        for entry in entries
+    ]
+    shared = sum(entry.is_shared for entry in entries)
+    summary = f"Reclaimable:  {human_size(usage.reclaimable_bytes)}\n"
+    if shared:
+        summary = f"* layers of images or containers: {shared}\n{summary}"
+    return f"{table(header, rows)}{summary}"
+
+
+def _cache_line(entry: CacheEntry) -> str:
+    import json
+    from datetime import UTC, datetime
+
+    used = datetime.fromtimestamp(entry.used_ns // 1_000_000_000, UTC)
+    content = {
+        "ID": entry.id,
+        "Type": entry.kind,
+        "Reclaimable": not entry.is_shared,
+        "Shared": entry.is_shared,
+        "Size": human_size(entry.size_bytes),
+        "LastUsedAt": used.isoformat().replace("+00:00", "Z"),
+        "Description": entry.description,
+    }
+    return json.dumps(content) + "\n"
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_LENGTH else line[: _TEXT_LENGTH - 1] + "…"
 
 
 def usage_table(rows: Sequence[Usage]) -> str:

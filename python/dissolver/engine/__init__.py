@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dissolver.engine.distribution import Distribution
+from dissolver.engine.inquiries import Inquiries
 from dissolver.engine.interchange import Interchange
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dissolver.engine.session import Session
     from dissolver.image.config import Image
     from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
+    from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.fsck import Finding
     from dissolver.store.images import ListedImage, Removal
     from dissolver.store.usage import Usage
@@ -39,7 +41,7 @@ R = TypeVar("R")
 OnOutput = Callable[[int, bytes], None]
 
 
-class Engine(Interchange, Distribution):
+class Engine(Interchange, Distribution, Inquiries):
     """Images, containers and builds of one store.
 
     Safe to use from several threads, and several engines and processes may share
@@ -96,6 +98,8 @@ class Engine(Interchange, Distribution):
         pull: bool = False,
         host_certificates: bool | None = None,
         network: str = "default",
+        secrets: Mapping[str, bytes] | None = None,
+        ssh: Mapping[str, Sequence[str]] | None = None,
         on_event: OnEvent | None = None,
         cancel: threading.Event | None = None,
     ) -> BuildResult:
@@ -105,7 +109,9 @@ class Engine(Interchange, Distribution):
         context's own ``Dockerfile`` is read. Images that are not there are fetched from
         their registries; with ``pull`` these are asked anew what each name means.
         ``host_certificates`` lends the machine's trust store to RUN steps (by default as the
-        settings say).
+        settings say). ``secrets`` are contents by the id that `RUN --mount=type=secret` asks
+        for, and ``ssh`` maps ids of `RUN --mount=type=ssh` to the path of an agent's socket,
+        or to those of private keys.
         ``on_event`` is called with each event of ``build.events``, from several
         threads but never twice at once. Setting ``cancel`` ends the build soon.
 
@@ -133,6 +139,8 @@ class Engine(Interchange, Distribution):
             host_certificates=certificates if host_certificates is None else host_certificates,
             certificate_file=caller_environment().get("SSL_CERT_FILE"),
             network=network,
+            secrets=dict(secrets or {}),
+            ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
         )
         return self._do(builds.build, request, on_event, cancel)
 
@@ -453,7 +461,7 @@ class Engine(Interchange, Distribution):
         return self._do(tidy.prune_containers)
 
     def prune_builder(self) -> Pruned:
-        """Forget the build cache; the next build runs every step again."""
+        """Forget the build cache, cache mounts included; the next build runs every step again."""
         from dissolver.engine import tidy
 
         return self._do(tidy.prune_builder)
@@ -469,6 +477,12 @@ class Engine(Interchange, Distribution):
         from dissolver.engine import tidy
 
         return self._do(tidy.disk_usage)
+
+    def build_cache(self) -> list[CacheEntry]:
+        """List what the build cache keeps, cache mounts included; the last used first."""
+        from dissolver.engine import tidy
+
+        return self._do(tidy.list_cache)
 
     def check(self) -> list[Finding]:
         """Verify everything in the store; findings of the kind ``leftover`` are harmless."""

@@ -54,6 +54,7 @@ class Pruned:
     untagged: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     records: int = 0
+    cache_mounts: int = 0
     reclaimed_bytes: int = 0
 
 

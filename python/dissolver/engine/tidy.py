@@ -9,6 +9,7 @@ from dissolver.engine.results import Info, Pruned
 
 if TYPE_CHECKING:
     from dissolver.engine.session import Session
+    from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.fsck import Finding
     from dissolver.store.gc import PruneReport
     from dissolver.store.usage import Usage
@@ -55,6 +56,7 @@ def prune_system(session: Session, all_: bool) -> Pruned:
         untagged=images.untagged,
         images=images.images,
         records=images.records + records.records,
+        cache_mounts=records.cache_mounts,
         reclaimed_bytes=sum(part.reclaimed_bytes for part in (containers, images, records)),
     )
 
@@ -74,6 +76,11 @@ def disk_usage(session: Session) -> list[Usage]:
         idle = sum(tree_bytes(session.store.containers.directory(record.id)) for record in stopped)
         rows.append(replace(row, active=len(records) - len(stopped), reclaimable_bytes=idle))
     return rows
+
+
+def list_cache(session: Session) -> list[CacheEntry]:
+    """List what the build cache keeps."""
+    return list(session.store.list_cache())
 
 
 def check(session: Session) -> list[Finding]:
@@ -116,5 +123,6 @@ def _pruned(report: PruneReport) -> Pruned:
         untagged=report.untagged,
         images=report.images,
         records=report.records,
+        cache_mounts=report.cache_mounts,
         reclaimed_bytes=report.reclaimed_bytes,
     )

@@ -13,15 +13,7 @@ import msgspec
 from dissolver.dockerfile.ast import Instruction
 from dissolver.errors import NotSupportedYet, Where
 from dissolver.plan.modes import ModeProgram
-from dissolver.plan.mounts import (
-    BindMount,
-    CacheMount,
-    Mount,
-    SecretMount,
-    SshMount,
-    TmpfsMount,
-    origin_of,
-)
+from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
 from dissolver.plan.sources import GitSource, LocalSource, UrlSource
 from dissolver.plan.steps import AddStep, CopyStep, RunStep, Step, TransferStep
@@ -34,12 +26,6 @@ class Feature(msgspec.Struct, frozen=True):
     is_used: Callable[[Step], bool]
     flag: str | None = None
     hint: str | None = None
-
-
-def _mounts(kind: type[Mount]) -> Callable[[Step], bool]:
-    return lambda step: (
-        isinstance(step, RunStep) and any(isinstance(mount, kind) for mount in step.mounts)
-    )
 
 
 def _takes_from(kind: type[NamedContext] | type[EmptyOrigin]) -> Callable[[Step], bool]:
@@ -73,16 +59,8 @@ NOT_CARRIED_OUT: tuple[Feature, ...] = (
     Feature("a symbolic `--chmod`", _transfers(lambda step: isinstance(step.chmod, ModeProgram)),
             "chmod", "write the mode as an octal number, such as `0755`"),
     Feature("a named context", _takes_from(NamedContext), "from"),
-    Feature("`RUN --mount=type=bind`", _mounts(BindMount), "mount"),
-    Feature("`RUN --mount=type=cache`", _mounts(CacheMount), "mount"),
-    Feature("`RUN --mount=type=tmpfs`", _mounts(TmpfsMount), "mount"),
-    Feature("`RUN --mount=type=secret`", _mounts(SecretMount), "mount"),
-    Feature("`RUN --mount=type=ssh`", _mounts(SshMount), "mount"),
     Feature("`RUN --security=insecure`",
             lambda step: isinstance(step, RunStep) and step.security == "insecure", "security"),
-    Feature("`RUN` of a heredoc that begins with `#!`",
-            lambda step: isinstance(step, RunStep) and bool(step.files),
-            hint="hand it to its program: `RUN PROGRAM <<EOF`"),
 )  # fmt: skip
 """What the builder does not do yet. Take a line out when it does."""
 

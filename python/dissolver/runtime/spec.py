@@ -20,6 +20,34 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
+class ErofsLower(msgspec.Struct, frozen=True):
+    """A layer that is mounted in place: an EROFS image, and the files its contents lie in."""
+
+    erofs: str
+    devices: tuple[str, ...]
+
+
+Lower = str | ErofsLower
+"""One read-only part of a root file system; a text is a directory."""
+
+
+class Rootfs(msgspec.Struct, frozen=True):
+    """The layers to stack: ``lowers`` has the top-most first.
+
+    Without ``upper`` and ``work`` nothing can be written. ``mountpoint`` is an empty
+    directory of the host. All paths are absolute. ``volatile`` leaves out syncing, for an
+    upper directory that a crash makes worthless anyway.
+    """
+
+    lowers: tuple[Lower, ...]
+    upper: str | None
+    work: str | None
+    mountpoint: str
+    read_only: bool = False
+    userxattr: bool = False
+    volatile: bool = False
+
+
 class BindMount(msgspec.Struct, frozen=True, tag_field="kind", tag="bind"):
     """A path of the host that shows up at ``target``; both are absolute.
 
@@ -40,6 +68,8 @@ class TmpfsMount(msgspec.Struct, frozen=True, tag_field="kind", tag="tmpfs"):
     target: str
     size: int | None = None
     mode: int = 0o1777
+    executable: bool = False
+    read_only: bool = False
 
 
 class DevMount(msgspec.Struct, frozen=True, tag_field="kind", tag="dev"):
@@ -78,6 +108,40 @@ class CgroupMount(msgspec.Struct, frozen=True, tag_field="kind", tag="cgroup"):
     target: str = "/sys/fs/cgroup"
 
 
+class LayersMount(msgspec.Struct, frozen=True, tag_field="kind", tag="layers"):
+    """A file or directory out of layers, stacked as ``rootfs`` says, at ``target``.
+
+    ``source`` is absolute within them, and links in it stay inside. ``create`` names what
+    a missing target becomes.
+    """
+
+    rootfs: Rootfs
+    source: str
+    target: str
+    read_only: bool
+    create: Literal["directory", "file"]
+
+
+class MemoryFile(msgspec.Struct, frozen=True, tag_field="kind", tag="file"):
+    """A read-only file that lies in memory only; ``content`` is written as base64.
+
+    ``mountpoint`` is an empty directory of the host. A process has to be allowed to
+    execute it by ``executable`` and by its mode.
+    """
+
+    content: bytes
+    mountpoint: str
+    target: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    executable: bool = False
+
+    def __repr__(self) -> str:
+        # The content may be a secret.
+        return f"MemoryFile(target={self.target!r}, {len(self.content)} bytes)"
+
+
 Mount = (
     BindMount
     | TmpfsMount
@@ -87,35 +151,9 @@ Mount = (
     | DevptsMount
     | MqueueMount
     | CgroupMount
+    | LayersMount
+    | MemoryFile
 )
-
-
-class ErofsLower(msgspec.Struct, frozen=True):
-    """A layer that is mounted in place: an EROFS image, and the files its contents lie in."""
-
-    erofs: str
-    devices: tuple[str, ...]
-
-
-Lower = str | ErofsLower
-"""One read-only part of a root file system; a text is a directory."""
-
-
-class Rootfs(msgspec.Struct, frozen=True):
-    """The layers to stack: ``lowers`` has the top-most first.
-
-    Without ``upper`` and ``work`` nothing can be written. ``mountpoint`` is an empty
-    directory of the host. All paths are absolute. ``volatile`` leaves out syncing, for an
-    upper directory that a crash makes worthless anyway.
-    """
-
-    lowers: tuple[Lower, ...]
-    upper: str | None
-    work: str | None
-    mountpoint: str
-    read_only: bool = False
-    userxattr: bool = False
-    volatile: bool = False
 
 
 class UserIds(msgspec.Struct, frozen=True):

@@ -305,6 +305,8 @@ def _watch(
 
 
 def _is_directory(mount: Mount) -> bool:
+    if isinstance(mount, spec.LayersMount):
+        return mount.create == "directory"
     if not isinstance(mount, spec.BindMount):
-        return True
+        return not isinstance(mount, spec.MemoryFile)
     return mount.create == "directory" or (mount.create is None and Path(mount.source).is_dir())

@@ -21,6 +21,8 @@ from dissolver.store.reserve import Reserve
 
 if TYPE_CHECKING:
     from dissolver._core.layer import Layers
+    from dissolver.store.cache_mounts import CacheMounts
+    from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.containers import ContainerRecords
     from dissolver.store.fsck import Finding
     from dissolver.store.gc import PruneReport
@@ -129,6 +131,13 @@ class Store:
         )
 
     @cached_property
+    def cache_mounts(self) -> CacheMounts:
+        """The directories that outlive builds."""
+        from dissolver.store.cache_mounts import CacheMounts
+
+        return CacheMounts(self.layout.cache_mounts, self.layout.tmp)
+
+    @cached_property
     def containers(self) -> ContainerRecords:
         """The containers, by ID and by name."""
         from dissolver.store.containers import ContainerRecords
@@ -219,6 +228,12 @@ class Store:
         from dissolver.store.usage import disk_usage
 
         return disk_usage(self)
+
+    def list_cache(self) -> tuple[CacheEntry, ...]:
+        """List what the build cache keeps, what was used last first."""
+        from dissolver.store.cache_usage import list_cache
+
+        return list_cache(self)
 
     def check(self) -> tuple[Finding, ...]:
         """Verify everything in the store; answer what is wrong, nothing if all is well."""

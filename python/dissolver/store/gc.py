@@ -37,6 +37,7 @@ class PruneReport:
     untagged: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     records: int = 0
+    cache_mounts: int = 0
     reclaimed_bytes: int = 0
 
 
@@ -85,20 +86,27 @@ def prune_images(store: Store, *, all_: bool) -> PruneReport:
             connection.execute("DELETE FROM images WHERE id = ?", (identity,))
         forgotten = connection.execute(_FORGET_LAYERS_OF_REMOVED, (json.dumps(list(layers)),))
         records = forgotten.rowcount
-    return PruneReport(tuple(untagged), tuple(ids), records, collect(store))
+    return PruneReport(
+        tuple(untagged), tuple(ids), records=records, reclaimed_bytes=collect(store)
+    )
 
 
 def prune_records(store: Store, *, all_: bool) -> PruneReport:
     """Forget step records and remove the layers that only they held.
 
     Without ``all_`` the records whose layers images or containers hold anyway stay:
-    they take no space, and the next build is still cached. So do the digests of contexts
-    that still exist and were built within 30 days.
+    they take no space, and the next build is still cached. So do cache mounts, and the
+    digests of contexts that still exist and were built within 30 days.
     """
     with store.database.write("forget the build cache") as connection:
         records = connection.execute(_FORGET, {"all": all_}).rowcount
     freed = _prune_stat_caches(store, all_=all_)
-    return PruneReport(records=records, reclaimed_bytes=freed + collect(store))
+    mounts, mounted = store.cache_mounts.prune() if all_ else (0, 0)
+    return PruneReport(
+        records=records,
+        cache_mounts=mounts,
+        reclaimed_bytes=freed + mounted + collect(store),
+    )
 
 
 def _prune_stat_caches(store: Store, *, all_: bool) -> int:

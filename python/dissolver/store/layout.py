@@ -10,6 +10,7 @@
   layers/ packs/       layers (`_core.layer.Layers`)
   containers/<id>/     a container's files
   volumes/<name>/_data
+  cache-mounts/<name>/ directories that outlive builds
   stat/<hex>           what the files of a context were when they were last hashed
   tmp/                 work in progress
 ```
@@ -76,6 +77,11 @@ class Layout:
     def volumes(self) -> Path:
         """Named volumes."""
         return self.root / "volumes"
+
+    @property
+    def cache_mounts(self) -> Path:
+        """Directories that outlive builds; made when the first one is."""
+        return self.root / "cache-mounts"
 
     @property
     def stat(self) -> Path:

@@ -80,8 +80,10 @@ def _build_cache(store: Store) -> Usage:
     own = recorded - held
     # A layer that nothing holds is the remains of a build that was killed.
     remains = set(store.layers.list()) - held_layers(connection)
+    mounts = store.cache_mounts.usage()
     size = _disk_bytes(store, own | remains, beside=held)
-    total = store.records.count()
+    size += sum(mount.size_bytes for mount in mounts)
+    total = store.records.count() + len(mounts)
     return Usage("Build Cache", total, len(recorded - own), size, size)
 
 

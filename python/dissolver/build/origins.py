@@ -1,0 +1,134 @@
+"""Where steps take files from: the context, stages, images and named contexts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver._core import CoreError
+from dissolver.build.context import missing
+from dissolver.plan.mounts import origin_of
+from dissolver.plan.origins import EmptyOrigin, NamedContext
+from dissolver.plan.steps import CopyStep, RunStep
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dissolver._core.layer import View
+    from dissolver._core.tree import Tree
+    from dissolver.build.context import BuildContext
+    from dissolver.build.scheduler import Results
+    from dissolver.build.stage import StageResult
+    from dissolver.build.workbench import Workbench
+    from dissolver.errors import Where
+    from dissolver.image.reference import Reference
+    from dissolver.plan import origins
+    from dissolver.plan.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where files are taken from, and how to explain that one is not there.
+
+    ``layers`` are those that ``entries`` shows, bottom first; ``None`` for files of a
+    directory.
+    """
+
+    entries: Tree | View
+    keeps_owner: bool
+    explain_missing: Callable[[str, Where], Exception]
+    layers: tuple[str, ...] | None = None
+
+
+class Origins:
+    """The origins of one step.
+
+    What lies in layers is known once and for all; directories are listed again where
+    a file turned out to be another one than was listed.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        layers: Mapping[origins.Origin, Origin],
+        names: Sequence[origins.Origin],
+    ) -> None:
+        self._bench = bench
+        self._layers = layers
+        self._contexts = [bench.context_of(name) for name in names if name not in layers]
+
+    def find(self, name: origins.Origin) -> Origin:
+        """Give the origin with this name."""
+        if name in self._layers:
+            return self._layers[name]
+        return context_origin(self._bench.context_of(name))
+
+    @property
+    def reads_directories(self) -> bool:
+        """Whether the step takes files that somebody may change meanwhile."""
+        return bool(self._contexts)
+
+    def seen(self) -> list[tuple[BuildContext, Tree]]:
+        """List the directories as they are known now."""
+        return [(context, context.tree()) for context in self._contexts]
+
+
+def take_origins(bench: Workbench, step: Step, results: Results[StageResult]) -> Origins:
+    """Find the origins of ``step``, waiting for the stages among them."""
+    names = list(dict.fromkeys(origins_of(step)))
+    layers: dict[origins.Origin, Origin] = {
+        name: _in_layers(bench, name, results)
+        for name in names
+        if name is not None and not isinstance(name, NamedContext)
+    }
+    return Origins(bench, layers, names)
+
+
+def origins_of(step: Step) -> Iterator[origins.Origin]:
+    """List where a step takes files from."""
+    if isinstance(step, CopyStep):
+        yield step.from_
+    elif isinstance(step, RunStep):
+        from dissolver.plan.mounts import BindMount, CacheMount
+
+        for mount in step.mounts:
+            if isinstance(mount, BindMount) or (isinstance(mount, CacheMount) and mount.is_seeded):
+                yield origin_of(mount)
+
+
+def _in_layers(
+    bench: Workbench, name: int | Reference | EmptyOrigin, results: Results[StageResult]
+) -> Origin:
+    if isinstance(name, int):
+        source = results.wait(name)
+        return layers_origin(bench, source.config.diff_ids, f"the stage `{source.label}`")
+    if isinstance(name, EmptyOrigin):
+        return layers_origin(bench, (), "`scratch`")
+    image = bench.images[name]
+    return layers_origin(bench, image.config.diff_ids, f"the image `{name.familiar}`")
+
+
+def context_origin(context: BuildContext) -> Origin:
+    """Take files from a directory; they become root's unless told otherwise."""
+    return Origin(context.tree(), False, context.explain_missing)
+
+
+def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origin:
+    """Take files from the result of a stage or from an image, with their owners."""
+    with explained(f"read {name}"):
+        view = bench.store.layers.view(diff_ids)
+
+    def beside(source: str) -> list[str]:
+        directory = "/" + source.strip("/").rpartition("/")[0]
+        try:
+            names = view.list(directory)
+        except CoreError:
+            return []
+        prefix = directory.strip("/") + "/" if directory != "/" else ""
+        return [prefix + name.decode("utf-8", "replace") for name in names]
+
+    def explain(source: str, where: Where) -> Exception:
+        return missing(source, where, name, beside)
+
+    return Origin(view, True, explain, tuple(diff_ids))

@@ -1,0 +1,249 @@
+"""``--ssh``: agents and keys that RUN steps may sign with, and no more than that.
+
+A step never talks to an agent itself: a relay passes on the two requests that
+logging in takes, listing keys and signing, and refuses all others. So a step can
+neither add nor remove keys, nor lock the agent of whoever builds. Keys in files
+are held by an agent of the build's own, ``ssh-agent``, which ends with the build.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.errors import BuildError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dissolver.store import Store
+
+REQUEST_IDENTITIES, SIGN_REQUEST = 11, 13
+FAILURE = b"\x00\x00\x00\x01\x05"
+MESSAGE_BYTES = 256 << 10
+"""The longest message that agents take; OpenSSH's own limit."""
+
+_HEADER = struct.Struct(">I")
+_KEY_SECONDS = 30
+
+
+class Agents:
+    """The agents of one build, by their id; those that hold keys start when they are needed.
+
+    ``sources`` maps each id to the path of an agent's socket, or to those of private
+    keys. As a context manager it ends what it started.
+    """
+
+    def __init__(self, store: Store, sources: Mapping[str, Sequence[str]]) -> None:
+        self._store = store
+        self._sources = sources
+        self._sockets: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Agents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def find(self, identity: str) -> str | None:
+        """Return the path of an agent's socket; nothing if the build was not given it.
+
+        Raises:
+            BuildError: what was given is neither an agent nor a usable key.
+        """
+        with self._lock:
+            if identity not in self._sockets and identity in self._sources:
+                self._sockets[identity] = self._open(self._sources[identity])
+            return self._sockets.get(identity)
+
+    def _open(self, paths: Sequence[str]) -> str:
+        kinds = {path: _kind(path) for path in paths}
+        sockets = [path for path, kind in kinds.items() if kind == "socket"]
+        if sockets and len(paths) > 1:
+            raise BuildError(
+                f"`{sockets[0]}` is an agent, and no other can be joined with it",
+                hint="give one socket, or one or more private keys",
+            )
+        return sockets[0] if sockets else self._agent_with(paths)
+
+    def _agent_with(self, keys: Sequence[str]) -> str:
+        import subprocess
+
+        from dissolver.runtime.programs import find_program
+
+        programs = [find_program(name) for name in ("ssh-agent", "ssh-add")]
+        if None in programs:
+            raise BuildError(
+                "keys for `--ssh` need the program `ssh-agent`", hint="install `openssh-client`"
+            )
+        agent, adder = (program or "" for program in programs)
+        directory = self._stack.enter_context(self._store.workspace())
+        place = directory / "agent.sock"
+        # The agent looks after its parent, the command, and ends with it: that way it does not
+        # outlive a killed build, of whose pipe the command then finds the end.
+        process = subprocess.Popen(
+            [
+                agent,
+                "-a",
+                _short_name(directory, place.name, self._stack),
+                "sh",
+                "-c",
+                'echo "$SSH_AGENT_PID"; exec cat',
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        identity = _identified(process)
+        self._stack.callback(_end, process, identity)
+        for key in keys:
+            _add_key(adder, str(place), key)
+        return str(place)
+
+
+def _kind(path: str) -> str:
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise BuildError(
+            f"cannot read `{path}`: {why}",
+            hint="`--ssh` takes the socket of an agent, or private keys",
+        ) from error
+    return "socket" if stat.S_ISSOCK(mode) else "file"
+
+
+def _add_key(adder: str, place: str, key: str) -> None:
+    import subprocess
+
+    try:
+        content = Path(key).read_bytes()
+        done = subprocess.run(
+            # From its input, because the modes of a file in a repository are not secret enough
+            # for the program.
+            [adder, "-q", "-"],
+            input=content,
+            capture_output=True,
+            env={"SSH_AUTH_SOCK": place, "SSH_ASKPASS_REQUIRE": "never", "PATH": os.defpath},
+            start_new_session=True,
+            timeout=_KEY_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"cannot use the key `{key}`: {error}") from error
+    if done.returncode != 0:
+        raise BuildError(
+            f"`{key}` is no private key that can be used",
+            hint="a key with a passphrase has to be in an agent: `ssh-add`, then `--ssh default`",
+        )
+
+
+def _identified(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
+    """Read the agent's process number, and when it started: together they name it for good."""
+    from dissolver._core.sandbox import start_time
+
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    line = process.stdout.readline().strip()
+    if not line.isdigit():
+        process.kill()
+        process.wait()
+        raise BuildError("`ssh-agent` did not start")
+    return int(line), start_time(int(line))
+
+
+def _end(process: subprocess.Popen[bytes], identity: tuple[int, int | None]) -> None:
+    """End an agent, and the command that it belongs to."""
+    import signal
+
+    from dissolver._core.sandbox import start_time
+
+    number, started = identity
+    if started is not None and start_time(number) == started:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGTERM)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def _short_name(directory: Path, name: str, stack: ExitStack) -> str:
+    """Name a file shortly enough for a socket's address, which has room for 107 bytes."""
+    path = str(directory / name)
+    if len(os.fsencode(path)) < 100:
+        return path
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return f"/proc/{os.getpid()}/fd/{descriptor}/{name}"
+
+
+@contextmanager
+def relay(agent: str, place: Path) -> Iterator[None]:
+    """Listen at ``place``, and pass on to ``agent`` what a step may ask of it."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(_short_name(place.parent, place.name, stack))
+        listener.listen()
+        thread = threading.Thread(
+            target=_accept, args=(listener, agent), name="ssh-agent", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            # Wakes the thread up, which closing alone does not.
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _accept(listener: socket.socket, agent: str) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_serve, args=(client, agent), daemon=True).start()
+
+
+def _serve(client: socket.socket, agent: str) -> None:
+    with client, ExitStack() as stack, suppress(OSError, EOFError):
+        upstream: socket.socket | None = None
+        while True:
+            message = _receive(client)
+            if message[:1] not in (bytes([REQUEST_IDENTITIES]), bytes([SIGN_REQUEST])):
+                client.sendall(FAILURE)
+                continue
+            if upstream is None:
+                upstream = stack.enter_context(socket.socket(socket.AF_UNIX))
+                upstream.connect(agent)
+            upstream.sendall(_HEADER.pack(len(message)) + message)
+            answer = _receive(upstream)
+            client.sendall(_HEADER.pack(len(answer)) + answer)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    (length,) = _HEADER.unpack(_exactly(connection, _HEADER.size))
+    if length > MESSAGE_BYTES:
+        raise EOFError
+    return _exactly(connection, length)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data

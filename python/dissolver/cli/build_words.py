@@ -1,0 +1,130 @@
+"""The words of ``build`` that have an inner form: ``id=npm,src=.npmrc`` and the like."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dissolver.cli.words import UsageSlip
+from dissolver.errors import BuildError
+
+SECRET_BYTES = 500 * 1024
+"""The largest secret: BuildKit's limit."""
+
+AGENT_VARIABLE = "SSH_AUTH_SOCK"
+
+
+def fields_of(flag: str, word: str) -> dict[str, str]:
+    """Cut ``a=1,b=2`` at its commas, as CSV has it; keys in lower case.
+
+    Raises:
+        UsageSlip: a field has no ``=``, or a quote is out of place.
+    """
+    try:
+        (row,) = csv.reader([word], strict=True)
+    except (csv.Error, ValueError):
+        raise UsageSlip(f"`{flag} {word}` cannot be cut at its commas", None) from None
+    fields: dict[str, str] = {}
+    for field in row:
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise UsageSlip(f"`{field}` in `{flag} {word}` has to be `key=value`", None)
+        fields[key.strip().lower()] = value
+    return fields
+
+
+def named_values(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Read ``NAME=value`` words; a bare ``NAME`` takes the caller's value, if it has one."""
+    values: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageSlip(f"`{word}` has no name before the `=`", None)
+        if equals:
+            values[name] = value
+        elif name in environment:
+            values[name] = environment[name]
+    return values
+
+
+def read_secrets(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, bytes]:
+    """Read the secrets that ``--secret`` names, from files and variables.
+
+    Raises:
+        UsageSlip: a word does not say what is meant.
+        BuildError: a file cannot be read, a variable is not set.
+    """
+    secrets: dict[str, bytes] = {}
+    for word in words:
+        fields = fields_of("--secret", word)
+        unknown = sorted(fields.keys() - {"type", "id", "src", "source", "env"})
+        if unknown:
+            raise UsageSlip(
+                f"unknown key `{unknown[0]}` in `--secret {word}`",
+                None,
+                "the keys are `id`, `src`, `env` and `type`",
+            )
+        identity = fields.get("id", "")
+        if not identity:
+            raise UsageSlip(f"`--secret {word}` has no `id=`", None)
+        secrets[identity] = _secret(word, identity, fields, environment)
+    return secrets
+
+
+def _secret(
+    word: str, identity: str, fields: Mapping[str, str], environment: Mapping[str, str]
+) -> bytes:
+    kind = fields.get("type", "")
+    source = fields.get("src") or fields.get("source") or ""
+    variable = fields.get("env", "")
+    if kind not in ("", "file", "env"):
+        raise UsageSlip(f"unknown type `{kind}` in `--secret {word}`", None, "it is file or env")
+    if kind == "env" or (not kind and (variable or (not source and identity in environment))):
+        variable = variable or source or identity
+        if variable not in environment:
+            raise BuildError(f"the variable `{variable}` of the secret `{identity}` is not set")
+        value = environment[variable].encode("utf-8", "surrogateescape")
+    else:
+        value = _content(source or identity, identity)
+    if len(value) > SECRET_BYTES:
+        raise BuildError(
+            f"the secret `{identity}` is larger than {SECRET_BYTES // 1024} KiB",
+            hint="mount large files from a named context: `--build-context NAME=DIRECTORY`",
+        )
+    return value
+
+
+def _content(path: str, identity: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(SECRET_BYTES + 1)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise BuildError(
+            f"cannot read the secret `{identity}` from `{path}`: {why}",
+            hint="`src=` is relative to the current directory",
+        ) from error
+
+
+def read_agents(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Read what ``--ssh`` names: ``ID`` for the caller's agent, or ``ID=SOCKET`` or ``ID=KEY,KEY``.
+
+    Raises:
+        UsageSlip: the caller has no agent.
+    """
+    agents: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        identity, _, paths = word.partition("=")
+        given = tuple(path for path in paths.split(",") if path)
+        if not given:
+            agent = environment.get(AGENT_VARIABLE, "")
+            if not agent:
+                raise UsageSlip(
+                    f"`--ssh {word}` needs an agent, and {AGENT_VARIABLE} names none",
+                    None,
+                    f"start `ssh-agent`, or name a key: `--ssh {identity}=$HOME/.ssh/id_ed25519`",
+                )
+            given = (agent,)
+        agents[identity] = given
+    return agents
