@@ -60,11 +60,11 @@ class FixReport:
 def check_build(store: Store, request: BuildRequest) -> CheckReport:
     """Check what ``request`` names, all stages unless it has a target.
 
-    Rules that depend on a base image look at it if it is in the store.
+    Rules that depend on a base image look at it if it is in the store. A file that cannot
+    be read as a Dockerfile has mistakes and no findings.
 
     Raises:
-        DockerfileError: the file cannot be read as one.
-        BuildError: there is none.
+        BuildError: there is no file.
     """
     root = check_context(request.context)
     return _check(store, request, root, read_definition(request, root))
@@ -74,7 +74,7 @@ def fix_build(store: Store, request: BuildRequest) -> FixReport:
     """Rewrite what can be rewritten safely, in a copy of the text: no file is changed.
 
     Raises:
-        DockerfileError, BuildError: as ``check_build``.
+        BuildError: as ``check_build``.
     """
     from dataclasses import replace
 
@@ -100,7 +100,8 @@ def outline_of(request: BuildRequest) -> Outline:
     """Tell which arguments, secrets and agents the target takes.
 
     Raises:
-        DockerfileError, BuildError: as ``check_build``.
+        DockerfileError: a mistake in the file.
+        BuildError: there is none.
     """
     from dissolver.plan.outline import outline
 
@@ -113,7 +114,8 @@ def targets_of(request: BuildRequest) -> tuple[Target, ...]:
     """List the stages that can be built.
 
     Raises:
-        DockerfileError, BuildError: as ``check_build``.
+        DockerfileError: a mistake in the file.
+        BuildError: there is none.
     """
     from dissolver.plan.outline import targets
 
@@ -139,19 +141,24 @@ def listing_of(root: Path, patterns: tuple[str, ...], name: str) -> Listing:
 def _check(store: Store, request: BuildRequest, root: Path, definition: Definition) -> CheckReport:
     from dissolver.plan.checks.run import check
 
-    graph = _graph(_parse(definition), request, has_all=request.target is None)
-    bases = dict(_known_bases(store, graph))
-    for index, base in bases.items():
-        graph = graph.with_triggers(index, base.config.on_build)
-    findings = check(
-        graph, bases, build_args=request.build_args, listing=_listing(definition, root)
-    )
+    findings: tuple[Finding, ...] = ()
+    mistake: DissolverError | None = None
+    try:
+        graph = _graph(_parse(definition), request, has_all=request.target is None)
+        bases = dict(_known_bases(store, graph))
+        for index, base in bases.items():
+            graph = graph.with_triggers(index, base.config.on_build)
+        listing = _listing(definition, root)
+        findings = check(graph, bases, build_args=request.build_args, listing=listing)
+        mistake = _mistake(graph, bases, request.build_args)
+    except DissolverError as error:
+        mistake = error
     return CheckReport(
         name=definition.name,
         text=definition.text,
         path=None if definition.path is None else str(definition.path),
         findings=findings,
-        error=_mistake(graph, bases, request.build_args),
+        error=mistake,
     )
 
 

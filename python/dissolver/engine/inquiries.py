@@ -39,10 +39,8 @@ class Inquiries:
     ) -> CheckReport:
         """Find what a Dockerfile violates: rules of docs/checks.md, and mistakes.
 
-        All stages are looked at unless ``target`` names one. No registry is asked.
-
-        Raises:
-            DockerfileError: it cannot be read as one.
+        All stages are looked at unless ``target`` names one. No registry is asked. A mistake
+        is a part of the answer (``error``).
         """
         request = _request(context, dockerfile, dockerfile_text, target, build_args)
         return self._do(check, request)
@@ -56,11 +54,7 @@ class Inquiries:
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
     ) -> FixReport:
-        """Rewrite what can be rewritten safely, and answer the text; no file is changed.
-
-        Raises:
-            DockerfileError: it cannot be read as one.
-        """
+        """Rewrite what can be rewritten safely, and answer the text; no file is changed."""
         request = _request(context, dockerfile, dockerfile_text, target, build_args)
         return self._do(fix, request)
 

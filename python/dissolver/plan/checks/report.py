@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dissolver.dockerfile.source import Source, show
-from dissolver.errors import DissolverError, Where
+from dissolver.errors import DissolverError, DockerfileErrors, Where
 from dissolver.plan.checks.findings import Edit, Finding
 
 RULE = "-" * 20
@@ -54,17 +54,28 @@ def as_json(
 ) -> str:
     """Write findings as ``--call=check,format=json`` does; the text ends with a line end.
 
-    Beyond BuildKit's fields, ``fix`` holds the changes that take a finding away.
+    Beyond BuildKit's fields, ``fix`` holds the changes that take a finding away, and
+    ``buildErrors`` all mistakes where there are several.
     """
     document: dict[str, Any] = {
         "warnings": [_warning(finding) for finding in findings],
         "sources": [_source(source)],
     }
     if error is not None:
-        document["buildError"] = {"message": error.message}
-        if error.where is not None:
-            document["buildError"]["location"] = _location(error.where)
+        errors = error.errors if isinstance(error, DockerfileErrors) else (error,)
+        document["buildError"] = _mistake(errors[0])
+        if len(errors) > 1:
+            document["buildErrors"] = [_mistake(each) for each in errors]
     return dumped(document)
+
+
+def _mistake(error: DissolverError) -> dict[str, Any]:
+    mistake: dict[str, Any] = {"message": error.message}
+    if error.where is not None:
+        mistake["location"] = _location(error.where)
+    if error.hint:
+        mistake["hint"] = error.hint
+    return mistake
 
 
 def dumped(document: dict[str, Any]) -> str:
