@@ -10,7 +10,6 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
-from dissolver.cli.build_calls import Subject, answer, read_call
 from dissolver.cli.build_words import named_values, read_agents, read_secrets
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.words import UsageSlip
@@ -95,22 +94,6 @@ def build(
     plan: Annotated[
         bool, Option("--plan", help="Say what would be done and build nothing")
     ] = False,
-    check: Annotated[
-        bool, Option("--check", help="Check the Dockerfile and build nothing")
-    ] = False,
-    fix: Annotated[
-        bool, Option("--fix", help="With --check: rewrite what can be rewritten safely")
-    ] = False,
-    call: Annotated[
-        str | None,
-        Option("--call", metavar="METHOD", help="Ask for check, outline or targets"),
-    ] = None,
-    format_: Annotated[
-        str | None, Option("--format", metavar="FORMAT", help="Answer as text or json")
-    ] = None,
-    plan: Annotated[
-        bool, Option("--plan", help="Say what would be done and build nothing")
-    ] = False,
     load: Annotated[bool, Option("--load", hidden=True)] = False,  # noqa: ARG001
     rm: Annotated[bool, Option("--rm/--no-rm", hidden=True)] = True,  # noqa: ARG001
     force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
@@ -128,11 +111,6 @@ def build(
     secrets = read_secrets(secret or (), environment)
     agents = read_agents(ssh or (), environment)
     text = _text_from_stdin() if file == "-" else None
-    question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
-    if question is not None:
-        dockerfile = None if file == "-" else file
-        subject = Subject(context, dockerfile, text, target, build_args)
-        return answer(invocation.engine, question, subject)
     question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
     if question is not None:
         dockerfile = None if file == "-" else file

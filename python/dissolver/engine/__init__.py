@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from dissolver.engine.distribution import Distribution
 from dissolver.engine.inquiries import Inquiries
-from dissolver.engine.inquiries import Inquiries
 from dissolver.engine.interchange import Interchange
 
 if TYPE_CHECKING:
