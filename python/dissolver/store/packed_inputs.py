@@ -103,12 +103,9 @@ def without_common_ends(one: Inputs, other: Inputs) -> tuple[Inputs, Inputs]:
         return one, other
     first, second = (zlib.decompress(inputs.packed) for inputs in (one, other))
     start = _start_of_pair(first, _common_start(first, second))
-    first, second = first[start:], second[start:]
-    end = _common_start(first[::-1], second[::-1])
-    keep = len(first) - end
-    keep += _next_pair(first, keep)
-    cut = len(first) - keep
-    return _pairs(_without_end(first, cut)), _pairs(_without_end(second, cut))
+    cut = _common_end(first, second, start)
+    cut -= _next_pair(first, len(first) - cut)
+    return _between(first, start, cut), _between(second, start, cut)
 
 
 def _common_start(one: bytes, other: bytes) -> int:
@@ -125,6 +122,22 @@ def _common_start(one: bytes, other: bytes) -> int:
     return min(start, limit)
 
 
+def _common_end(one: bytes, other: bytes, start: int) -> int:
+    """Count the bytes with which both end, without those before ``start``."""
+    limit = min(len(one), len(other)) - start
+    count, step = 0, _CHUNK_BYTES
+    while count < limit:
+        step = min(step, limit - count)
+        end, other_end = len(one) - count, len(other) - count
+        if one[end - step : end] == other[other_end - step : other_end]:
+            count += step
+        elif step == 1:
+            break
+        else:
+            step = max(1, step // 16)
+    return count
+
+
 def _start_of_pair(packed: bytes, position: int) -> int:
     """Go back to where a pair begins."""
     start = packed.rfind(b"\0", 0, position) + 1
@@ -135,21 +148,22 @@ def _start_of_pair(packed: bytes, position: int) -> int:
 
 def _next_pair(packed: bytes, position: int) -> int:
     """Tell how far it is to the next place where a pair begins, or to the end."""
-    rest = packed[position:]
     # The NUL before a pair has to be common as well.
-    separators = rest.count(b"\0")
-    start = 0
+    separators = packed.count(b"\0", position)
+    start = position
     while separators:
-        start = rest.find(b"\0", start) + 1
+        start = packed.find(b"\0", start) + 1
         separators -= 1
         if separators % 2:
-            return start
-    return len(rest)
+            return start - position
+    return len(packed) - position
 
 
-def _without_end(packed: bytes, count: int) -> bytes:
-    # With the pairs goes the NUL before them.
-    return packed[: len(packed) - count].removesuffix(b"\0") if count else packed
+def _between(packed: bytes, start: int, cut: int) -> tuple[Input, ...]:
+    """Unpack what is left without ``start`` bytes at the beginning and ``cut`` at the end."""
+    # With the pairs at the end goes the NUL before them.
+    end = len(packed) - cut - 1 if cut else len(packed)
+    return _pairs(packed[start : max(start, end)])
 
 
 def _pairs(joined: bytes) -> tuple[Input, ...]:

@@ -135,6 +135,13 @@ impl Index {
         DiffId(self.header.diff_id)
     }
 
+    /// Gives back the memory of what was read so far; an index that is read again is mapped again.
+    pub(crate) fn release(&self) {
+        if let Bytes::Mapped(map) = &self.bytes {
+            map.release();
+        }
+    }
+
     /// BLAKE3 of everything that the index says but the diff ID and sums.
     pub(crate) fn body_digest(&self) -> [u8; 32] {
         self.header.body_digest

@@ -89,6 +89,8 @@ impl Splice {
         pack: DiffId,
     ) -> Result<Option<Splice>, LayerError> {
         let (mut choices, tail) = choose(plan, predecessor)?;
+        // A large index was read whole, and is not needed while the tar is made.
+        predecessor.layer().index().release();
         drop_short_runs(&mut choices);
         let mut splicer = Splicer::new(plan);
         for (number, choice) in choices.iter().enumerate() {
