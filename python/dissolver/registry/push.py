@@ -84,7 +84,10 @@ def push(
     repository = sources.repository(reference)
     with store.lock_shared(), store.workspace() as workspace:
         work = _Push(store, repository, reference, compression, workspace, teller)
-        document, media_type = work.run(image)
+        try:
+            document, media_type = work.run(image, work.original(image))
+        except _Unrepeatable:
+            document, media_type = work.run(image, None)
         digest = digest_of(document)
         store.blobs.put(document)
         store.transfers.remember_manifest(image.id, digest, media_type)
@@ -135,6 +138,10 @@ def _local(store: Store, reference: Reference) -> Image:
     )
 
 
+class _Unrepeatable(RegistryError):
+    """A layer whose blob is lost, and cannot be made again byte for byte."""
+
+
 class _Push:
     """One image on its way."""
 
@@ -159,9 +166,12 @@ class _Push:
         self._uploads = Uploads(repository, chunk_bytes=settings.upload_chunk_bytes)
         self.sent_bytes = 0
 
-    def run(self, image: Image) -> tuple[bytes, str]:
-        """Send what is missing, then the manifest; answer that, and its type."""
-        original = self._original(image)
+    def run(self, image: Image, original: tuple[bytes, str, Manifest] | None) -> tuple[bytes, str]:
+        """Send what is missing, then the manifest; answer that, and its type.
+
+        Raises:
+            _Unrepeatable: a layer of the ``original`` manifest cannot be sent.
+        """
         diff_ids = image.config.diff_ids
         known = original[2].layers if original is not None else (None,) * len(diff_ids)
         sent: dict[str, LayerBlob] = {}
@@ -188,7 +198,7 @@ class _Push:
             )
         return content, media_type
 
-    def _original(self, image: Image) -> tuple[bytes, str, Manifest] | None:
+    def original(self, image: Image) -> tuple[bytes, str, Manifest] | None:
         """Find a manifest that the image came with and whose blobs can all be sent."""
         for digest, media_type in self._store.transfers.manifests(image.id):
             if not self._store.blobs.has(digest):
@@ -271,9 +281,8 @@ class _Push:
     ) -> None:
         with self._opened(diff_id, known, meter) as (file, blob):
             if is_fixed and blob.digest != known[0].digest:
-                raise RegistryError(
-                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again",
-                    hint="pull the image again, then push it",
+                raise _Unrepeatable(
+                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again"
                 )
             if blob not in known and self._uploads.has(blob.digest):
                 meter.state("Layer already exists")

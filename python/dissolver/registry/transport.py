@@ -35,6 +35,9 @@ SILENCE_SECONDS = 60.0
 """How long a server may say nothing in the middle of an answer."""
 
 BLOCK_BYTES = 1 << 18
+DRAINED_BYTES = 1 << 16
+"""Up to here the rest of an answer is read, which is cheaper than another connection."""
+
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -107,8 +110,10 @@ class Answer:
             return
 
     def close(self) -> None:
-        """Let go of the connection; one with an unread rest is closed."""
-        if self._response.length_remaining == 0 or self.status in (204, 304):
+        """Let go of the connection; one with a long rest that nobody reads is closed."""
+        rest = self._response.length_remaining
+        if rest is not None and rest <= DRAINED_BYTES:
+            self._response.drain_conn()
             self._response.release_conn()
         else:
             self._response.close()
