@@ -204,6 +204,11 @@ impl View {
             let mut child = place + 1;
             while child < end {
                 let record = index.record(child)?;
+                let path = index.path_of(&record)?;
+                // A damaged index could lead a walk around in circles.
+                if path.is_empty() || parent(path) != directory {
+                    return Err(index.bad("an entry lies outside its directory"));
+                }
                 merge_child(&mut merged, index, number, &record)?;
                 child = index.end_of(child, &record)?;
             }

@@ -243,3 +243,27 @@ fn a_walk_visits_everything_once_and_parents_first() {
     .unwrap();
     assert_eq!(seen, ["", "a", "a/x", "a/y", "a-b"]);
 }
+
+#[test]
+fn an_entry_that_claims_to_hold_its_own_directory_is_damage() {
+    let fixture = Fixture::new();
+    let layer = fixture.layer(&["d a", "d a/b", "f a/b/c x"]);
+    let path = fixture.layers.directory(layer).join("index");
+    let original = std::fs::read(&path).unwrap();
+    // Record 2 is `a/b`; it becomes the root once more, then `a` once more.
+    for length in [0_u8, 1] {
+        let mut damaged = original.clone();
+        let record = 128 + 56 + 2 * 104;
+        damaged[record + 16] = length;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, damaged).unwrap();
+        let view = fixture.layers.view(&[layer]).unwrap();
+        let error = view.walk(&mut |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), "bad-index", "{length}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("an entry lies outside its directory")
+        );
+    }
+}
