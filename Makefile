@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
 
-.PHONY: setup demo test lint format bench fuzz soak clean help
+.PHONY: setup demo test lint format bench fuzz mutate soak clean help
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: setup ## Benchmarks with ratios against a floor and peers
 
 fuzz: ## Fuzz what reads archives, indexes and patterns; DURATION=600 seconds each, TARGETS=all
 	@scripts/fuzz
+
+mutate: setup ## Plan and check 100,000 random and mutated Dockerfiles; EXAMPLES
+	@DISSOLVER_FUZZ_EXAMPLES=$(or $(EXAMPLES),100000) $(PY) -m pytest -q tests/dockerfile/test_random_text.py
 
 soak: setup ## Kill builds, imports and prunes at 200 random moments; KILLS, SEED
 	@DISSOLVER_SOAK_KILLS=$(or $(KILLS),200) DISSOLVER_SOAK_SEED=$(SEED) $(PY) -m pytest -q -s tests/soak

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from dissolver.errors import DissolverError
+from dissolver.errors import DissolverError, DockerfileErrors
 from plan.planning import failure_of, graph_of, lower_all
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 
 
 def frame(error: DissolverError) -> str:
+    if isinstance(error, DockerfileErrors):
+        return "".join(frame(each) for each in error.errors)
     lines = [f"error: {error.message}"]
     where = error.where
     if where is not None:
@@ -33,7 +35,7 @@ def frame(error: DissolverError) -> str:
 
 
 def test_there_are_frames() -> None:
-    assert len(CASES) >= 30
+    assert len(CASES) >= 50
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

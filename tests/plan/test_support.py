@@ -53,7 +53,6 @@ def test_what_the_builder_carries_out_passes() -> None:
     lower("ENV A=1\nWORKDIR /x\nCOPY --chown=a --chmod=755 a /x\nRUN --network=none a")
 
 
-@pytest.mark.skipif(support.FIRES_IMAGE_TRIGGERS, reason="the builder fires them")
 def test_triggers_that_nobody_gave_to_the_graph_are_refused() -> None:
     base = replace(EMPTY, config=RunConfig(on_build=("RUN x",)))
     graph = graph_of("FROM image\nUSER x")

@@ -64,9 +64,6 @@ NOT_CARRIED_OUT: tuple[Feature, ...] = (
 )  # fmt: skip
 """What the builder does not do yet. Take a line out when it does."""
 
-FIRES_IMAGE_TRIGGERS = False
-"""Whether the builder tells the graph what ``ONBUILD`` a base image has."""
-
 
 def check_carried_out(instruction: Instruction, step: Step) -> None:
     """Check that the builder can do ``step``, which ``instruction`` asks for.
@@ -87,11 +84,11 @@ def check_triggers(texts: tuple[str, ...], is_fired: bool, where: Where) -> None
     """Check that the triggers of a base image are not left out.
 
     Raises:
-        NotSupportedYet: there are some, and they were not given to the graph.
+        NotSupportedYet: there are some, and nobody gave them to the graph.
     """
-    if texts and not is_fired and not FIRES_IMAGE_TRIGGERS:
+    if texts and not is_fired:
         raise NotSupportedYet(
-            "the base image has `ONBUILD` instructions, which are not supported yet", where=where
+            "the `ONBUILD` instructions of the base image are not carried out here", where=where
         )
 
 
