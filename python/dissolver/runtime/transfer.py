@@ -1,31 +1,18 @@
-"""``cp``: files between a container and the machine, by Docker's rules.
+"""``cp``: files between a container and the machine, as they are or as a tar.
 
-| source | destination | what happens |
-| --- | --- | --- |
-| a file | nothing | it is created, if the directory for it exists |
-| a file | nothing, with a slash at the end | an error |
-| a file | a file | it is replaced |
-| a file | a directory | it is copied into that |
-| a directory | nothing | it is created with what the source holds |
-| a directory | a file | an error |
-| a directory | a directory | it is copied into that |
-| a directory, with ``/.`` at the end | a directory | what it holds is copied into that |
-
-Symbolic links are copied as they are; one at the end of a source is followed only if
-that is asked for, one at the end of a destination always.
+``placement`` has the rules; where they lead, ``files`` opens.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.errors import CopyFailed
 from dissolver.runtime.files import machine_root, opened_root
+from dissolver.runtime.placement import copy_between, look_up, refused
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -34,16 +21,6 @@ if TYPE_CHECKING:
     from dissolver.store import Store
 
 ROOT_OWNER = (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Something to copy: its path, and the name that it has where it is put into a directory."""
-
-    path: bytes
-    name: bytes
-    is_directory: bool
-    gives_contents: bool
 
 
 def copy_in(
@@ -65,13 +42,16 @@ def copy_in(
     """
     record = store.containers.resolve(container)
     machine = machine_root()
-    with explained(f"copy `{source}`"):
-        origin = _origin(machine, source, source, follows_link)
-        with opened_root(store, record) as root:
-            owner = None if keeps_owner else ROOT_OWNER
-            return _copy(
-                machine, origin, root, f"/{path}", f"{container}:{path}", owner, follows_link
-            )
+    with explained(f"copy `{source}`"), opened_root(store, record) as root:
+        return copy_between(
+            machine,
+            source,
+            root,
+            f"/{path}",
+            owner=None if keeps_owner else ROOT_OWNER,
+            follows_link=follows_link,
+            shown=(source, f"{container}:{path}"),
+        )
 
 
 def copy_out(
@@ -94,9 +74,15 @@ def copy_out(
     record = store.containers.resolve(container)
     machine = machine_root()
     with explained(f"copy `{container}:{path}`"), opened_root(store, record) as root:
-        origin = _origin(root, f"/{path}", f"{container}:{path}", follows_link)
-        owner = None if keeps_owner else (os.geteuid(), os.getegid())
-        return _copy(root, origin, machine, target, target, owner, follows_link)
+        return copy_between(
+            root,
+            f"/{path}",
+            machine,
+            target,
+            owner=None if keeps_owner else (os.geteuid(), os.getegid()),
+            follows_link=follows_link,
+            shown=(f"{container}:{path}", target),
+        )
 
 
 def unpack_in(store: Store, container: str, descriptor: int, path: str) -> int:
@@ -135,93 +121,16 @@ def archive_out(
     """
     record = store.containers.resolve(container)
     with explained(f"read `{container}:{path}`"), opened_root(store, record) as root:
-        origin = _origin(root, f"/{path}", f"{container}:{path}", follows_link)
+        origin = look_up(root, f"/{path}", f"{container}:{path}", follows_link=follows_link)
         name = None if origin.gives_contents else origin.name
         return root.archive(origin.path, descriptor, name=name, follow=follows_link)
-
-
-def _origin(root: Root, path: str, shown: str, follows_link: bool) -> Origin:
-    """Look at what is to be copied."""
-    _, entry = root.stat(path, follow=follows_link or path.endswith("/"))
-    if entry is None:
-        raise CopyFailed(f"`{shown}` does not exist")
-    is_directory = entry.kind == "directory"
-    if not is_directory and _means_directory(path):
-        raise CopyFailed(f"`{shown}` is not a directory")
-    stem = path.rstrip("/")
-    name = stem.rpartition("/")[2]
-    gives_contents = is_directory and name in ("", ".")
-    if name == "..":
-        name = Path(stem).resolve().name
-    return Origin(os.fsencode(path), os.fsencode(name), is_directory, gives_contents)
-
-
-def _copy(
-    source: Root,
-    origin: Origin,
-    target: Root,
-    path: str,
-    shown: str,
-    owner: tuple[int, int] | None,
-    follows_link: bool,
-) -> int:
-    directory, name = _place(origin, target, path, shown)
-    try:
-        return source.copy(
-            origin.path, target, directory, name=name, owner=owner, follow=follows_link
-        )
-    except CoreError as error:
-        raise _explained_clash(error, shown) from error
-
-
-def _place(origin: Origin, target: Root, path: str, shown: str) -> tuple[bytes, bytes | None]:
-    """Decide by the rules above which directory the copy goes to, and under which name."""
-    where, there = target.stat(path, follow=True)
-    if there is None:
-        if _means_directory(path) and not origin.is_directory:
-            raise CopyFailed(f"the directory `{shown}` does not exist", hint="create it first")
-        above, _, name = where.rstrip(b"/").rpartition(b"/")
-        _, parent = target.stat(os.fsdecode(above) or "/", follow=True)
-        if parent is None or parent.kind != "directory":
-            raise CopyFailed(
-                f"there is no directory for `{shown}`",
-                hint="missing directories are not created: create them first",
-            )
-        return above or b"/", name
-    if there.kind == "directory":
-        return where, None if origin.gives_contents else origin.name
-    if origin.is_directory:
-        raise CopyFailed(f"cannot copy a directory to the file `{shown}`")
-    if _means_directory(path):
-        raise CopyFailed(f"`{shown}` is not a directory")
-    above, _, name = where.rpartition(b"/")
-    return above or b"/", name
-
-
-def _means_directory(path: str) -> bool:
-    return path.rpartition("/")[2] in ("", ".", "..")
 
 
 def _unpacked(root: Root, view: View, where: bytes, shown: str) -> int:
     try:
         return root.unpack(view, where)
     except CoreError as error:
-        raise _explained_clash(error, shown) from error
-
-
-def _explained_clash(error: CoreError, shown: str) -> CopyFailed | CoreError:
-    place = os.fsdecode(error.path or b"")
-    if error.kind == "not-a-directory":
-        return CopyFailed(
-            f"cannot replace `{place}` in `{shown}` by a directory",
-            hint="remove it first: only directories are merged",
-        )
-    if error.kind == "not-a-file":
-        return CopyFailed(
-            f"cannot replace the directory `{place}` in `{shown}` by a file",
-            hint="remove it first",
-        )
-    return error
+        raise refused(error, shown) from error
 
 
 def _ingested(layers: Layers, descriptor: int) -> str:

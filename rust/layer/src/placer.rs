@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -143,7 +144,9 @@ impl<'work> Placer<'work> {
         entry: &Entry,
         body: Body<'_>,
     ) -> Result<(), LayerError> {
-        let name = format!(".dissolver-{}.part", std::process::id()).into_bytes();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".dissolver-{}-{number}.part", std::process::id()).into_bytes();
         // What a process of the same number left that was killed here.
         let _ = unlinkat(above, &name, AtFlags::empty());
         let part = Entry {

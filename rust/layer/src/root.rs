@@ -74,17 +74,26 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// [`LayerError::Io`] if there is no directory where it should lie,
-    /// [`LayerError::SymlinkLoop`].
+    /// [`LayerError::NotFound`] if there is no directory where it should lie,
+    /// [`LayerError::SymlinkLoop`], [`LayerError::Io`].
     pub(crate) fn locate(&self, path: &[u8], last: LastLink) -> Result<Located, LayerError> {
+        self.follow(path, last)?
+            .map_err(|path| LayerError::NotFound { path })
+    }
+
+    /// As [`Root::locate`]; where a directory is missing, the path that it is missing for.
+    fn follow(&self, path: &[u8], last: LastLink) -> Result<Result<Located, Vec<u8>>, LayerError> {
         // A slash at the end asks for a directory, so a link there is followed.
         let follows = last == LastLink::Follow || path.ends_with(b"/");
         let mut path = trimmed(path);
         for _ in 0..=MAX_LINKS {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let is_itself = is_directory_itself(&path);
             let above = if is_itself { &path } else { parent(&path) };
-            let directory = self.open(above, flags)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = match self.open(above, flags) {
+                Err(error) if is_absent(&error) => return Ok(Err(path)),
+                other => other?,
+            };
             let name = if is_itself { b"." } else { file_name(&path) };
             let inspected = match inspect(directory.as_fd(), b"", name) {
                 Err(error) if is_absent(&error) => None,
@@ -95,11 +104,11 @@ impl Root {
                 .filter(|inspected| follows && inspected.entry.kind == Kind::Symlink)
                 .and_then(|inspected| inspected.entry.link_target.clone());
             let Some(target) = target else {
-                return Ok(Located {
+                return Ok(Ok(Located {
                     path,
                     directory,
                     inspected,
-                });
+                }));
             };
             path = if target.starts_with(b"/") {
                 trimmed(&target)
@@ -110,29 +119,27 @@ impl Root {
         Err(LayerError::SymlinkLoop { path })
     }
 
-    /// Describes what `path` leads to; the entry's path is relative to the root.
+    /// Describes what `path` leads to, and where that is, relative to the root.
     ///
-    /// With nothing there the path is answered all the same: where it would be.
+    /// Where there is nothing it is the path where something would be.
     ///
     /// # Errors
     ///
-    /// As [`Root::locate`]; nothing is an error where directories above are missing.
+    /// [`LayerError::SymlinkLoop`], [`LayerError::Io`].
     pub fn stat(
         &self,
         path: &[u8],
         last: LastLink,
     ) -> Result<(Vec<u8>, Option<Entry>), LayerError> {
-        match self.locate(path, last) {
-            Err(error) if is_absent(&error) => Ok((trimmed(path), None)),
-            Err(error) => Err(error),
-            Ok(located) => {
-                let entry = located.inspected.map(|inspected| Entry {
-                    path: located.path.clone(),
-                    ..inspected.entry
-                });
-                Ok((located.path, entry))
-            }
-        }
+        let located = match self.follow(path, last)? {
+            Ok(located) => located,
+            Err(path) => return Ok((path, None)),
+        };
+        let entry = located.inspected.map(|inspected| Entry {
+            path: located.path.clone(),
+            ..inspected.entry
+        });
+        Ok((located.path, entry))
     }
 }
 

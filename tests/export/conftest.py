@@ -1,0 +1,7 @@
+"""Every test here has a store of its own."""
+
+from __future__ import annotations
+
+from shelf import store
+
+__all__ = ["store"]
