@@ -87,18 +87,19 @@ def test_what_was_saved_is_loaded_as_the_same_image(
 ) -> None:
     one = add_image(store, "one two", "box:1", "box:latest")
     two = add_image(store, "one three", "ghcr.io/a/b:v2")
-    dangling = add_image(store, "four")
-    texts = ["box", "ghcr.io/a/b:v2", dangling.id]
+    dangling, other_one = add_image(store, "four"), add_image(store, "five")
+    texts = ["box", "ghcr.io/a/b:v2", dangling.id, other_one.id]
     save(store, texts, str(tmp_path / "saved"), form=form, compression=compression)
     assert names(other, tmp_path / "saved") == [
         (one.id, ["docker.io/library/box:1", "docker.io/library/box:latest"]),
         (two.id, ["ghcr.io/a/b:v2"]),
         (dangling.id, []),
+        (other_one.id, []),
     ]
     assert other.check() == ()
     assert other.images.resolve("box:1").config == one.config
     # Loading it again finds everything there.
-    assert len(load(other, tmp_path / "saved")) == 3
+    assert len(load(other, tmp_path / "saved")) == 4
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
@@ -191,6 +192,32 @@ def test_an_index_gives_the_image_for_this_machine(store: Store, tmp_path: Path)
     layout.entries.append(descriptor("index.v1+json", index, annotations=annotations))
     archive = write_archive(tmp_path / "archive", layout.finish())
     expected = digest(config_bytes(ONE, architecture=MACHINE.architecture))
+    assert names(store, archive) == [(expected, ["docker.io/library/box:1"])]
+
+
+def test_of_several_images_with_one_name_this_machines_is_taken(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = Layout()
+    for architecture in (OTHER, MACHINE.architecture):
+        config = config_bytes(ONE, architecture=architecture)
+        platform = {"architecture": architecture, "os": "linux"}
+        annotations = {"io.containerd.image.name": "docker.io/library/box:1"}
+        layout.entries.append(
+            descriptor(
+                "manifest.v1+json",
+                layout.manifest(config, {ONE: ""}),
+                platform=platform,
+                annotations=annotations,
+            )
+        )
+    archive = write_archive(tmp_path / "archive", layout.finish())
+    expected = digest(config_bytes(ONE, architecture=MACHINE.architecture))
+    assert names(store, archive) == [(expected, ["docker.io/library/box:1"])]
+    # One that is alone is taken, whoever it is for.
+    del layout.entries[1]
+    archive = write_archive(tmp_path / "archive", layout.finish())
+    expected = digest(config_bytes(ONE, architecture=OTHER))
     assert names(store, archive) == [(expected, ["docker.io/library/box:1"])]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dissolver.errors import IntakeError
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
+from dissolver.image.choice import choose
 from dissolver.image.manifest import MANIFEST_LIMIT, Descriptor, Manifest
 from dissolver.image.platform import Platform, platform_of_machine
 from dissolver.intake.parts import blob
@@ -52,14 +53,16 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
 
 
 def _preferred(entries: Sequence[Descriptor]) -> list[Descriptor]:
-    """Leave out what is for another platform where the same name has one for this machine."""
-    fitting = {_name_of(entry) for entry in entries if _fits(entry)}
-    return [
-        entry
-        for entry in entries
-        if _is_image(entry)
-        and (entry.platform is None or _fits(entry) or _name_of(entry) not in fitting)
-    ]
+    """Of several images with the same name, leave those that are for other machines."""
+    shown = [entry for entry in entries if _is_image(entry)]
+    kept = []
+    for entry in shown:
+        name = _name_of(entry)
+        rivals = [one for one in shown if name is not None and _name_of(one) == name]
+        best = choose(rivals, _machine())
+        if best is None or best.digest == entry.digest:
+            kept.append(entry)
+    return kept
 
 
 def _manifest_of(files: Files, entry: Descriptor, depth: int) -> Descriptor:
@@ -70,23 +73,15 @@ def _manifest_of(files: Files, entry: Descriptor, depth: int) -> Descriptor:
         raise IntakeError(f"the layout has a `{entry.media_type}`, which is no image")
     inner = manifests.decode_index(blob(files, entry).document()).manifests
     choices = [one for one in inner if _is_image(one)]
-    fitting = [one for one in choices if _fits(one)] or (choices if len(choices) == 1 else [])
-    if not fitting:
+    best = choose(choices, _machine()) or (choices[0] if len(choices) == 1 else None)
+    if best is None:
         raise IntakeError(f"the layout has no image for the platform `{_machine()}`")
-    return _manifest_of(files, fitting[0], depth - 1)
+    return _manifest_of(files, best, depth - 1)
 
 
 def _is_image(entry: Descriptor) -> bool:
     """Tell images from what builders put beside them, such as attestations."""
     return entry.platform is None or entry.platform.os != "unknown"
-
-
-def _fits(entry: Descriptor) -> bool:
-    """Tell whether an image is for this machine; a variant counts where both name one."""
-    wanted, found = _machine(), manifests.platform_of(entry)
-    if found is None or (found.os, found.architecture) != (wanted.os, wanted.architecture):
-        return False
-    return found.variant == wanted.variant or not (found.variant and wanted.variant)
 
 
 def _machine() -> Platform:
