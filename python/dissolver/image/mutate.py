@@ -29,7 +29,7 @@ def with_layer(config: ImageConfig, diff_id: str, entry: HistoryEntry) -> ImageC
         config,
         created=entry.created if entry.created is not None else config.created,
         rootfs=RootFs(config.rootfs.type, (*config.rootfs.diff_ids, diff_id)),
-        history=(*config.history, replace(entry, empty_layer=False)),
+        history=(*_whole_history(config), replace(entry, empty_layer=False)),
     )
 
 
@@ -38,8 +38,18 @@ def with_history(config: ImageConfig, entry: HistoryEntry) -> ImageConfig:
     return replace(
         config,
         created=entry.created if entry.created is not None else config.created,
-        history=(*config.history, replace(entry, empty_layer=True)),
+        history=(*_whole_history(config), replace(entry, empty_layer=True)),
     )
+
+
+def _whole_history(config: ImageConfig) -> tuple[HistoryEntry, ...]:
+    """Give a history with an entry for each layer, as who reads a longer one expects.
+
+    Some tools write none, and adding to that would leave the older layers without.
+    """
+    told = sum(not entry.empty_layer for entry in config.history)
+    missing = len(config.rootfs.diff_ids) - told
+    return (*config.history, *(HistoryEntry(created=config.created) for _ in range(missing)))
 
 
 def with_run_config(config: ImageConfig, run: RunConfig) -> ImageConfig:

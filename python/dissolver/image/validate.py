@@ -12,7 +12,7 @@ def check_config(config: ImageConfig) -> ImageConfig:
 
     Raises:
         BadImageConfig: the platform or a layer's digest is missing or wrong, or the
-            history tells of another number of layers than there are.
+            history tells of more layers than there are.
     """
     if not config.os or not config.architecture:
         raise BadImageConfig("the image configuration names no platform")
@@ -24,8 +24,8 @@ def check_config(config: ImageConfig) -> ImageConfig:
         except BadDigest as error:
             raise BadImageConfig(f"a layer has no valid digest: {error.message}") from None
     told = sum(not entry.empty_layer for entry in config.history)
-    # History is optional; a document that has one must not contradict itself.
-    if config.history and told != len(config.rootfs.diff_ids):
+    # History is optional, and some tools leave it behind when they add layers.
+    if told > len(config.rootfs.diff_ids):
         raise BadImageConfig(
             f"the history tells of {told} layers, and there are {len(config.rootfs.diff_ids)}"
         )
