@@ -62,6 +62,15 @@ def test_a_rebuild_stores_what_changed_and_nothing_else(site) -> None:
     assert store_of(site).check() == ()
 
 
+def test_an_instruction_above_leaves_the_copy_its_predecessor(site) -> None:
+    fill(site).build(COPY)
+    before = packs(site)
+    image = site.build("FROM box\nRUN true\nWORKDIR /srv\nCOPY . /app\n").image
+    assert inside(site, image) == digests(site.directory)
+    # The Dockerfile itself lies in the context, so it is another copy.
+    assert packs(site) - before < 2 * FILE_BYTES
+
+
 def test_any_history_of_edits_comes_to_the_layer_of_a_first_build(site, tmp_path: Path) -> None:
     chance = random.Random(4)
     fill(site).build(COPY)
