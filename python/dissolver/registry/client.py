@@ -134,9 +134,10 @@ class Registry:
         except (DissolverError, ValueError, KeyError, TypeError):
             return frozenset(), ""
         codes = frozenset(str(one.get("code", "")) for one in found)
-        words = "; ".join(str(one.get("message") or one.get("code") or "").lower() for one in found)
+        told = [str(one.get("message") or one.get("code") or "") for one in found]
+        words = self.authorizer.redacted("; ".join(told))
         words = "".join(letter for letter in words if letter.isprintable())[:300].rstrip(".")
-        return codes, self.authorizer.redacted(words)
+        return codes, words[:1].lower() + words[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from dissolver.registry.patience import Patience
 from dissolver.registry.proxies import proxy_for
 
 if TYPE_CHECKING:
+    from urllib3._base_connection import BaseHTTPConnection
+
     from dissolver.registry.endpoints import Endpoint
     from dissolver.registry.settings import RegistrySettings
 
@@ -257,20 +259,35 @@ class Transport:
                 }
                 if not verifies:
                     options |= {"assert_hostname": False}
+                manager: urllib3.PoolManager
                 if proxy is None:
-                    self._pools[key] = urllib3.PoolManager(**options)  # type: ignore[arg-type]
+                    manager = urllib3.PoolManager(**options)  # type: ignore[arg-type]
                 else:
                     secret = (
                         urllib3.make_headers(proxy_basic_auth=proxy.credentials)
                         if proxy.credentials
                         else None
                     )
-                    self._pools[key] = urllib3.ProxyManager(
+                    manager = urllib3.ProxyManager(
                         proxy.url,
                         proxy_headers=secret,
                         **options,  # type: ignore[arg-type]
                     )
+                if not verifies:
+                    manager.pool_classes_by_scheme = {
+                        **manager.pool_classes_by_scheme,
+                        "https": _UnverifiedPool,
+                    }
+                self._pools[key] = manager
             return self._pools[key]
+
+
+class _UnverifiedPool(urllib3.HTTPSConnectionPool):
+    """Connections to hosts that the user said may have any certificate: not worth a warning."""
+
+    def _validate_conn(self, conn: BaseHTTPConnection) -> None:
+        if conn.is_closed:
+            conn.connect()
 
 
 def shown(url: str) -> str:

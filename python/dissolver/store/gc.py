@@ -86,9 +86,7 @@ def prune_images(store: Store, *, all_: bool) -> PruneReport:
             connection.execute("DELETE FROM images WHERE id = ?", (identity,))
         forgotten = connection.execute(_FORGET_LAYERS_OF_REMOVED, (json.dumps(list(layers)),))
         records = forgotten.rowcount
-    return PruneReport(
-        tuple(untagged), tuple(ids), records=records, reclaimed_bytes=collect(store)
-    )
+    return PruneReport(tuple(untagged), tuple(ids), records=records, reclaimed_bytes=collect(store))
 
 
 def prune_records(store: Store, *, all_: bool) -> PruneReport:
