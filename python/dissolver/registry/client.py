@@ -337,7 +337,7 @@ def _soon(transport: Transport, request: Request, endpoint: Endpoint) -> Answer:
         found = results.get(timeout=REACH_SECONDS)
     except queue.Empty:
         raise RegistryUnreachable(
-            f"`{endpoint.host}` has not answered within {REACH_SECONDS:.0f} seconds"
+            f"`{endpoint.host}` has not answered within {REACH_SECONDS:g} seconds"
         ) from None
     if isinstance(found, BaseException):
         raise found

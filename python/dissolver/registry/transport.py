@@ -331,7 +331,7 @@ def _broken(url: str) -> Iterator[None]:
     except faults.NameResolutionError:
         raise RegistryUnreachable(f"no address is known for `{host}`") from None
     except (faults.ConnectTimeoutError, faults.NewConnectionError) as error:
-        raise RegistryUnreachable(f"`{host}` cannot be reached: {_reason(error)}") from None
+        raise RegistryUnreachable(f"no connection to `{host}`: {_reason(error)}") from None
     except faults.ReadTimeoutError:
         raise Interrupted(f"`{host}` has been silent for {SILENCE_SECONDS:.0f} seconds") from None
     except (faults.HTTPError, OSError) as error:
@@ -357,7 +357,7 @@ def _reason(error: BaseException) -> str:
     """Find the plain reason in a chain of wrapped errors."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, faults.ConnectTimeoutError):
+        if type(seen) is faults.ConnectTimeoutError:
             return f"no answer within {CONNECT_SECONDS:.0f} seconds"
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror.lower()
