@@ -62,10 +62,10 @@ def test_a_rebuild_stores_what_changed_and_nothing_else(site) -> None:
     assert store_of(site).check() == ()
 
 
-def test_an_instruction_above_leaves_the_copy_its_predecessor(site) -> None:
+def test_another_copy_above_leaves_the_copy_its_predecessor(site) -> None:
     fill(site).build(COPY)
     before = packs(site)
-    image = site.build("FROM box\nRUN true\nWORKDIR /srv\nCOPY . /app\n").image
+    image = site.build("FROM box\nCOPY Dockerfile /first\nCOPY . /app\n").image
     assert inside(site, image) == digests(site.directory)
     # The Dockerfile itself lies in the context, so it is another copy.
     assert packs(site) - before < 2 * FILE_BYTES

@@ -9,6 +9,7 @@ from dissolver.build import commit
 from dissolver.build.bases import BaseImages
 from dissolver.build.events import Progress
 from dissolver.build.origins import origins_of
+from dissolver.build.predecessor import Predecessors
 from dissolver.build.preparation import prepare
 from dissolver.build.request import BuildResult
 from dissolver.build.scheduler import Cancellation, run_all
@@ -108,6 +109,7 @@ def _carry_out(
             cancellation=cancellation,
             identity=prepared.identity,
             agents=agents,
+            predecessors=Predecessors(store, prepared.identity),
         )
         return _build_stages(bench, prepared, progress)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.build.ownership import resolve_owner
-from dissolver.build.predecessor import predecessor_of
 from dissolver.errors import BuildError, RunError, from_core
 from dissolver.plan.modes import ModeProgram
 from dissolver.store.faults import explained
@@ -84,7 +83,7 @@ def plan_copy(
             mode=step.chmod,
             new_directory_mtime=mtime_ns,
         )
-        predecessor = predecessor_of(bench.store, bench.identity, place, step.destination)
+        predecessor = bench.predecessors.of(place, step.destination)
         plan.prepare(bench.store.layers, predecessor=predecessor)
         key = copy_key(step, plan.digest(), plan.packed_inputs)
         return CopyWork("copy", key, plan, predecessor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from dissolver.store.packed_inputs import PackedInputs
@@ -11,28 +12,47 @@ if TYPE_CHECKING:
     from dissolver.store.records import StepRecord
 
 
-def predecessor_of(store: Store, build: str, place: str, destination: str) -> str | None:
-    """Answer the diff ID of the layer that a copy should share with, or ``None``.
+class Predecessors:
+    """What the copies of a build came to the last time, as it was before this one began.
 
-    That is what the same place of the same build came to the last time, if it was a copy
-    to the same destination. Where an instruction was inserted or removed above, the
-    step has another place now; then it is the largest copy to that destination. A wrong
-    answer costs time and a little room, never the result.
+    Steps may ask from several threads. A wrong answer costs time and a little room, never
+    the result.
     """
-    target = ("destination", "/" + destination.strip("/"))
-    before = store.records.latest_like(build, place)
-    if before is not None and _is_copy(before, target):
-        return before.diff_id
-    others = [record for record in store.records.latest_of(build) if _is_copy(record, target)]
-    return max((record.diff_id for record in others), key=lambda d: _size(store, d), default=None)
+
+    def __init__(self, store: Store, build: str) -> None:
+        self._store = store
+        self._build = build
+        self._lock = threading.Lock()
+        self._copies: list[StepRecord] | None = None
+
+    def of(self, place: str, destination: str) -> str | None:
+        """Answer the diff ID of the layer that the copy at ``place`` should share with.
+
+        That is what the same place came to, if it was a copy to the same destination.
+        Where a copy was inserted or removed above, the step has another place now; then
+        it is the largest copy to that destination.
+        """
+        target = ("destination", "/" + destination.strip("/"))
+        copies = [record for record in self._all() if _first(record) == target]
+        for record in copies:
+            if record.step == place:
+                return record.diff_id
+        return max((record.diff_id for record in copies), key=self._size, default=None)
+
+    def _all(self) -> list[StepRecord]:
+        # Asked for the first time before a copy of this build is recorded: that takes the
+        # place of the one before.
+        with self._lock:
+            if self._copies is None:
+                records = self._store.records.latest_of(self._build)
+                self._copies = [record for record in records if record.kind == "copy"]
+            return self._copies
+
+    def _size(self, diff_id: str) -> int:
+        info = self._store.layers.info(diff_id)
+        return 0 if info is None else info.tar_bytes
 
 
-def _is_copy(record: StepRecord, target: tuple[str, str]) -> bool:
+def _first(record: StepRecord) -> tuple[str, str] | None:
     inputs = record.inputs
-    first = inputs.first if isinstance(inputs, PackedInputs) else next(iter(inputs), None)
-    return record.kind == "copy" and first == target
-
-
-def _size(store: Store, diff_id: str) -> int:
-    info = store.layers.info(diff_id)
-    return 0 if info is None else info.tar_bytes
+    return inputs.first if isinstance(inputs, PackedInputs) else next(iter(inputs), None)

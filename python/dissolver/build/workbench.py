@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from dissolver.build.bases import BaseImages
     from dissolver.build.context import BuildContext
+    from dissolver.build.predecessor import Predecessors
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
     from dissolver.build.ssh_agents import Agents
@@ -35,6 +36,7 @@ class Workbench:
     cancellation: Cancellation
     identity: str
     agents: Agents
+    predecessors: Predecessors
 
     def context_of(self, origin: Origin) -> BuildContext:
         """Give the directory that ``origin`` names, which is in no layers."""
