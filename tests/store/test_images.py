@@ -123,7 +123,8 @@ def test_a_missing_image_names_the_commands_that_can_provide_it(store: Store) ->
     assert caught.value.hint == (
         "make it with `dissolver image bootstrap bookworm -t debian:bookworm-slim`, "
         "`dissolver import FILE debian:bookworm-slim` or "
-        "`dissolver build -t debian:bookworm-slim PATH`"
+        "`dissolver build -t debian:bookworm-slim PATH`, "
+        "or fetch it with `dissolver pull debian:bookworm-slim`"
     )
 
 
