@@ -232,7 +232,7 @@ class Layers:
         """Write a layer's tar to ``fd`` and return its length.
 
         Raises:
-            CoreError: ``unknown-layer``.
+            CoreError: ``unknown-layer``; ``digest-mismatch`` at the end if it is damaged.
         """
 
     def remove(self, diff_id: str) -> int:

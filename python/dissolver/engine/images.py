@@ -130,5 +130,6 @@ def layer_cat(session: Session, layer: str, target: Source) -> int:
         )
     if len(found) > 1:
         raise AmbiguousIdentifier(f"`{layer}` is the beginning of more than one layer's digest")
-    with explained(f"write the layer `{layer}`"):
+    # A prune would cut out of packs what a layer had that is removed meanwhile.
+    with store.lock_shared(), explained(f"write the layer `{layer}`"):
         return store.layers.cat(found[0], int(target.descriptor or 0))

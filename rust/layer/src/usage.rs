@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
 use crate::interrupt::Interrupt;
@@ -15,11 +17,12 @@ use crate::layers::Layers;
 const BLOCK_BYTES: usize = 1 << 20;
 
 impl Layers {
-    /// Writes the layer's tar to `out` and returns its length.
+    /// Writes the layer's tar to `out` and returns its length; its SHA-256 is the layer's name.
     ///
     /// # Errors
     ///
-    /// [`LayerError::UnknownLayer`], [`LayerError::Io`] also when nobody reads any more.
+    /// [`LayerError::UnknownLayer`], [`LayerError::Io`] also when nobody reads any more,
+    /// [`LayerError::DigestMismatch`] at the end if what was written is not the layer.
     pub fn cat(
         &self,
         diff_id: DiffId,
@@ -30,10 +33,18 @@ impl Layers {
             .try_clone_to_owned()
             .map_err(LayerError::io("dup", "output"))?;
         let mut out = File::from(owned);
-        self.stream(diff_id, interrupt, &mut |bytes| {
+        let mut hasher = Sha256::new();
+        let count = self.stream(diff_id, interrupt, &mut |bytes| {
+            hasher.update(bytes);
             out.write_all(bytes)
                 .map_err(LayerError::io("write", "output"))
-        })
+        })?;
+        let found = DiffId(hasher.finalize().into());
+        if found != diff_id {
+            let expected = diff_id;
+            return Err(LayerError::DigestMismatch { expected, found });
+        }
+        Ok(count)
     }
 
     fn stream(

@@ -162,3 +162,7 @@ impl<'a> Contents<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
