@@ -7,8 +7,10 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use dissolver_fuzz::{jail::Jail, plain_match};
-use dissolver_layer::{CopyPlan, CopyRequest, Entry, Kind, Origin, View};
-use dissolver_tree::{Glob, has_wildcard};
+use dissolver_layer::{
+    CopyPart, CopyPlan, CopyRequest, CopySource, Entry, Kind, Origin, View,
+};
+use dissolver_tree::{Glob, IgnoreRules, has_wildcard};
 use libfuzzer_sys::fuzz_target;
 
 struct Scene {
@@ -87,16 +89,27 @@ fn scene_of() -> Scene {
 fn plan(scene: &Scene, sources: Vec<Vec<u8>>, destination: Option<&Vec<u8>>) {
     let mut path = vec![b'/'];
     path.extend(destination.into_iter().flatten());
-    let request = CopyRequest {
-        sources,
-        destination: path,
-        owner: None,
-        keeps_owner: false,
-        mode: None,
-        new_directory_mtime_ns: 0,
-    };
-    match CopyPlan::for_copy(&scene.origin, Origin::View(scene.origin.clone()), &request) {
-        Ok(plan) => assert!(plan.entry_count() < 1000),
-        Err(error) => assert!(!error.to_string().is_empty()),
+    for pivot in [None, Some(b"/".to_vec()), Some(b"/a".to_vec())] {
+        let source = |pattern: &Vec<u8>| CopySource {
+            pattern: pattern.clone(),
+            pivot: pivot.clone(),
+        };
+        let request = CopyRequest {
+            parts: vec![CopyPart {
+                origin: Origin::View(scene.origin.clone()),
+                sources: sources.iter().map(source).collect(),
+                excludes: IgnoreRules::default(),
+                keeps_owner: false,
+                is_verbatim: false,
+            }],
+            destination: path.clone(),
+            owner: None,
+            mode: None,
+            new_directory_mtime_ns: 0,
+        };
+        match CopyPlan::for_copy(&scene.origin, request) {
+            Ok(plan) => assert!(plan.entry_count() < 1000),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
     }
 }

@@ -20,11 +20,6 @@ SAMPLES = {
     "`ADD` of a git repository": "ADD https://host/a.git /x",
     "`ADD` of a URL": "ADD https://host/a /x",
     "`ADD`": "ADD a /x",
-    "`COPY` of a heredoc": "COPY <<EOF /x\na\nEOF",
-    "`--link`": "COPY --link a /x",
-    "`--exclude`": "COPY --exclude=b a /x",
-    "`--parents`": "COPY --parents a /x",
-    "a symbolic `--chmod`": "COPY --chmod=u+x a /x",
     "a named context": "COPY --from=extra a /x",
     "`RUN --security=insecure`": "RUN --security=insecure a",
 }

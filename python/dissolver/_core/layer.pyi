@@ -10,9 +10,9 @@ hear signals. Failures are `CoreError`; beside the kinds that are named, all rai
 import builtins
 import os
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
 
-from dissolver._core.tree import Tree
+from dissolver._core.tree import IgnoreRules, Tree
 
 @final
 class LayerInfo:
@@ -341,6 +341,40 @@ class View:
         """
 
 @final
+class CopyPart:
+    """What is copied from one origin; immutable."""
+
+    def __new__(
+        cls,
+        origin: Tree | View,
+        sources: Sequence[str],
+        *,
+        keeps_owner: bool,
+        pivots: Sequence[str] | None = None,
+        excludes: IgnoreRules | None = None,
+        is_verbatim: bool = False,
+    ) -> Self:
+        """Take ``sources``, names and patterns rooted at ``origin``.
+
+        Directories give what they hold; symbolic links are followed where they are named or
+        matched, and stay links inside a directory; a pattern that matches nothing copies
+        nothing. With ``pivots``, one for each source, directories are kept: the destination
+        gets everything of the directory at the pivot that matches the rest of the source, where
+        ``**`` is any depth, together with the directories that lead there. ``excludes`` are
+        left out of directories, by their paths in the source; what is a source itself stays.
+        Without an owner for all, entries keep theirs if ``keeps_owner``, else they are root's.
+        ``is_verbatim`` is for what an archive holds: owners and modes stay as they are, and what
+        is in the way goes.
+        """
+
+    def selected(self) -> builtins.list[tuple[bytes, str]]:
+        """List what the sources select: the path of each in the origin, and its kind.
+
+        Raises:
+            CoreError: ``not-found`` (``path`` is the source), ``bad-pattern``, ``symlink-loop``.
+        """
+
+@final
 class CopyPlan:
     """What a COPY will put where, known from listings alone; immutable.
 
@@ -374,6 +408,22 @@ class CopyPlan:
             CoreError: ``not-found`` (``path`` is the source), ``bad-pattern``, ``symlink-loop``;
                 ``is-a-directory`` or ``not-a-directory`` (``path`` is what is in the way) where
                 a directory and something else would have the same path.
+        """
+
+    @staticmethod
+    def for_parts(
+        base: View,
+        parts: Sequence[CopyPart],
+        destination: str,
+        *,
+        owner: tuple[int, int] | None,
+        mode: int | Sequence[tuple[str, str, str]] | None,
+        new_directory_mtime: int,
+    ) -> CopyPlan:
+        """Plan a copy of several parts, in their order, as `for_copy` plans one.
+
+        ``mode`` may be changes to the modes that files have: for whom (``u``, ``g``, ``o``; empty is
+        everybody), ``+``, ``-`` or ``=``, and letters of ``rwxXst`` or one of ``ugo``.
         """
 
     @staticmethod
@@ -487,6 +537,16 @@ def compress_layer(
 
     Raises:
         CoreError: ``unknown-layer``, ``digest-mismatch``, and as for `compress`.
+    """
+
+def is_archive(source: int) -> bool:
+    """Tell whether a descriptor holds a tar, compressed or not, by its first header.
+
+    What only looks compressed, and an archive without entries, are none. Reading goes on from
+    where the descriptor is, and leaves it anywhere.
+
+    Raises:
+        CoreError: ``io``.
     """
 
 def decompress(source: int, target: int) -> int:

@@ -8,12 +8,12 @@ is kept under a record, like a step's result, so the next build writes what chan
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dissolver._core import CoreError
+from dissolver.build.copy_step import as_plain
 from dissolver.errors import ContextError, from_core
 from dissolver.store.faults import explained
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 PLACE = "/files"
 """Where the files of a context lie in the layer that is made of them."""
-
-_SPECIAL = re.compile(r"[*?\[\]\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def plan_files(
             bench.store.layers.view([]),
             origin.entries,
             # A mount names one thing; nothing in its name is a pattern.
-            [_SPECIAL.sub(r"\\\g<0>", source)],
+            [as_plain(source)],
             PLACE,
             owner=None,
             keeps_owner=origin.keeps_owner,

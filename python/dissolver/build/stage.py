@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,9 @@ def _perform(
     """Answer a step's layer, from the cache or by doing the work."""
 
     def attempt() -> _Layer:
-        work = _plan(bench, item, parents, origins, mtime_ns)
-        return _answer(bench, item, vertex, work)
+        with ExitStack() as scratch:
+            work = _plan(bench, item, parents, origins, mtime_ns, scratch)
+            return _answer(bench, item, vertex, work)
 
     with vertex:
         if not origins.reads_directories:
@@ -150,13 +152,14 @@ def _plan(
     parents: Sequence[str],
     origins: Origins,
     mtime_ns: int,
+    scratch: ExitStack,
 ) -> CopyWork | RunWork:
     step = item.step
     if isinstance(step, RunStep):
         return run_step.plan_run(bench, step, parents, origins, item.place)
     if isinstance(step, CopyStep):
         source = origins.find(step.from_)
-        return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place)
+        return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place, scratch)
     if isinstance(step, WorkdirStep):
         return copy_step.plan_workdir(bench, step, parents, mtime_ns)
     raise TypeError(f"a {type(step).__name__} makes no layer")

@@ -12,11 +12,10 @@ import msgspec
 
 from dissolver.dockerfile.ast import Instruction
 from dissolver.errors import NotSupportedYet, Where
-from dissolver.plan.modes import ModeProgram
 from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
 from dissolver.plan.sources import GitSource, LocalSource, UrlSource
-from dissolver.plan.steps import AddStep, CopyStep, RunStep, Step, TransferStep
+from dissolver.plan.steps import AddStep, CopyStep, RunStep, Step
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -43,21 +42,10 @@ def _adds(kind: type[LocalSource] | type[UrlSource] | type[GitSource]) -> Callab
     )
 
 
-def _transfers(is_used: Callable[[TransferStep], bool]) -> Callable[[Step], bool]:
-    return lambda step: isinstance(step, TransferStep) and is_used(step)
-
-
 NOT_CARRIED_OUT: tuple[Feature, ...] = (
     Feature("`ADD` of a git repository", _adds(GitSource)),
     Feature("`ADD` of a URL", _adds(UrlSource), hint="fetch it in a `RUN`"),
     Feature("`ADD`", lambda step: isinstance(step, AddStep), hint="use `COPY` for plain files"),
-    Feature("`COPY` of a heredoc", _transfers(lambda step: bool(step.documents)),
-            hint="write the text with `RUN cat <<EOF >FILE`"),
-    Feature("`--link`", _transfers(lambda step: step.link), "link"),
-    Feature("`--exclude`", _transfers(lambda step: bool(step.excludes)), "exclude"),
-    Feature("`--parents`", lambda step: isinstance(step, CopyStep) and step.parents, "parents"),
-    Feature("a symbolic `--chmod`", _transfers(lambda step: isinstance(step.chmod, ModeProgram)),
-            "chmod", "write the mode as an octal number, such as `0755`"),
     Feature("a named context", _takes_from(NamedContext), "from"),
     Feature("`RUN --security=insecure`",
             lambda step: isinstance(step, RunStep) and step.security == "insecure", "security"),

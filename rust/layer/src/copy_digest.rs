@@ -10,7 +10,7 @@ use flate2::write::ZlibEncoder;
 
 use crate::copy_error::CopyError;
 use crate::copy_origin::Origin;
-use crate::copy_plan::{CopyPlan, Planned, What};
+use crate::copy_plan::{CopyPart, CopyPlan, Planned, What};
 use crate::entry::{ContentDigest, Entry, Kind, Xattr};
 use crate::interrupt::Interrupt;
 
@@ -205,8 +205,8 @@ impl CopyPlan {
     }
 
     fn input_name(&self, planned: &Planned) -> String {
-        match (&planned.what, &self.origin) {
-            (What::Copied(source), Some(origin)) => {
+        match (&planned.what, self.part(planned)) {
+            (What::Copied(source), Some(CopyPart { origin, .. })) => {
                 let top = match origin {
                     Origin::Tree(_) => "context",
                     Origin::View(_) => "from",

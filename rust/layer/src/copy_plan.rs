@@ -7,13 +7,14 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use dissolver_tree::Tree;
+use dissolver_tree::{IgnoreRules, Tree};
 
 use crate::copy_digest::Facts;
 use crate::copy_error::CopyError;
+use crate::copy_mode::ModeChange;
 use crate::copy_origin::{Origin, Source, kind_of};
 use crate::copy_planner::Planner;
-use crate::copy_sources::select;
+use crate::copy_sources::{CopySource, select};
 use crate::copy_write::Assembled;
 use crate::entry::{Entry, Kind};
 use crate::interrupt::Interrupt;
@@ -26,18 +27,50 @@ const NEW_DIRECTORY_MODE: u32 = 0o755;
 /// What is to be copied where, and as whose.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
-    /// Names and patterns, rooted at the origin.
-    pub sources: Vec<Vec<u8>>,
+    /// What is copied, one after the other.
+    pub parts: Vec<CopyPart>,
     /// An absolute path; with a slash at the end it means a directory.
     pub destination: Vec<u8>,
     /// Who owns everything that is copied or made.
     pub owner: Option<(u32, u32)>,
-    /// Without an `owner`: entries stay with their own owner, else they become root's.
-    pub keeps_owner: bool,
     /// The permission bits of everything that is copied or made, but for symbolic links.
-    pub mode: Option<u32>,
+    pub mode: Option<ModeChange>,
     /// Modification time of the directories that are made, in nanoseconds since the epoch.
     pub new_directory_mtime_ns: i64,
+}
+
+/// What is copied from one origin.
+#[derive(Debug, Clone)]
+pub struct CopyPart {
+    /// Where it is.
+    pub origin: Origin,
+    /// Names and patterns, rooted at the origin.
+    pub sources: Vec<CopySource>,
+    /// What is left out of directories, by its path in the source.
+    pub excludes: IgnoreRules,
+    /// Without an owner for all: entries stay with their own owner, else they become root's.
+    pub keeps_owner: bool,
+    /// Owners and modes stay as they are, whatever holds for all, and what is in the way goes: as
+    /// where an archive is unpacked.
+    pub is_verbatim: bool,
+}
+
+impl CopyPart {
+    /// What the sources select: the path of each in the origin, links followed, and what it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`CopyPlan::for_copy`] for the sources.
+    pub fn selected(&self) -> Result<Vec<(Vec<u8>, Kind)>, CopyError> {
+        let mut found = Vec::new();
+        for source in &self.sources {
+            for one in select(&self.origin, source)? {
+                let path = self.origin.path(&one.source).to_vec();
+                found.push((path, self.origin.kind(&one.source)));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// One entry of the layer that a plan makes.
@@ -45,6 +78,8 @@ pub struct CopyRequest {
 pub(crate) struct Planned {
     pub path: Vec<u8>,
     pub what: What,
+    /// The part that it comes from, if it is copied.
+    pub part: u32,
     /// The number of the planned entry whose inode this is another name of.
     pub hard_link: Option<u32>,
 }
@@ -61,10 +96,16 @@ pub(crate) enum What {
 }
 
 impl Planned {
-    pub(crate) fn new(path: Vec<u8>, what: What) -> Planned {
+    /// A directory that is not copied.
+    pub(crate) fn directory(path: Vec<u8>, what: What) -> Planned {
+        Planned::copied(path, what, 0)
+    }
+
+    pub(crate) fn copied(path: Vec<u8>, what: What, part: u32) -> Planned {
         Planned {
             path,
             what,
+            part,
             hard_link: None,
         }
     }
@@ -81,13 +122,12 @@ impl Planned {
 /// A planned copy: the entries of its layer, in their order, and where their bytes come from.
 #[derive(Debug)]
 pub struct CopyPlan {
-    pub(crate) origin: Option<Origin>,
+    pub(crate) parts: Vec<CopyPart>,
     pub(crate) entries: Vec<Planned>,
     /// Where the destination led to; relative to the root.
     pub(crate) destination: Vec<u8>,
     owner: Option<(u32, u32)>,
-    keeps_owner: bool,
-    mode: Option<u32>,
+    mode: Option<ModeChange>,
     new_directory_mtime_ns: i64,
     /// How many bytes had to be read for the digest; unset before it is known.
     pub(crate) bytes_hashed: OnceLock<u64>,
@@ -98,7 +138,7 @@ pub struct CopyPlan {
 }
 
 impl CopyPlan {
-    /// Plans a copy from `origin` onto `base`, without reading a file.
+    /// Plans a copy onto `base`, without reading a file.
     ///
     /// Directories give what they hold. Of what several sources put in the same
     /// place, the last one stays. A destination directory that exists keeps its
@@ -109,24 +149,22 @@ impl CopyPlan {
     /// [`CopyError::NotFound`] for a source without wildcards that is not there,
     /// [`CopyError::BadPattern`], [`CopyError::Clash`] where a directory and
     /// something else would have the same path, [`CopyError::SeveralFiles`].
-    pub fn for_copy(
-        base: &View,
-        origin: Origin,
-        request: &CopyRequest,
-    ) -> Result<CopyPlan, CopyError> {
+    pub fn for_copy(base: &View, request: CopyRequest) -> Result<CopyPlan, CopyError> {
         let mut selected = Vec::new();
-        for source in &request.sources {
-            selected.append(&mut select(&origin, source)?);
+        for (number, part) in (0..).zip(&request.parts) {
+            for source in &part.sources {
+                let found = select(&part.origin, source)?;
+                selected.extend(found.into_iter().map(|one| (number, one)));
+            }
         }
-        let mut planner = Planner::new(base, Some(&origin));
-        let destination = planner.copy(&origin, &selected, &request.destination)?;
+        let mut planner = Planner::new(base, &request.parts);
+        let destination = planner.copy(&selected, &request.destination)?;
         let entries = planner.finish()?;
         Ok(CopyPlan {
             entries,
-            origin: Some(origin),
+            parts: request.parts,
             destination,
             owner: request.owner,
-            keeps_owner: request.keeps_owner,
             mode: request.mode,
             new_directory_mtime_ns: request.new_directory_mtime_ns,
             bytes_hashed: OnceLock::new(),
@@ -146,17 +184,16 @@ impl CopyPlan {
         owner: (u32, u32),
         new_directory_mtime_ns: i64,
     ) -> Result<CopyPlan, CopyError> {
-        let mut planner = Planner::new(base, None);
+        let mut planner = Planner::new(base, &[]);
         let (destination, found) = planner.resolve(path)?;
         if found != Some(Kind::Directory) {
             planner.directory(&destination)?;
         }
         Ok(CopyPlan {
             entries: planner.finish()?,
-            origin: None,
+            parts: Vec::new(),
             destination,
             owner: Some(owner),
-            keeps_owner: false,
             mode: None,
             new_directory_mtime_ns,
             bytes_hashed: OnceLock::new(),
@@ -187,9 +224,26 @@ impl CopyPlan {
         self.bytes_hashed.get().copied().unwrap_or(0)
     }
 
+    /// The part that a copied entry comes from.
+    pub(crate) fn part(&self, planned: &Planned) -> Option<&CopyPart> {
+        self.parts.get(planned.part as usize)
+    }
+
+    /// The contexts among the origins, with the numbers of their parts.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = (u32, &Tree)> {
+        let trees = (0..)
+            .zip(&self.parts)
+            .map(|(number, part)| match &part.origin {
+                Origin::Tree(tree) => Some((number, tree.as_ref())),
+                Origin::View(_) => None,
+            });
+        trees.flatten()
+    }
+
     /// Everything that the layer will say about an entry.
     pub(crate) fn facts<'a>(&'a self, planned: &'a Planned) -> Facts<'a> {
-        let mut facts = match (&planned.what, &self.origin) {
+        let part = self.part(planned);
+        let mut facts = match (&planned.what, part.map(|part| &part.origin)) {
             (What::Kept(entry), _) => return Facts::of_entry(&planned.path, entry),
             (What::Copied(Source::View(found)), _) => Facts::of_entry(&planned.path, &found.entry),
             (What::Copied(Source::Tree(number)), Some(Origin::Tree(tree))) => {
@@ -211,20 +265,25 @@ impl CopyPlan {
                 }
             }
             _ => {
-                let mode = self.mode.unwrap_or(NEW_DIRECTORY_MODE);
+                let mode = match self.mode {
+                    Some(ModeChange::To(mode)) => mode,
+                    _ => NEW_DIRECTORY_MODE,
+                };
                 let mut facts = Facts::directory(&planned.path, mode);
                 facts.mtime_ns = self.new_directory_mtime_ns;
                 facts.owner = self.owner.unwrap_or_default();
                 return facts;
             }
         };
-        match self.owner {
-            Some(owner) => facts.owner = owner,
-            None if !self.keeps_owner => facts.owner = (0, 0),
-            None => {}
-        }
-        if facts.kind != Kind::Symlink {
-            facts.mode = self.mode.unwrap_or(facts.mode);
+        if !part.is_some_and(|part| part.is_verbatim) {
+            match self.owner {
+                Some(owner) => facts.owner = owner,
+                None if !part.is_some_and(|part| part.keeps_owner) => facts.owner = (0, 0),
+                None => {}
+            }
+            if let (Some(change), true) = (&self.mode, facts.kind != Kind::Symlink) {
+                facts.mode = change.apply(facts.mode, facts.kind == Kind::Directory);
+            }
         }
         facts.hard_link = planned
             .hard_link
@@ -234,21 +293,30 @@ impl CopyPlan {
 
     /// Hashes the files of a context that are copied and whose content is not known yet.
     pub(crate) fn hash_contents(&self, interrupt: &Interrupt) -> Result<u64, CopyError> {
-        let Some(Origin::Tree(tree)) = &self.origin else {
-            return Ok(0);
-        };
-        let numbers: Vec<usize> = self.entries.iter().filter_map(Planned::read_from).collect();
-        let bytes = tree.hash_contents(&numbers, &|| interrupt.check().is_err())?;
-        self.learn_hard_links(tree);
+        let mut bytes = 0;
+        for (part, tree) in self.trees() {
+            let numbers: Vec<usize> = self.read_from(part).collect();
+            bytes += tree.hash_contents(&numbers, &|| interrupt.check().is_err())?;
+        }
+        self.learn_hard_links();
         Ok(bytes)
     }
 
+    /// The numbers of the entries of a context whose contents are copied for one part.
+    pub(crate) fn read_from(&self, part: u32) -> impl Iterator<Item = usize> {
+        let entries = self.entries.iter().filter(move |entry| entry.part == part);
+        entries.filter_map(Planned::read_from)
+    }
+
     /// A file is read under its first name; what is learnt holds for the others too.
-    pub(crate) fn learn_hard_links(&self, tree: &Tree) {
+    pub(crate) fn learn_hard_links(&self) {
         for planned in &self.entries {
             let first = planned.hard_link.map(|first| &self.entries[first as usize]);
             let first = first.and_then(Planned::read_from);
-            if let (What::Copied(Source::Tree(number)), Some(first)) = (&planned.what, first) {
+            let origin = self.part(planned).map(|part| &part.origin);
+            if let (What::Copied(Source::Tree(number)), Some(first), Some(Origin::Tree(tree))) =
+                (&planned.what, first, origin)
+            {
                 tree.learn_from_name(*number, first);
             }
         }
@@ -258,3 +326,7 @@ impl CopyPlan {
 #[cfg(test)]
 #[path = "copy_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "copy_parts_tests.rs"]
+mod parts_tests;

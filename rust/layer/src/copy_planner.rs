@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::copy_error::CopyError;
 use crate::copy_origin::{Origin, Source};
-use crate::copy_plan::{Planned, What};
+use crate::copy_plan::{CopyPart, Planned, What};
 use crate::copy_sources::Selected;
 use crate::entry::{Entry, Kind, compare_paths, file_name, is_beneath, join, parent};
 use crate::error::LayerError;
@@ -15,7 +15,7 @@ use crate::view::{LastLink, View};
 /// Collects the entries of a copy onto `base`.
 pub(crate) struct Planner<'a> {
     base: &'a View,
-    origin: Option<&'a Origin>,
+    parts: &'a [CopyPart],
     planned: Vec<Planned>,
     /// Directories that are in `planned`, as made or as kept.
     directories: HashSet<Vec<u8>>,
@@ -31,17 +31,23 @@ enum Target {
     FileOfThisCopy,
 }
 
-/// A directory that is being copied into, and what the base has in it, if it exists there.
+/// A directory that is being copied into.
 struct Level {
+    /// From the top of the copy.
     path: Vec<u8>,
+    /// What the base has in it, if it exists there.
     existing: Option<HashMap<Vec<u8>, Kind>>,
+    /// All that it holds is meant, because it is.
+    is_meant: bool,
+    /// The directory itself, for as long as nothing in it is known to be copied.
+    waiting: Option<Source>,
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(base: &'a View, origin: Option<&'a Origin>) -> Planner<'a> {
+    pub(crate) fn new(base: &'a View, parts: &'a [CopyPart]) -> Planner<'a> {
         Planner {
             base,
-            origin,
+            parts,
             planned: Vec::new(),
             directories: HashSet::new(),
         }
@@ -53,11 +59,12 @@ impl<'a> Planner<'a> {
         Ok((resolved.path, resolved.found.map(|found| found.entry.kind)))
     }
 
-    /// Plans `selected`, in its order, for `destination`; returns the destination that links led to.
+    /// Plans `selected`, in its order and with the numbers of the parts, for `destination`.
+    ///
+    /// Returns the destination that links led to.
     pub(crate) fn copy(
         &mut self,
-        origin: &Origin,
-        selected: &[Selected],
+        selected: &[(u32, Selected)],
         destination: &[u8],
     ) -> Result<Vec<u8>, CopyError> {
         let (path, found) = self.resolve(destination)?;
@@ -73,11 +80,12 @@ impl<'a> Planner<'a> {
             self.directory(&path)?;
             target = Target::Directory;
         }
-        for one in selected {
+        for (number, one) in selected {
+            let origin = &self.parts[*number as usize].origin;
             target = if origin.kind(&one.source) == Kind::Directory {
-                self.copy_directory(origin, &one.source, &path, target)?
+                self.copy_directory(*number, one, &path, target)?
             } else {
-                self.copy_file(origin, one, &path, target)?
+                self.copy_file(*number, one, &path, target)?
             };
         }
         Ok(path)
@@ -85,11 +93,12 @@ impl<'a> Planner<'a> {
 
     fn copy_file(
         &mut self,
-        origin: &Origin,
+        number: u32,
         selected: &Selected,
         path: &[u8],
         target: Target,
     ) -> Result<Target, CopyError> {
+        let origin = &self.parts[number as usize].origin;
         let (place, after) = match target {
             Target::Directory => (join(path, &selected.name), Target::Directory),
             Target::Nothing | Target::File => (path.to_vec(), Target::FileOfThisCopy),
@@ -106,23 +115,36 @@ impl<'a> Planner<'a> {
                 return Err(clash(origin, &selected.source, place, Kind::Directory));
             }
         }
-        self.planned
-            .push(Planned::new(place, What::Copied(selected.source.clone())));
+        let what = What::Copied(selected.source.clone());
+        self.planned.push(Planned::copied(place, what, number));
         Ok(after)
     }
 
     /// Plans what a directory holds for the directory at `path`, which is made if it is missing.
     fn copy_directory(
         &mut self,
-        origin: &Origin,
-        source: &Source,
+        number: u32,
+        selected: &Selected,
         path: &[u8],
         target: Target,
     ) -> Result<Target, CopyError> {
+        let part = &self.parts[number as usize];
+        let (origin, source) = (&part.origin, &selected.source);
         if matches!(target, Target::File | Target::FileOfThisCopy) {
             return Err(clash(origin, source, path.to_vec(), Kind::File));
         }
-        self.directory(path)?;
+        let is_whole = selected.only.is_none();
+        let mut is_made = is_whole;
+        if is_made {
+            self.directory(path)?;
+        }
+        if let (true, Source::View(top)) = (part.is_verbatim, source) {
+            if !top.entry.is_implicit {
+                let what = What::Copied(source.clone());
+                self.planned
+                    .push(Planned::copied(path.to_vec(), what, number));
+            }
+        }
         let existing = self
             .base
             .lookup(path)?
@@ -131,6 +153,8 @@ impl<'a> Planner<'a> {
         let mut levels = vec![Level {
             path: Vec::new(),
             existing,
+            is_meant: is_whole,
+            waiting: None,
         }];
         origin.visit_beneath(source, &mut |beneath, source| {
             while levels.len() > 1
@@ -140,28 +164,84 @@ impl<'a> Planner<'a> {
             {
                 levels.pop();
             }
-            let place = join(path, beneath);
-            let existing = levels
-                .last()
-                .and_then(|level| level.existing.as_ref()?.get(file_name(beneath)).copied());
-            let is_directory = origin.kind(&source) == Kind::Directory;
-            match existing {
-                Some(existing) if is_directory != (existing == Kind::Directory) => {
-                    return Err(clash(origin, &source, place, existing));
-                }
-                _ => {}
+            let above = levels.last();
+            let is_meant = above.is_some_and(|above| above.is_meant)
+                || selected
+                    .only
+                    .as_ref()
+                    .is_some_and(|only| only.matches(beneath));
+            let existing =
+                above.and_then(|above| above.existing.as_ref()?.get(file_name(beneath)).copied());
+            let is_excluded = !part.excludes.is_empty() && part.excludes.excludes(beneath);
+            let is_copied = is_meant && !is_excluded;
+            if is_copied && !is_made {
+                self.directory(path)?;
+                is_made = true;
             }
-            if is_directory {
-                let existing = existing.map(|_| self.names_in(&place)).transpose()?;
+            if is_copied {
+                self.copy_waiting(number, &mut levels, path)?;
+            }
+            if origin.kind(&source) == Kind::Directory {
+                let place = join(path, beneath);
+                let within = match existing {
+                    Some(Kind::Directory) => Some(self.names_in(&place)?),
+                    _ => None,
+                };
                 levels.push(Level {
                     path: beneath.to_vec(),
-                    existing,
+                    existing: within,
+                    is_meant,
+                    waiting: (!is_copied).then(|| source.clone()),
                 });
             }
-            self.planned.push(Planned::new(place, What::Copied(source)));
+            if is_copied {
+                self.copy_entry(number, source, join(path, beneath), existing)?;
+            }
             Ok(())
         })?;
         Ok(Target::Directory)
+    }
+
+    /// Plans the directories above an entry that were not known to be needed.
+    fn copy_waiting(
+        &mut self,
+        number: u32,
+        levels: &mut [Level],
+        path: &[u8],
+    ) -> Result<(), CopyError> {
+        for index in 1..levels.len() {
+            let Some(source) = levels[index].waiting.take() else {
+                continue;
+            };
+            let beneath = &levels[index].path;
+            let existing = levels[index - 1].existing.as_ref();
+            let existing = existing.and_then(|names| names.get(file_name(beneath)).copied());
+            self.copy_entry(number, source, join(path, beneath), existing)?;
+        }
+        Ok(())
+    }
+
+    /// Plans one entry for `place`, where the base has `existing`.
+    fn copy_entry(
+        &mut self,
+        number: u32,
+        source: Source,
+        place: Vec<u8>,
+        existing: Option<Kind>,
+    ) -> Result<(), CopyError> {
+        let part = &self.parts[number as usize];
+        let is_directory = part.origin.kind(&source) == Kind::Directory;
+        match existing {
+            Some(existing)
+                if !part.is_verbatim && is_directory != (existing == Kind::Directory) =>
+            {
+                return Err(clash(&part.origin, &source, place, existing));
+            }
+            _ => {}
+        }
+        let what = What::Copied(source);
+        self.planned.push(Planned::copied(place, what, number));
+        Ok(())
     }
 
     fn names_in(&self, directory: &[u8]) -> Result<HashMap<Vec<u8>, Kind>, LayerError> {
@@ -200,7 +280,8 @@ impl<'a> Planner<'a> {
                 Some(found) if directory.is_empty() && found.entry.is_implicit => continue,
                 Some(found) => What::Kept(Box::new(plain(found.entry))),
             };
-            self.planned.push(Planned::new(directory.to_vec(), what));
+            self.planned
+                .push(Planned::directory(directory.to_vec(), what));
         }
         Ok(())
     }
@@ -219,16 +300,14 @@ impl<'a> Planner<'a> {
             if later.path != kept.path {
                 return false;
             }
-            if let (Some(origin), true) = (self.origin, refused.is_ok()) {
-                refused = check_replacement(origin, kept, later);
+            if refused.is_ok() {
+                refused = check_replacement(self.parts, kept, later);
             }
             std::mem::swap(later, kept);
             true
         });
         refused?;
-        if let Some(origin) = self.origin {
-            find_hard_links(origin, &mut self.planned);
-        }
+        find_hard_links(self.parts, &mut self.planned);
         Ok(self.planned)
     }
 }
@@ -240,15 +319,23 @@ fn plain(mut entry: Entry) -> Entry {
     entry
 }
 
-fn check_replacement(origin: &Origin, earlier: &Planned, later: &Planned) -> Result<(), CopyError> {
-    let (What::Copied(earlier), What::Copied(copied)) = (&earlier.what, &later.what) else {
+fn check_replacement(
+    parts: &[CopyPart],
+    earlier: &Planned,
+    later: &Planned,
+) -> Result<(), CopyError> {
+    let (What::Copied(before), What::Copied(copied)) = (&earlier.what, &later.what) else {
         return Ok(());
     };
-    let (existing, kind) = (origin.kind(earlier), origin.kind(copied));
+    let (part, origin) = (
+        &parts[later.part as usize],
+        &parts[earlier.part as usize].origin,
+    );
+    let (existing, kind) = (origin.kind(before), part.origin.kind(copied));
     if (existing == Kind::Directory) == (kind == Kind::Directory) {
         return Ok(());
     }
-    Err(clash(origin, copied, later.path.clone(), existing))
+    Err(clash(&part.origin, copied, later.path.clone(), existing))
 }
 
 fn clash(origin: &Origin, source: &Source, destination: Vec<u8>, existing: Kind) -> CopyError {
@@ -264,11 +351,11 @@ fn clash(origin: &Origin, source: &Source, destination: Vec<u8>, existing: Kind)
 #[derive(PartialEq, Eq, Hash)]
 enum Inode<'a> {
     Of(u64, u64),
-    Named(Option<usize>, &'a [u8]),
+    Named(u32, Option<usize>, &'a [u8]),
 }
 
 /// Makes every further name of an inode a hard link to the first one in the plan.
-fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
+fn find_hard_links(parts: &[CopyPart], planned: &mut [Planned]) {
     let mut links = Vec::new();
     {
         let mut firsts: HashMap<Inode<'_>, u32> = HashMap::new();
@@ -276,7 +363,7 @@ fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
             let What::Copied(source) = &entry.what else {
                 continue;
             };
-            let Some(inode) = inode_of(origin, source) else {
+            let Some(inode) = inode_of(parts, entry.part, source) else {
                 continue;
             };
             match firsts.get(&inode) {
@@ -295,8 +382,8 @@ fn find_hard_links(origin: &Origin, planned: &mut [Planned]) {
 }
 
 /// What identifies a file that may have other names; `None` for what surely has none.
-fn inode_of<'a>(origin: &Origin, source: &'a Source) -> Option<Inode<'a>> {
-    match (origin, source) {
+fn inode_of<'a>(parts: &[CopyPart], part: u32, source: &'a Source) -> Option<Inode<'a>> {
+    match (&parts[part as usize].origin, source) {
         (Origin::Tree(tree), Source::Tree(number)) => {
             let stat = tree.stat(*number);
             let has_names = stat.kind == dissolver_tree::Kind::File && stat.links > 1;
@@ -309,7 +396,7 @@ fn inode_of<'a>(origin: &Origin, source: &'a Source) -> Option<Inode<'a>> {
                 .hard_link
                 .as_deref()
                 .unwrap_or(&found.entry.path);
-            Some(Inode::Named(found.layer, first))
+            Some(Inode::Named(part, found.layer, first))
         }
         _ => None,
     }

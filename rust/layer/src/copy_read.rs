@@ -35,7 +35,8 @@ pub(crate) fn write_entry(
     let entry = plan.facts(planned).to_entry();
     let mut writer = Writer { outlet, interrupt };
     let has_content = entry.kind == Kind::File && entry.hard_link.is_none();
-    let content = match (&planned.what, &plan.origin) {
+    let origin = plan.part(planned).map(|part| &part.origin);
+    let content = match (&planned.what, origin) {
         (What::Copied(Source::Tree(file)), Some(Origin::Tree(tree)))
             if has_content && with_content =>
         {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use dissolver_tree::{IgnoreRules, ScanOptions, Tree};
 
-use crate::copy_plan::{CopyPlan, CopyRequest, Planned, What};
+use crate::copy_error::CopyError;
+use crate::copy_mode::ModeChange;
+use crate::copy_plan::{CopyPart, CopyPlan, CopyRequest, Planned, What};
+use crate::copy_sources::CopySource;
 use crate::layers::{Layers, LayersOptions};
 use crate::{DiffId, Entry, Interrupt, Kind, LayerInfo, Origin, View};
 
@@ -78,7 +81,7 @@ impl Scene {
         sources: &[&str],
         destination: &str,
     ) -> Result<Vec<String>, String> {
-        let plan = CopyPlan::for_copy(base, self.tree(), &request(sources, destination));
+        let plan = plan(base, self.tree(), &request(sources, destination));
         plan.map(|plan| lines(&plan))
             .map_err(|error| format!("{}: {error}", error.kind()))
     }
@@ -93,18 +96,58 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-pub(crate) fn request(sources: &[&str], destination: &str) -> CopyRequest {
-    CopyRequest {
-        sources: sources
-            .iter()
-            .map(|source| source.as_bytes().to_vec())
-            .collect(),
+/// A copy from one origin.
+pub(crate) struct Request {
+    pub sources: Vec<CopySource>,
+    pub destination: Vec<u8>,
+    pub owner: Option<(u32, u32)>,
+    pub keeps_owner: bool,
+    pub mode: Option<ModeChange>,
+    pub excludes: IgnoreRules,
+    pub is_verbatim: bool,
+}
+
+impl Request {
+    pub fn part(&self, origin: Origin) -> CopyPart {
+        CopyPart {
+            origin,
+            sources: self.sources.clone(),
+            excludes: self.excludes.clone(),
+            keeps_owner: self.keeps_owner,
+            is_verbatim: self.is_verbatim,
+        }
+    }
+
+    pub fn with(&self, parts: Vec<CopyPart>) -> CopyRequest {
+        CopyRequest {
+            parts,
+            destination: self.destination.clone(),
+            owner: self.owner,
+            mode: self.mode.clone(),
+            new_directory_mtime_ns: 7,
+        }
+    }
+}
+
+pub(crate) fn request(sources: &[&str], destination: &str) -> Request {
+    let source = |source: &&str| CopySource {
+        pattern: source.as_bytes().to_vec(),
+        pivot: None,
+    };
+    Request {
+        sources: sources.iter().map(source).collect(),
         destination: destination.as_bytes().to_vec(),
         owner: None,
         keeps_owner: false,
         mode: None,
-        new_directory_mtime_ns: 7,
+        excludes: IgnoreRules::default(),
+        is_verbatim: false,
     }
+}
+
+pub(crate) fn plan(base: &View, origin: Origin, request: &Request) -> Result<CopyPlan, CopyError> {
+    let part = request.part(origin);
+    CopyPlan::for_copy(base, request.with(vec![part]))
 }
 
 pub(crate) fn directory(path: &str, mode: u32) -> Entry {

@@ -6,6 +6,15 @@ use crate::copy_error::CopyError;
 use crate::copy_origin::{Origin, Source};
 use crate::entry::{Kind, file_name, join, parent};
 
+/// A name or pattern, rooted at an origin.
+#[derive(Debug, Clone)]
+pub struct CopySource {
+    /// The whole of it.
+    pub pattern: Vec<u8>,
+    /// With directories kept: the first part, which is left out of the destination.
+    pub pivot: Option<Vec<u8>>,
+}
+
 /// One thing that a source selected.
 #[derive(Debug)]
 pub(crate) struct Selected {
@@ -13,9 +22,38 @@ pub(crate) struct Selected {
     pub name: Vec<u8>,
     /// What is copied; never a symbolic link.
     pub source: Source,
+    /// Which part of a directory is meant, where it is not all; paths are relative to it.
+    pub only: Option<Glob>,
 }
 
 /// Finds what `source` selects, in byte order of the paths; a pattern may select nothing.
+///
+/// With a pivot it is the directory there that is selected, and only what matches the rest.
+///
+/// # Errors
+///
+/// As [`select_pattern`].
+pub(crate) fn select(origin: &Origin, source: &CopySource) -> Result<Vec<Selected>, CopyError> {
+    let Some(pivot) = &source.pivot else {
+        return select_pattern(origin, &source.pattern);
+    };
+    let whole = rooted_segments(&source.pattern);
+    let rest = whole.get(rooted_segments(pivot).len()..).unwrap_or(&[]);
+    if !whole.iter().any(|segment| has_wildcard(segment)) {
+        named(origin, &source.pattern, &whole)?;
+    }
+    let mut selected = select_pattern(origin, pivot)?;
+    selected.retain(|one| origin.kind(&one.source) == Kind::Directory);
+    if !rest.is_empty() {
+        let only = Glob::ignore(&rest.join(&b'/'))?;
+        for one in &mut selected {
+            one.only = Some(only.clone());
+        }
+    }
+    Ok(selected)
+}
+
+/// Finds what a pattern selects.
 ///
 /// Sources are rooted at the origin: a leading `/` and `..` that would climb out
 /// mean the top. What is named, or matched by the last segment of a pattern, is
@@ -25,7 +63,7 @@ pub(crate) struct Selected {
 ///
 /// [`CopyError::NotFound`] for a source without wildcards that is not there, or
 /// a selected link that leads nowhere; [`CopyError::BadPattern`].
-pub(crate) fn select(origin: &Origin, source: &[u8]) -> Result<Vec<Selected>, CopyError> {
+pub(crate) fn select_pattern(origin: &Origin, source: &[u8]) -> Result<Vec<Selected>, CopyError> {
     let segments = rooted_segments(source);
     let literal_count = segments
         .iter()
@@ -57,6 +95,7 @@ fn named(origin: &Origin, source: &[u8], segments: &[&[u8]]) -> Result<Selected,
     Ok(Selected {
         name: file_name(&path).to_vec(),
         source,
+        only: None,
     })
 }
 
@@ -110,10 +149,15 @@ fn followed(origin: &Origin, source: &[u8], found: &Source) -> Result<Selected, 
         return Ok(Selected {
             name,
             source: found.clone(),
+            only: None,
         });
     }
     match origin.resolve(path)? {
-        Some(source) => Ok(Selected { name, source }),
+        Some(source) => Ok(Selected {
+            name,
+            source,
+            only: None,
+        }),
         None => Err(CopyError::NotFound {
             source_path: path.to_vec(),
             hint: Some(format!(

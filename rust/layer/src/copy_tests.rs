@@ -1,7 +1,8 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::copy_scene::{Scene, directory, file, lines, link, request, set_mode};
+use crate::copy_mode::ModeChange;
+use crate::copy_scene::{Scene, directory, file, lines, link, plan as planned, request, set_mode};
 
 #[test]
 fn a_directory_gives_what_it_holds_and_not_itself() {
@@ -298,7 +299,7 @@ fn what_is_missing_comes_with_the_likeliest_remedy() {
         ("zzz", None),
     ] {
         let origin = scene.tree_without(&["secret"]);
-        let error = CopyPlan::for_copy(&base, origin, &request(&[source], "/x")).unwrap_err();
+        let error = planned(&base, origin, &request(&[source], "/x")).unwrap_err();
         assert_eq!(error.hint().as_deref(), hint, "{source}");
         assert_eq!(error.path().unwrap(), source.as_bytes());
     }
@@ -312,7 +313,7 @@ fn the_last_of_several_sources_stays_and_merged_directories_take_its_metadata() 
     scene.file("two/sub/y", "22");
     set_mode(&scene.context().join("two/sub"), 0o711);
     let base = scene.view(&[scene.layer(&[directory("app", 0o700), directory("app/sub", 0o700)])]);
-    let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["one", "two"], "/app")).unwrap();
+    let plan = planned(&base, scene.tree(), &request(&["one", "two"], "/app")).unwrap();
     let expected = [
         "app directory 700 0:0 kept",
         "app/sub directory 711 0:0 copied",
@@ -331,8 +332,8 @@ fn owner_and_mode_apply_to_what_is_copied_and_made_and_to_nothing_else() {
     let base = scene.view(&[scene.layer(&[directory("srv", 0o711)])]);
     let mut request = request(&["d"], "/srv/new/d");
     request.owner = Some((1000, 50));
-    request.mode = Some(0o640);
-    let plan = CopyPlan::for_copy(&base, scene.tree(), &request).unwrap();
+    request.mode = Some(ModeChange::To(0o640));
+    let plan = planned(&base, scene.tree(), &request).unwrap();
     let expected = [
         "srv directory 711 0:0 kept",
         "srv/new directory 640 1000:50 made",

@@ -7,8 +7,7 @@ use dissolver_digest::ResumableSha256;
 use crate::assemble::Assembly;
 use crate::checkpoints::Checkpoint;
 use crate::copy_error::CopyError;
-use crate::copy_origin::Origin;
-use crate::copy_plan::{CopyPlan, Planned};
+use crate::copy_plan::CopyPlan;
 use crate::diff_id::DiffId;
 use crate::entry::Kind;
 use crate::error::LayerError;
@@ -112,8 +111,8 @@ impl CopyPlan {
         let outcome = Unpublished::new(layers)
             .map_err(CopyError::from)
             .and_then(|place| self.build(place, interrupt));
-        if let Some(Origin::Tree(tree)) = &self.origin {
-            self.learn_hard_links(tree);
+        self.learn_hard_links();
+        for (_, tree) in self.trees() {
             tree.save_stat_cache();
         }
         match outcome {
@@ -225,14 +224,13 @@ impl CopyPlan {
 
     /// The bytes of the files that have to be read for the digest.
     fn unknown_bytes(&self) -> u64 {
-        let Some(Origin::Tree(tree)) = &self.origin else {
-            return 0;
-        };
-        let unknown = self.entries.iter().filter_map(Planned::read_from);
-        unknown
-            .filter(|number| tree.lacks_content(*number))
-            .map(|number| tree.stat(number).size)
-            .sum()
+        let unknown = self.trees().map(|(part, tree)| {
+            let unknown = self
+                .read_from(part)
+                .filter(|number| tree.lacks_content(*number));
+            unknown.map(|number| tree.stat(number).size).sum::<u64>()
+        });
+        unknown.sum()
     }
 
     fn check_names(&self) -> Result<(), LayerError> {

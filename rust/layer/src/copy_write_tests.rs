@@ -3,8 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::copy_plan::CopyPlan;
-use crate::copy_scene::{Scene, digest, directory, file, lines, request, set_mode};
+use crate::Origin;
+use crate::copy_scene::{
+    Scene, digest, directory, file, lines, plan as planned, request, set_mode,
+};
 use crate::{Entry, Kind, View};
 
 #[test]
@@ -17,7 +19,7 @@ fn names_of_one_inode_stay_names_of_one_inode() {
     )
     .unwrap();
     let base = scene.view(&[]);
-    let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], "/x/")).unwrap();
+    let plan = planned(&base, scene.tree(), &request(&["d"], "/x/")).unwrap();
     assert_eq!(
         lines(&plan)[1..],
         [
@@ -40,7 +42,7 @@ fn names_of_one_inode_stay_names_of_one_inode() {
         ("x/second", vec!["y/second file 644 0:0 copied"]),
     ] {
         let origin = Origin::View(Arc::new(stage.clone()));
-        let plan = CopyPlan::for_copy(&base, origin, &request(&[source], "/y/")).unwrap();
+        let plan = planned(&base, origin, &request(&[source], "/y/")).unwrap();
         assert_eq!(lines(&plan)[1..], expected, "{source}");
         let copied = scene.view(&[scene.write(&plan).diff_id]);
         assert_eq!(copied.read(b"y/second", 100).unwrap(), b"same", "{source}");
@@ -64,7 +66,7 @@ fn a_copy_from_layers_reads_them_where_they_lie_and_may_keep_owners() {
         let mut request = request(&["/opt"], "/y");
         request.keeps_owner = keeps_owner;
         let origin = Origin::View(Arc::new(stage.clone()));
-        let plan = CopyPlan::for_copy(&scene.view(&[]), origin, &request).unwrap();
+        let plan = planned(&scene.view(&[]), origin, &request).unwrap();
         let expected = [
             "y directory 755 0:0 made".to_owned(),
             format!("y/owned file 644 {owner} copied"),
@@ -85,9 +87,8 @@ fn the_digest_forgets_times_and_where_files_came_from_and_nothing_else() {
     let scene = Scene::new();
     scene.file("d/a", "content");
     let base = scene.view(&[]);
-    let plan = |destination: &str| {
-        CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], destination)).unwrap()
-    };
+    let plan =
+        |destination: &str| planned(&base, scene.tree(), &request(&["d"], destination)).unwrap();
     let path = scene.context().join("d/a");
     let before = digest(&plan("/x"));
     assert_eq!(digest(&plan("/x/")), before);
@@ -105,7 +106,7 @@ fn the_digest_forgets_times_and_where_files_came_from_and_nothing_else() {
     fs::rename(&path, scene.context().join("d/b")).unwrap();
     assert_ne!(digest(&plan("/x")), before, "another name");
     scene.file("e/a", "content");
-    let other = CopyPlan::for_copy(&base, scene.tree(), &request(&["e"], "/x")).unwrap();
+    let other = planned(&base, scene.tree(), &request(&["e"], "/x")).unwrap();
     assert_eq!(digest(&other), before, "the same from another directory");
 }
 
@@ -115,7 +116,7 @@ fn a_base_matters_only_along_the_destination() {
     scene.file("a", "a");
     let on = |entries: &[Entry]| {
         let base = scene.view(&[scene.layer(entries)]);
-        digest(&CopyPlan::for_copy(&base, scene.tree(), &request(&["a"], "/srv/x/")).unwrap())
+        digest(&planned(&base, scene.tree(), &request(&["a"], "/srv/x/")).unwrap())
     };
     let before = on(&[directory("srv", 0o755)]);
     assert_eq!(
@@ -139,7 +140,7 @@ fn inputs_name_everything_that_the_digest_covers() {
     scene.file("d/a", "a");
     let base = scene.view(&[scene.layer(&[directory("srv", 0o711)])]);
     let inputs = |scene: &Scene| {
-        let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], "/srv/x")).unwrap();
+        let plan = planned(&base, scene.tree(), &request(&["d"], "/srv/x")).unwrap();
         digest(&plan);
         plan.inputs()
     };
@@ -169,7 +170,7 @@ fn a_file_that_changed_after_it_was_hashed_is_an_error_that_names_it() {
     let base = scene.view(&[]);
     for content in ["after, and longer", "", "BEFORE"] {
         scene.file("d/a", "before");
-        let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], "/x")).unwrap();
+        let plan = planned(&base, scene.tree(), &request(&["d"], "/x")).unwrap();
         digest(&plan);
         fs::write(scene.context().join("d/a"), content).unwrap();
         let error = plan
@@ -192,7 +193,7 @@ fn a_second_plan_reads_nothing_that_the_stat_cache_knows() {
     set_time(&scene.context().join("a"));
     let base = scene.view(&[]);
     let hashed = || {
-        let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["."], "/x")).unwrap();
+        let plan = planned(&base, scene.tree(), &request(&["."], "/x")).unwrap();
         digest(&plan);
         plan.bytes_hashed()
     };
@@ -234,7 +235,7 @@ fn a_layer_has_the_same_name_whenever_it_is_written() {
     scene.file("d/large", &"0123456789".repeat(300_000));
     let base = scene.view(&[]);
     let write = || {
-        let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["d"], "/x")).unwrap();
+        let plan = planned(&base, scene.tree(), &request(&["d"], "/x")).unwrap();
         scene.write(&plan)
     };
     let first = write();
@@ -253,7 +254,7 @@ fn a_layer_has_the_same_name_whenever_it_is_written() {
 fn an_interrupted_copy_leaves_nothing() {
     let scene = Scene::new();
     scene.file("a", "a");
-    let plan = CopyPlan::for_copy(&scene.view(&[]), scene.tree(), &request(&["."], "/x")).unwrap();
+    let plan = planned(&scene.view(&[]), scene.tree(), &request(&["."], "/x")).unwrap();
     digest(&plan);
     let interrupt = Interrupt::default();
     interrupt.set();
@@ -286,7 +287,7 @@ proptest::proptest! {
             scene.file(path, content);
             expected.insert(path.clone(), content.clone().into_bytes());
         }
-        let plan = CopyPlan::for_copy(&scene.view(&[]), scene.tree(), &request(&["."], "/")).unwrap();
+        let plan = planned(&scene.view(&[]), scene.tree(), &request(&["."], "/")).unwrap();
         let view = scene.view(&[scene.write(&plan).diff_id]);
         let files = |view: &View| -> std::collections::BTreeMap<String, Vec<u8>> {
             contents(view).into_iter().filter(|(_, content)| content != b"directory").collect()
@@ -294,7 +295,7 @@ proptest::proptest! {
         proptest::prop_assert_eq!(&files(&view), &expected);
 
         let origin = Origin::View(Arc::new(view.clone()));
-        let plan = CopyPlan::for_copy(&scene.view(&[]), origin, &request(&["/"], "/")).unwrap();
+        let plan = planned(&scene.view(&[]), origin, &request(&["/"], "/")).unwrap();
         let again = scene.view(&[scene.write(&plan).diff_id]);
         proptest::prop_assert_eq!(contents(&again), contents(&view));
     }

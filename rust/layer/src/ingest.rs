@@ -10,7 +10,29 @@ use crate::interrupt::Interrupt;
 use crate::layers::{Layers, NewPack, Unpublished};
 use crate::limits::Limits;
 use crate::pack::PackWriter;
+use crate::tar_fields::has_valid_checksum;
+use crate::tar_header::BLOCK;
 use crate::tar_read;
+
+/// Tells whether `source` holds a tar, compressed or not, by its first header.
+///
+/// What only looks compressed, and an archive without entries, are none.
+///
+/// # Errors
+///
+/// [`LayerError::Io`] if it cannot be read.
+pub fn is_archive(source: Box<dyn Read + Send>) -> Result<bool, LayerError> {
+    let mut source = decompressed(source, &Limits::default())?;
+    let mut header = [0; BLOCK];
+    match source.read_exact(&mut header) {
+        // The sum of an empty block is not what its checksum field says either.
+        Ok(()) => Ok(has_valid_checksum(&header)),
+        Err(error) if error.raw_os_error().is_some() => {
+            Err(LayerError::io("read", "archive")(error))
+        }
+        Err(_) => Ok(false),
+    }
+}
 
 impl Layers {
     /// Stores the tar that `source` yields, decompressed if it is compressed.

@@ -3,8 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
-use crate::copy_plan::CopyPlan;
-use crate::copy_scene::{Scene, request};
+use crate::copy_scene::{Scene, plan as planned, request};
 use crate::{Interrupt, LayerInfo, View};
 
 const FILES: u8 = 8;
@@ -19,7 +18,7 @@ fn write(scene: &Scene, number: u8, seed: u8) {
 
 fn build(scene: &Scene, predecessor: Option<DiffId>) -> LayerInfo {
     let base = View::new(Vec::new());
-    let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
+    let plan = planned(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
     plan.write(&scene.layers, predecessor, &Interrupt::default())
         .unwrap()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::copy_scene::{Scene, request};
+use crate::copy_scene::{Scene, plan as planned, request};
 use crate::layers::LayersOptions;
 use crate::splice::MOST_PACKS;
 use crate::{Extent, View};
@@ -142,7 +142,7 @@ fn large_scene() -> Scene {
 
 fn build(scene: &Scene, layers: &Layers, predecessor: Option<DiffId>) -> LayerInfo {
     let base = View::new(Vec::new());
-    let plan = CopyPlan::for_copy(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
+    let plan = planned(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
     plan.write(layers, predecessor, &Interrupt::default())
         .unwrap()
 }
@@ -347,7 +347,7 @@ fn what_is_written_ahead_is_the_layer() {
     // Only what is older than a tick of the clock is remembered.
     std::thread::sleep(std::time::Duration::from_millis(150));
     let base = View::new(Vec::new());
-    let plan = || CopyPlan::for_copy(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
+    let plan = || planned(&base, scene.tree(), &request(&["."], "/app/")).unwrap();
     let plain = plan();
     let digest = plain.digest(&Interrupt::default()).unwrap();
     fs::remove_file(scene.directory.path().join("stat")).unwrap();

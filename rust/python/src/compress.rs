@@ -90,10 +90,17 @@ fn decompress(py: Python<'_>, source: i32, target: i32) -> PyResult<u64> {
     })
 }
 
+#[pyfunction]
+fn is_archive(py: Python<'_>, source: i32) -> PyResult<bool> {
+    let source = Box::new(duplicate(source)?);
+    run(py, |_| dissolver_layer::is_archive(source))
+}
+
 /// Adds what this file has to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Compressed>()?;
     module.add_function(wrap_pyfunction!(compress, module)?)?;
     module.add_function(wrap_pyfunction!(compress_layer, module)?)?;
-    module.add_function(wrap_pyfunction!(decompress, module)?)
+    module.add_function(wrap_pyfunction!(decompress, module)?)?;
+    module.add_function(wrap_pyfunction!(is_archive, module)?)
 }

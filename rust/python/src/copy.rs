@@ -3,10 +3,11 @@
 use crate::error::Failure;
 use crate::interruptible::interruptible;
 use crate::layer::{LayerInfo, Layers, View, parse};
-use crate::tree::Tree;
-use dissolver_layer::{CopyError, CopyRequest, Origin};
+use crate::tree::{IgnoreRules, Tree};
+use dissolver_layer::{CopyError, CopyRequest, CopySource, Kind, ModeChange, ModeClause, Origin};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A planned copy; nothing is read before its digest is asked for.
@@ -19,6 +20,77 @@ pub struct CopyPlan(dissolver_layer::CopyPlan);
 enum AnyOrigin<'py> {
     Tree(PyRef<'py, Tree>),
     View(PyRef<'py, View>),
+}
+
+impl AnyOrigin<'_> {
+    fn origin(&self) -> Origin {
+        match self {
+            AnyOrigin::Tree(tree) => Origin::Tree(tree.0.clone()),
+            AnyOrigin::View(view) => Origin::View(view.0.clone()),
+        }
+    }
+}
+
+/// A mode for all, or changes to the modes that files have.
+#[derive(FromPyObject)]
+enum AnyMode {
+    To(u32),
+    By(Vec<(String, char, String)>),
+}
+
+impl From<AnyMode> for ModeChange {
+    fn from(mode: AnyMode) -> ModeChange {
+        let clause = |(who, operator, bits)| ModeClause {
+            who,
+            operator,
+            bits,
+        };
+        match mode {
+            AnyMode::To(mode) => ModeChange::To(mode),
+            AnyMode::By(clauses) => ModeChange::By(clauses.into_iter().map(clause).collect()),
+        }
+    }
+}
+
+/// A path in an origin, and what is there.
+type Selected = (Cow<'static, [u8]>, &'static str);
+
+/// What is copied from one origin.
+#[pyclass(frozen, module = "dissolver._core.layer")]
+#[derive(Debug)]
+pub struct CopyPart(dissolver_layer::CopyPart);
+
+#[pymethods]
+impl CopyPart {
+    #[new]
+    #[pyo3(signature = (origin, sources, *, keeps_owner, pivots = None, excludes = None, is_verbatim = false))]
+    fn new(
+        origin: AnyOrigin<'_>,
+        sources: Vec<String>,
+        keeps_owner: bool,
+        pivots: Option<Vec<String>>,
+        excludes: Option<&IgnoreRules>,
+        is_verbatim: bool,
+    ) -> Self {
+        let mut pivots = pivots.unwrap_or_default().into_iter();
+        let source = |source: String| CopySource {
+            pattern: source.into_bytes(),
+            pivot: pivots.next().map(String::into_bytes),
+        };
+        Self(dissolver_layer::CopyPart {
+            origin: origin.origin(),
+            sources: sources.into_iter().map(source).collect(),
+            excludes: excludes.map(|rules| rules.0.clone()).unwrap_or_default(),
+            keeps_owner,
+            is_verbatim,
+        })
+    }
+
+    fn selected(&self, py: Python<'_>) -> PyResult<Vec<Selected>> {
+        let selected = py.detach(|| self.0.selected()).map_err(failure)?;
+        let one = |(path, kind): (Vec<u8>, Kind)| (Cow::Owned(path), kind.name());
+        Ok(selected.into_iter().map(one).collect())
+    }
 }
 
 #[pymethods]
@@ -40,19 +112,37 @@ impl CopyPlan {
         mode: Option<u32>,
         new_directory_mtime: i64,
     ) -> PyResult<Self> {
-        let origin = match origin {
-            AnyOrigin::Tree(tree) => Origin::Tree(tree.0.clone()),
-            AnyOrigin::View(view) => Origin::View(view.0.clone()),
-        };
+        let part = CopyPart::new(origin, sources, keeps_owner, None, None, false);
         let request = CopyRequest {
-            sources: sources.into_iter().map(String::into_bytes).collect(),
+            parts: vec![part.0],
             destination: destination.into_bytes(),
             owner,
-            keeps_owner,
-            mode,
+            mode: mode.map(ModeChange::To),
             new_directory_mtime_ns: new_directory_mtime,
         };
-        let planned = py.detach(|| dissolver_layer::CopyPlan::for_copy(&base.0, origin, &request));
+        let planned = py.detach(|| dissolver_layer::CopyPlan::for_copy(&base.0, request));
+        Ok(Self(planned.map_err(failure)?))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (base, parts, destination, *, owner, mode, new_directory_mtime))]
+    fn for_parts(
+        py: Python<'_>,
+        base: &View,
+        parts: Vec<PyRef<'_, CopyPart>>,
+        destination: String,
+        owner: Option<(u32, u32)>,
+        mode: Option<AnyMode>,
+        new_directory_mtime: i64,
+    ) -> PyResult<Self> {
+        let request = CopyRequest {
+            parts: parts.iter().map(|part| part.0.clone()).collect(),
+            destination: destination.into_bytes(),
+            owner,
+            mode: mode.map(ModeChange::from),
+            new_directory_mtime_ns: new_directory_mtime,
+        };
+        let planned = py.detach(|| dissolver_layer::CopyPlan::for_copy(&base.0, request));
         Ok(Self(planned.map_err(failure)?))
     }
 
@@ -147,5 +237,6 @@ fn failure(error: CopyError) -> Failure {
 
 /// Adds the class to the module `layer`.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<CopyPart>()?;
     module.add_class::<CopyPlan>()
 }

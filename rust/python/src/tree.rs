@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The rules of a `.dockerignore`, compiled.
 #[pyclass(frozen, module = "dissolver._core.tree")]
 #[derive(Debug)]
-pub struct IgnoreRules(dissolver_tree::IgnoreRules);
+pub struct IgnoreRules(pub(crate) dissolver_tree::IgnoreRules);
 
 #[pymethods]
 impl IgnoreRules {
