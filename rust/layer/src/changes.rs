@@ -91,8 +91,11 @@ struct Frame {
     steps: vec::IntoIter<Step>,
     /// Listed as soon as something beneath it is; `None` once it was.
     unlisted: Option<ChangeKind>,
-    /// Something below this directory can be seen through it.
+    /// The layers have this directory, too.
     is_merged: bool,
+    /// Nothing of the layers can be seen through it: it is opaque, or within one that is.
+    /// Only the outermost is marked.
+    is_opaque: bool,
 }
 
 /// What there is to look at in a directory.
@@ -166,6 +169,7 @@ impl Lister<'_> {
             // An opaque directory hides what is below, but what it has itself is
             // compared with that all the same: it came in its place.
             is_merged: covers_directory,
+            is_opaque,
         });
         Ok(())
     }
@@ -211,11 +215,12 @@ impl Lister<'_> {
         if !is_silent {
             self.add(kind, entry.path.clone());
         }
+        let is_opaque = entry.is_opaque || self.frames.last().is_some_and(|frame| frame.is_opaque);
         self.enter(
             entry.path,
             is_silent.then_some(kind),
             covers_directory,
-            entry.is_opaque,
+            is_opaque,
         )
     }
 
