@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from dissolver._core import CoreError
+from dissolver._core.layer import CopyPlan
+from dissolver._core.tree import Tree
 from dissolver.image.config import Image
 from dissolver.store import Store
 from dissolver.store.faults import DiskFull
@@ -160,3 +164,30 @@ def test_a_full_disk_can_be_pruned(small_disk: Path, tmp_path: Path) -> None:
         assert report.images == (image.id,)
         assert report.reclaimed_bytes >= 2 * 8192
         assert add_image(store, "c", "after").size == 8192
+
+
+def test_a_copy_that_does_not_fit_fails_as_a_whole(small_disk: Path, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "large").write_bytes(b"large" * 4_000_000)
+    with Store(small_disk / "store", tmp_path / "run") as store:
+        image = add_image(store, "a", "app")
+        plan = CopyPlan.for_copy(
+            store.layers.view([]),
+            Tree.scan(context),
+            ["/."],
+            "/app/",
+            owner=None,
+            keeps_owner=False,
+            mode=None,
+            new_directory_mtime=0,
+        )
+        # What is written ahead does not fit, and the digest needs no room.
+        plan.prepare(store.layers)
+        assert plan.digest().startswith("blake3:")
+        with pytest.raises(CoreError) as caught:
+            plan.write(store.layers)
+        assert (caught.value.kind, caught.value.errno) == ("io", errno.ENOSPC)
+        assert list(store.layout.tmp.iterdir()) == []
+        assert store.layers.list() == list(image.config.diff_ids)
+        assert {finding.kind for finding in store.check()} == set()

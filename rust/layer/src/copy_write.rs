@@ -118,7 +118,7 @@ impl CopyPlan {
         match outcome {
             Ok(assembled) => *self.written_ahead() = Some(assembled),
             // The digest alone may turn out to be all that is needed.
-            Err(CopyError::Layer(LayerError::Io { op: "write", .. })) => {}
+            Err(CopyError::Layer(error)) if error.is_disk_full() => {}
             Err(error) => return Err(error),
         }
         Ok(unknown)

@@ -272,6 +272,14 @@ impl LayerError {
         }
     }
 
+    /// Tells whether there was no room left on the disk.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, LayerError::Io { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Makes the conversion of an I/O failure during `op` on `path`.
     pub fn io<E: Into<io::Error>>(
         op: &'static str,
