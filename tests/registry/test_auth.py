@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dissolver.errors import AccessDenied, DissolverError, RegistryError, RegistryUnreachable
+from dissolver.errors import AccessDenied, RegistryError, RegistryUnreachable
 from dissolver.image.reference import parse_reference
-from dissolver.registry.access import log_in, log_out, search
+from dissolver.registry.access import log_in, log_out
 from dissolver.registry.auth import Challenge, read_challenges
 from dissolver.registry.credentials import Credentials, CredentialStore
 from dissolver.registry.settings import HostSettings, RegistrySettings
@@ -473,37 +472,3 @@ def test_an_encrypted_registry_does_not_lead_to_a_plain_one(
         f"`https://{host}/v2/{repository}/manifests/v1` redirects to "
         "`http://127.0.0.1:1/plain`, which is not encrypted"
     )
-
-
-# Searches ----------------------------------------------------------------------------------
-
-
-def test_a_registry_without_searches_says_so(
-    server: RegistryServer, settings: RegistrySettings
-) -> None:
-    with pytest.raises(RegistryError) as caught:
-        search(settings, server.host, "node", 25)
-    assert caught.value.message == f"`{server.host}` answers no searches (status 404)"
-
-
-def test_what_a_search_found_is_read(proxy: Meddler, settings: RegistrySettings) -> None:
-    rows = [
-        {"name": "node", "description": "A\n runtime", "star_count": 7, "is_official": True},
-        {"name": "x/node", "description": None, "star_count": 0},
-    ]
-    proxy.answers("/v1/search", 200, json.dumps({"results": rows}).encode())
-    found = search(settings, proxy.host, "no de&x", 1)
-    assert [(one.name, one.description, one.stars, one.is_official) for one in found] == [
-        ("node", "A runtime", 7, True)
-    ]
-    assert proxy.asked[-1].path == "/v1/search?q=no+de%26x&n=1"
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"results": [{}]}', b'{"results": 7}'])
-def test_what_is_no_answer_to_a_search_is_refused(
-    proxy: Meddler, settings: RegistrySettings, body: bytes
-) -> None:
-    proxy.answers("/v1/search", 200, body)
-    with pytest.raises(DissolverError) as caught:
-        search(settings, proxy.host, "node", 25)
-    assert caught.value.message == f"`{proxy.host}` answers a search with something else"
