@@ -7,6 +7,7 @@ import hashlib
 import io
 import random
 import tarfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ LIST = "find . | sort; find . -type f | sort | xargs -r sha256sum"
 
 
 @dataclass
-class Context:
+class Context(ABC):
     """A directory that is built from, and how an image of it is told to be right."""
 
     name: str
@@ -45,11 +46,13 @@ class Context:
     def build(self, *, tag: str | None = None) -> list[str | Path]:
         return ["build", "-q", "-t", tag or self.name, self.path]
 
+    @abstractmethod
     def change(self, chance: random.Random) -> None:
-        raise NotImplementedError
+        """Change something in the directory, so that the next build is another one."""
 
+    @abstractmethod
     def expected(self) -> str:
-        raise NotImplementedError
+        """Give what `LIST` prints in a right image."""
 
     def assert_right(self, cli: Cli) -> None:
         """Build to the end and compare what is in the image with what must be in it."""

@@ -422,8 +422,8 @@ class CopyPlan:
     ) -> CopyPlan:
         """Plan a copy of several parts, in their order, as `for_copy` plans one.
 
-        ``mode`` may be changes to the modes that files have: for whom (``u``, ``g``, ``o``; empty is
-        everybody), ``+``, ``-`` or ``=``, and letters of ``rwxXst`` or one of ``ugo``.
+        ``mode`` may be changes to the modes that files have: for whom (``u``, ``g``, ``o``;
+        empty is everybody), ``+``, ``-`` or ``=``, and letters of ``rwxXst`` or one of ``ugo``.
         """
 
     @staticmethod
