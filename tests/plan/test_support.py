@@ -17,9 +17,6 @@ from plan.planning import EMPTY, failure_of, graph_of, lower
 NOT_CARRIED_OUT = support.NOT_CARRIED_OUT
 
 SAMPLES = {
-    "`ADD` of a git repository": "ADD https://host/a.git /x",
-    "`ADD` of a URL": "ADD https://host/a /x",
-    "`ADD`": "ADD a /x",
     "a named context": "COPY --from=extra a /x",
     "`RUN --security=insecure`": "RUN --security=insecure a",
 }

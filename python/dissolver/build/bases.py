@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dissolver.plan.graph import Stage
     from dissolver.registry.events import TransferEvent
     from dissolver.registry.resolve import Resolved, Sources
+    from dissolver.registry.transport import Transport
     from dissolver.store import Store
 
 OpenSources = Callable[[Callable[[], bool]], AbstractContextManager["Sources"]]
@@ -53,6 +54,7 @@ class BaseImages:
         self._is_cancelled = is_cancelled
         self._asks_first = asks_first
         self._opened: Sources | None = None
+        self._opening = threading.Lock()
         self._stack = ExitStack()
         self._remote: dict[Reference, Resolved] = {}
         self._locks: dict[Reference, threading.Lock] = {}
@@ -124,6 +126,19 @@ class BaseImages:
                 with self._progress.vertex(name) as vertex:
                     self._fetch(reference, vertex)
 
+    @property
+    def transport(self) -> Transport | None:
+        """What speaks HTTP, with the caller's proxies and certificates, if anything may."""
+        sources = self._sources()
+        return None if sources is None else sources.transport
+
+    def _sources(self) -> Sources | None:
+        with self._opening:
+            if self._opened is None and self._open_sources is not None:
+                opened = self._open_sources(self._is_cancelled)
+                self._opened = self._stack.enter_context(opened)
+            return self._opened
+
     def _fetch(self, reference: Reference, vertex: OpenVertex) -> None:
         resolved = self._remote.get(reference)
         if resolved is None:
@@ -147,11 +162,9 @@ class BaseImages:
             raise
 
     def _ask(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
-        if self._opened is None:
-            if self._open_sources is None:
-                raise RegistryError("no registry is asked here")
-            self._opened = self._stack.enter_context(self._open_sources(self._is_cancelled))
-        sources = self._opened
+        sources = self._sources()
+        if sources is None:
+            raise RegistryError("no registry is asked here")
         repository, named = sources.fetch(reference)
         with suppress(ImageNotFound):
             known = self._store.images.resolve(f"{reference.name}@{named.digest}")

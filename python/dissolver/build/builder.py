@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dissolver.build import commit
 from dissolver.build.bases import BaseImages
 from dissolver.build.events import Progress
+from dissolver.build.fetching import Fetcher
 from dissolver.build.origins import origins_of
 from dissolver.build.predecessor import Predecessors
 from dissolver.build.preparation import prepare
@@ -109,6 +110,7 @@ def _carry_out(
             cancellation=cancellation,
             identity=prepared.identity,
             agents=agents,
+            fetcher=Fetcher(store, request, bases, agents, cancellation),
             predecessors=Predecessors(store, prepared.identity),
         )
         return _build_stages(bench, prepared, progress)

@@ -9,7 +9,8 @@ from dissolver._core import CoreError
 from dissolver.build.context import missing
 from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
-from dissolver.plan.steps import CopyStep, RunStep
+from dissolver.plan.sources import LocalSource
+from dissolver.plan.steps import AddStep, CopyStep, RunStep
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def origins_of(step: Step) -> Iterator[origins.Origin]:
     """List where a step takes files from."""
     if isinstance(step, CopyStep):
         yield step.from_
+    elif isinstance(step, AddStep):
+        if any(isinstance(source, LocalSource) for source in step.sources):
+            yield None
     elif isinstance(step, RunStep):
         from dissolver.plan.mounts import BindMount, CacheMount
 

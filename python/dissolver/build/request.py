@@ -22,7 +22,8 @@ class BuildRequest:
     records the results. ``host_certificates`` lends the machine's trust store to RUN
     steps: ``certificate_file`` where one is named, else the one that is found.
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
-    socket, or to those of private keys. ``pull`` asks registries what names mean even where
+    socket, or to those of private keys. ``environment`` is the caller's, for programs that
+    fetch sources. ``pull`` asks registries what names mean even where
     images with these names are there.
     """
 
@@ -39,6 +40,7 @@ class BuildRequest:
     network: str = "default"
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dissolver.build import commit, copy_step, run_step
+from dissolver.build import add_step, commit, copy_step, run_step
 from dissolver.build.origins import take_origins
 from dissolver.build.request import StepOutcome
 from dissolver.errors import CoreFailure
 from dissolver.plan.graph import StageBase
-from dissolver.plan.steps import CopyStep, RunStep, WorkdirStep
+from dissolver.plan.steps import AddStep, CopyStep, RunStep, WorkdirStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver.build.add_step import AddWork
     from dissolver.build.copy_step import CopyWork
     from dissolver.build.events import OpenVertex
     from dissolver.build.origins import Origins
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from dissolver.plan.graph import Stage
     from dissolver.plan.lower import LoweredStage
     from dissolver.plan.steps import Step
+
+    Work = AddWork | CopyWork | RunWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def _perform(
 
     def attempt() -> _Layer:
         with ExitStack() as scratch:
-            work = _plan(bench, item, parents, origins, mtime_ns, scratch)
+            work = _plan(bench, item, vertex, parents, origins, mtime_ns, scratch)
             return _answer(bench, item, vertex, work)
 
     with vertex:
@@ -149,25 +152,26 @@ def _perform(
 def _plan(
     bench: Workbench,
     item: PlannedStep,
+    vertex: OpenVertex,
     parents: Sequence[str],
     origins: Origins,
     mtime_ns: int,
     scratch: ExitStack,
-) -> CopyWork | RunWork:
+) -> Work:
     step = item.step
     if isinstance(step, RunStep):
         return run_step.plan_run(bench, step, parents, origins, item.place)
     if isinstance(step, CopyStep):
         source = origins.find(step.from_)
         return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place, scratch)
+    if isinstance(step, AddStep):
+        return add_step.plan_add(bench, step, parents, mtime_ns, item.place, vertex, scratch)
     if isinstance(step, WorkdirStep):
         return copy_step.plan_workdir(bench, step, parents, mtime_ns)
     raise TypeError(f"a {type(step).__name__} makes no layer")
 
 
-def _answer(
-    bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: CopyWork | RunWork
-) -> _Layer:
+def _answer(bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work) -> _Layer:
     """Look the work's key up, do the work on a miss, and record the result."""
     from dissolver.cache.policy import Hit, look_up
     from dissolver.store.records import StepRecord

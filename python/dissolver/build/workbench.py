@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from dissolver.build.bases import BaseImages
     from dissolver.build.context import BuildContext
+    from dissolver.build.fetching import Fetcher
     from dissolver.build.predecessor import Predecessors
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
@@ -36,6 +37,7 @@ class Workbench:
     cancellation: Cancellation
     identity: str
     agents: Agents
+    fetcher: Fetcher
     predecessors: Predecessors
 
     def context_of(self, origin: Origin) -> BuildContext:

@@ -16,7 +16,7 @@ from dissolver.cache.inputs import CacheKey, Input, digest_inputs, short_digest
 from dissolver.store.packed_inputs import PackedInputs, pack_inputs
 
 if TYPE_CHECKING:
-    from dissolver.plan.steps import CopyStep, InlineFile, RunStep, WorkdirStep
+    from dissolver.plan.steps import InlineFile, RunStep, TransferStep, WorkdirStep
 
 KEY_VERSION = 1
 """Part of every key: raising it forgets every result of older versions."""
@@ -61,8 +61,8 @@ Listing = Callable[[], bytes]
 """Packs inputs as `pack_inputs` does, once somebody wants to know them."""
 
 
-def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
-    """Derive the key of a COPY from the digest of its listing.
+def copy_key(step: TransferStep, plan_digest: str, plan_inputs: Listing) -> CacheKey:
+    """Derive the key of a COPY, or of an ADD that unpacks nothing, from its listing's digest.
 
     The listing covers the files, where they go and which directories are made; the
     layers below are no part of it, so a COPY survives a change of its base.
@@ -70,6 +70,17 @@ def copy_key(step: CopyStep, plan_digest: str, plan_inputs: Listing) -> CacheKey
     """
     del step  # Everything that it asks for is in the listing.
     return _planned("copy", plan_digest, plan_inputs)
+
+
+def add_key(plan_digest: str, unpacked: Iterable[str], plan_inputs: Listing) -> CacheKey:
+    """Derive the key of an ADD that unpacks archives.
+
+    The listing covers the archives as files, and where their contents go; ``unpacked`` says how
+    many there are. What is in them follows from their bytes.
+    """
+    count = str(len(list(unpacked)))
+    inputs = (("listing", plan_digest), ("unpacked", count))
+    return CacheKey(digest_inputs("add", KEY_VERSION, inputs), PackedInputs(plan_inputs))
 
 
 def bind_key(plan_digest: str, plan_inputs: Listing) -> CacheKey:

@@ -141,6 +141,7 @@ class Engine(Interchange, Distribution, Inquiries):
             network=network,
             secrets=dict(secrets or {}),
             ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
+            environment=caller_environment(),
         )
         return self._do(builds.build, request, on_event, cancel)
 

@@ -14,8 +14,7 @@ from dissolver.dockerfile.ast import Instruction
 from dissolver.errors import NotSupportedYet, Where
 from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
-from dissolver.plan.sources import GitSource, LocalSource, UrlSource
-from dissolver.plan.steps import AddStep, CopyStep, RunStep, Step
+from dissolver.plan.steps import CopyStep, RunStep, Step
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -36,16 +35,7 @@ def _takes_from(kind: type[NamedContext] | type[EmptyOrigin]) -> Callable[[Step]
     return is_used
 
 
-def _adds(kind: type[LocalSource] | type[UrlSource] | type[GitSource]) -> Callable[[Step], bool]:
-    return lambda step: (
-        isinstance(step, AddStep) and any(isinstance(source, kind) for source in step.sources)
-    )
-
-
 NOT_CARRIED_OUT: tuple[Feature, ...] = (
-    Feature("`ADD` of a git repository", _adds(GitSource)),
-    Feature("`ADD` of a URL", _adds(UrlSource), hint="fetch it in a `RUN`"),
-    Feature("`ADD`", lambda step: isinstance(step, AddStep), hint="use `COPY` for plain files"),
     Feature("a named context", _takes_from(NamedContext), "from"),
     Feature("`RUN --security=insecure`",
             lambda step: isinstance(step, RunStep) and step.security == "insecure", "security"),

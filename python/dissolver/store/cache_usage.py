@@ -22,6 +22,7 @@ FROM step_records LEFT JOIN step_uses ON step_uses.key = step_records.key
 GROUP BY step_records.key
 """
 
+_KINDS = {"bind": "source.local", "http": "source.http", "git": "source.git.checkout"}
 _NAMES = {"workdir": "WORKDIR", "copy": "COPY", "add": "ADD"}
 
 
@@ -30,7 +31,8 @@ class CacheEntry:
     """One thing that the cache keeps.
 
     ``kind`` is BuildKit's word: ``regular`` for the result of a step, ``source.local`` for
-    files of a context that a step has mounted, ``exec.cachemount``. ``is_shared`` tells
+    files of a context that a step has mounted, ``source.http`` and ``source.git.checkout``
+    for what was fetched, ``exec.cachemount``. ``is_shared`` tells
     that an image or a container has the layer as well, so that forgetting the entry
     gives nothing back.
     """
@@ -54,7 +56,7 @@ def _records(store: Store) -> Iterator[CacheEntry]:
     for key, kind, diff_id, packed, used_ns, is_shared in store.database.read().execute(_RECORDS):
         yield CacheEntry(
             id=key.removeprefix("sha256:"),
-            kind="source.local" if kind == "bind" else "regular",
+            kind=_KINDS.get(kind, "regular"),
             description=_described(kind, packed),
             size_bytes=store.layers.disk_bytes_of([diff_id]),
             used_ns=used_ns,
@@ -82,6 +84,10 @@ def _described(kind: str, packed: bytes) -> str:
     name, value = first if first is not None else ("", "")
     if kind == "bind":
         return "files of a context, mounted"
+    if kind == "git":
+        return f"commit {value}"
+    if kind == "http":
+        return f"file {value}"
     if name == "command":
         return f"RUN {' '.join(json.loads(value))}"
     return f"{_NAMES.get(kind, kind)} {value}".rstrip()

@@ -1,0 +1,314 @@
+"""ADD: files of the context, archives that are unpacked, URLs and git repositories.
+
+All of them become one listing. What an archive holds is found out only when the layer has
+to be made: its key is that of the archive itself, and of where it goes.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dissolver._core import CoreError
+from dissolver.build.copy_step import (
+    as_plain,
+    documents,
+    excluded,
+    explain_failure,
+    plan_transfer,
+)
+from dissolver.build.origins import context_origin
+from dissolver.errors import BuildError, CoreFailure
+from dissolver.plan.sources import GitSource, LocalSource, UrlSource
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dissolver._core.layer import CopyPart, LayerInfo, View
+    from dissolver._core.tree import IgnoreRules
+    from dissolver.build.copy_step import CopyWork
+    from dissolver.build.events import OpenVertex
+    from dissolver.build.origins import Origin
+    from dissolver.build.workbench import Workbench
+    from dissolver.cache.inputs import CacheKey
+    from dissolver.plan.steps import AddStep
+
+Identity = tuple[int, int, int, int]
+"""What shows that a file was changed: inode, size, and two times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive to unpack: a file of the context, or one in layers.
+
+    ``part`` is the file itself, as it would be copied.
+    """
+
+    part: CopyPart
+    path: str
+    identity: Identity | None = None
+    view: View | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddWork:
+    """An ADD with archives: its key, and what to unpack for its layer."""
+
+    kind: str
+    key: CacheKey
+    step: AddStep
+    parts: tuple[CopyPart | Archive, ...]
+    parents: tuple[str, ...]
+    mtime_ns: int
+
+    def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
+        """Unpack, and write the layer.
+
+        Raises:
+            BuildError: an archive is broken, or would write outside of its root.
+            CoreFailure: a file changed since it was listed (``changed-while-read``).
+            DiskFull: no space is left.
+        """
+        with ExitStack() as stack:
+            parts = []
+            for part in self.parts:
+                if isinstance(part, Archive):
+                    with vertex.status(f"unpacking {os.path.basename(part.path)}"):  # noqa: PTH119
+                        parts.append(self._unpacked(bench, part, stack))
+                else:
+                    parts.append(part)
+            try:
+                plan = plan_transfer(
+                    bench,
+                    self.step,
+                    self.parents,
+                    parts,
+                    self.mtime_ns,
+                    destination=as_directory(self.step.destination),
+                )
+            except CoreError as error:
+                raise explain_failure(error, self.step, None) from error
+            with explained("store the layer"):
+                return plan.write(bench.store.layers)
+
+    def _unpacked(self, bench: Workbench, archive: Archive, stack: ExitStack) -> CopyPart:
+        from dissolver._core.layer import CopyPart, Layers
+
+        # In a store of its own, which goes with the step: nothing else needs this layer.
+        directory = stack.enter_context(bench.store.workspace())
+        layers = Layers(directory, userxattr=False)
+        try:
+            with _opened(archive, directory) as descriptor:
+                info = layers.ingest(descriptor)
+        except CoreError as error:
+            if error.kind == "io":
+                raise
+            raise BuildError(
+                f"cannot unpack `{archive.path.lstrip('/')}`: {error.message}",
+                hint=error.hint or "`--unpack=false` copies the archive as it is",
+                where=self.step.where,
+            ) from error
+        if archive.identity is not None and archive.identity != _identity(archive.path):
+            raise CoreFailure(
+                f"`{archive.path}` changed while it was read",
+                kind="changed-while-read",
+                path=os.fsencode(archive.path),
+            )
+        return CopyPart(layers.view([info.diff_id]), ["/"], keeps_owner=True, is_verbatim=True)
+
+
+def plan_add(
+    bench: Workbench,
+    step: AddStep,
+    parents: Sequence[str],
+    mtime_ns: int,
+    place: str,
+    vertex: OpenVertex,
+    scratch: ExitStack,
+) -> AddWork | CopyWork:
+    """List what ``step``, at ``place`` in its build, puts where, and derive its key.
+
+    URLs and repositories are fetched for this, if they are not known.
+
+    Raises:
+        ContextError: a source is not there.
+        BuildError: something cannot be fetched, an owner is unknown, or source and
+            destination do not fit.
+    """
+    from dissolver.build.copy_step import CopyWork
+    from dissolver.cache.keys import add_key, copy_key
+
+    origin: Origin | None = None
+    if any(isinstance(source, LocalSource) for source in step.sources):
+        origin = context_origin(bench.context)
+    try:
+        rules = excluded(step)
+        parts: list[CopyPart | Archive] = []
+        for source in step.sources:
+            if isinstance(source, LocalSource) and origin is not None:
+                parts += _local(bench, source, origin, rules)
+            elif isinstance(source, UrlSource):
+                parts += _behind_url(bench, step, source, vertex)
+            elif isinstance(source, GitSource):
+                parts.append(_repository(bench, step, source, rules, vertex))
+        parts += documents(bench, step, mtime_ns, scratch)
+        archives = [part for part in parts if isinstance(part, Archive)]
+        plain = [part.part if isinstance(part, Archive) else part for part in parts]
+        destination = as_directory(step.destination) if archives else step.destination
+        plan = plan_transfer(bench, step, parents, plain, mtime_ns, destination=destination)
+        if archives:
+            names = [archive.path for archive in archives]
+            key = add_key(plan.digest(), names, plan.packed_inputs)
+            return AddWork("add", key, step, tuple(parts), tuple(parents), mtime_ns)
+        predecessor = bench.predecessors.of(place, step.destination)
+        plan.prepare(bench.store.layers, predecessor=predecessor)
+        key = copy_key(step, plan.digest(), plan.packed_inputs)
+        return CopyWork("copy", key, plan, predecessor)
+    except CoreError as error:
+        raise explain_failure(error, step, origin) from error
+
+
+def as_directory(destination: str) -> str:
+    """Write a destination such that it can only be a directory: what archives go into."""
+    return destination.rstrip("/") + "/"
+
+
+def _local(
+    bench: Workbench, source: LocalSource, origin: Origin, rules: IgnoreRules | None
+) -> list[CopyPart | Archive]:
+    """Find the archives among what a source selects."""
+    from dissolver._core.layer import CopyPart
+
+    whole = CopyPart(origin.entries, [source.path], keeps_owner=False, excludes=rules)
+    if not source.unpacks:
+        return [whole]
+    parts: list[CopyPart | Archive] = []
+    for path, kind in whole.selected():
+        name = "/" + os.fsdecode(path)
+        part = CopyPart(origin.entries, [as_plain(name)], keeps_owner=False, excludes=rules)
+        host = os.fspath(bench.context.root / name.lstrip("/"))
+        if kind == "file" and _holds_archive(host):
+            parts.append(Archive(part, host, _identity(host)))
+        else:
+            parts.append(part)
+    # What is no archive is copied under the name it was asked for by, links and all.
+    return parts if any(isinstance(part, Archive) for part in parts) else [whole]
+
+
+def _holds_archive(path: str) -> bool:
+    from dissolver._core.layer import is_archive
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # Reading it for its digest says what is wrong.
+    try:
+        return is_archive(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(path: str) -> Identity:
+    with explained("read the archive"):
+        found = os.lstat(path)
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class _opened:  # noqa: N801 - reads as a sentence where it is used
+    """Open an archive for reading; one in layers is written to a file first."""
+
+    def __init__(self, archive: Archive, directory: Path) -> None:
+        self._archive = archive
+        self._directory = directory
+        self._descriptor = -1
+
+    def __enter__(self) -> int:
+        archive = self._archive
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with explained("read the archive"):
+            if archive.view is None:
+                self._descriptor = os.open(archive.path, flags)
+            else:
+                place = self._directory / "archive"
+                written = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._descriptor = written
+                archive.view.write(archive.path, written)
+                os.lseek(written, 0, os.SEEK_SET)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _behind_url(
+    bench: Workbench, step: AddStep, source: UrlSource, vertex: OpenVertex
+) -> Iterator[CopyPart | Archive]:
+    from dissolver._core.layer import CopyPart
+
+    with _placed(step):
+        file = bench.fetcher.url(
+            source.url,
+            source.file_name,
+            checksum=source.checksum,
+            vertex=vertex,
+            build=bench.identity,
+        )
+    view = bench.store.layers.view([file.layer])
+    part = CopyPart(view, [f"/{as_plain(file.name)}"], keeps_owner=False)
+    path = f"/{file.name}"
+    if source.unpacks and _view_holds_archive(bench, view, path):
+        yield Archive(part, path, view=view)
+    else:
+        yield part
+
+
+def _view_holds_archive(bench: Workbench, view: View, path: str) -> bool:
+    with bench.store.workspace() as directory, _opened(_in_layers(view, path), directory) as file:
+        from dissolver._core.layer import is_archive
+
+        return is_archive(file)
+
+
+def _in_layers(view: View, path: str) -> Archive:
+    from dissolver._core.layer import CopyPart
+
+    return Archive(CopyPart(view, [], keeps_owner=False), path, view=view)
+
+
+def _repository(
+    bench: Workbench,
+    step: AddStep,
+    source: GitSource,
+    rules: IgnoreRules | None,
+    vertex: OpenVertex,
+) -> CopyPart:
+    from dissolver._core.layer import CopyPart
+
+    with _placed(step):
+        layer = bench.fetcher.git(
+            source.reference,
+            checksum=source.checksum,
+            keeps_git_directory=source.keeps_git_directory,
+            vertex=vertex,
+            build=bench.identity,
+        )
+    view = bench.store.layers.view([layer])
+    return CopyPart(view, ["/"], keeps_owner=False, excludes=rules)
+
+
+class _placed:  # noqa: N801 - reads as a sentence where it is used
+    """Give failures to fetch the place of the step."""
+
+    def __init__(self, step: AddStep) -> None:
+        self._step = step
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BuildError) and error.where is None:
+            error.where = self._step.where

@@ -1,0 +1,91 @@
+"""What a build fetches besides images: files behind URLs, and git repositories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dissolver.errors import BuildError
+
+if TYPE_CHECKING:
+    from dissolver.build.bases import BaseImages
+    from dissolver.build.events import OpenVertex
+    from dissolver.build.request import BuildRequest
+    from dissolver.build.scheduler import Cancellation
+    from dissolver.build.ssh_agents import Agents
+    from dissolver.build.url_files import UrlFile
+    from dissolver.plan.git_reference import GitReference
+    from dissolver.store import Store
+
+
+class Fetcher:
+    """Fetches for one build, and keeps what it fetched for the next one."""
+
+    def __init__(
+        self,
+        store: Store,
+        request: BuildRequest,
+        bases: BaseImages,
+        agents: Agents,
+        cancellation: Cancellation,
+    ) -> None:
+        self._store = store
+        self._request = request
+        self._bases = bases
+        self._agents = agents
+        self._cancellation = cancellation
+
+    def url(
+        self, url: str, name: str, *, checksum: str | None, vertex: OpenVertex, build: str
+    ) -> UrlFile:
+        """Fetch a file, as ``fetch_url`` does.
+
+        Raises:
+            BuildError: it cannot be had, or is another one than ``checksum`` says.
+        """
+        from dissolver.build.url_files import fetch_url
+
+        transport = self._bases.transport
+        if transport is None:
+            raise BuildError(f"cannot fetch `{url}`: this build may not use the network")
+        return fetch_url(
+            self._store,
+            transport,
+            url,
+            name,
+            checksum=checksum,
+            secrets=self._request.secrets,
+            vertex=vertex,
+            build=build,
+        )
+
+    def git(
+        self,
+        reference: GitReference,
+        *,
+        checksum: str | None,
+        keeps_git_directory: bool,
+        vertex: OpenVertex,
+        build: str,
+    ) -> str:
+        """Check out a commit, as ``fetch_git`` does, and answer the layer of its files.
+
+        Raises:
+            BuildError: it cannot be had, or is another one than ``checksum`` says.
+        """
+        from dissolver.build.git_files import Git, fetch_git
+
+        environment = self._request.environment
+
+        def agent() -> str | None:
+            return self._agents.find("default") or environment.get("SSH_AUTH_SOCK")
+
+        git = Git(environment, agent, self._request.secrets, self._cancellation.is_requested)
+        return fetch_git(
+            self._store,
+            git,
+            reference,
+            checksum=checksum,
+            keeps_git_directory=keeps_git_directory,
+            vertex=vertex,
+            build=build,
+        )
