@@ -28,6 +28,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         *("build", "-t", "a:1", "--tag", "b", "-f", "sub/Dockerfile", "--target", "final"),
         *("--build-arg", "A=1=2", "--build-arg", "FROM_OUTSIDE", "--build-arg", "NOT_THERE"),
         *("--no-cache", "--network", "none", "--host-certificates"),
+        *("--platform", "linux/arm64"),
         *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent", "context"),
     )
     arguments, named = line.asked("build")
@@ -42,6 +43,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "build_args": {"A": "1=2", "FROM_OUTSIDE": "yes"},
         "no_cache": True,
         "pull": False,
+        "platform": "linux/arm64",
         "host_certificates": True,
         "network": "none",
         "secrets": {"s": b"yes"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
     from dissolver.plan.graph import Stage, StageGraph
     from dissolver.plan.lower import LoweredStage
     from dissolver.store import Store
+
+
+LOCAL_PLATFORM = "local"
+"""The machine's own, said explicitly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def prepare(
     context = _load_ignore_rules(store, definition, root, progress)
     graph = _graph(dockerfile, request)
     _warn_of_unused_arguments(dockerfile, request, vertex)
-    graph, images = _load_metadata(bases, graph, progress)
+    graph, images = _load_metadata(bases, graph, request, progress)
     starts, lowered = _lower(graph, images, request)
     _check(graph, starts, request, context, vertex)
     identity = f"{definition.path or definition.name}\n{root}"
@@ -96,14 +99,22 @@ def _load_ignore_rules(
 
 
 def _graph(dockerfile: Dockerfile, request: BuildRequest) -> StageGraph:
-    from dissolver.image.platform import platform_of_machine
+    from dissolver.build.emulation import machine_platform
+    from dissolver.image.platform import parse_platform
     from dissolver.plan.graph import stage_graph
 
+    machine = machine_platform()
+    wanted = request.platform
+    if wanted is None or wanted == LOCAL_PLATFORM:
+        platform = machine
+    else:
+        platform = parse_platform(wanted, default=machine)
     return stage_graph(
         dockerfile,
         build_args=request.build_args,
         target=request.target,
-        platform=platform_of_machine(os.uname().machine),
+        platform=platform,
+        build_platform=machine,
     )
 
 
@@ -138,7 +149,7 @@ def _warn_of_unused_arguments(
 
 
 def _load_metadata(
-    bases: BaseImages, graph: StageGraph, progress: Progress
+    bases: BaseImages, graph: StageGraph, request: BuildRequest, progress: Progress
 ) -> tuple[StageGraph, Mapping[Reference, Image]]:
     """Find every image, and those that triggers of others turn out to need."""
     images: dict[Reference, Image] = {}
@@ -147,7 +158,14 @@ def _load_metadata(
             is_base = reference == getattr(stage.base, "reference", None)
             if reference not in images:
                 with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
-                    images[reference] = _find(bases, graph, stage, reference, is_base=is_base)
+                    images[reference] = _find(
+                        bases,
+                        graph,
+                        stage,
+                        reference,
+                        is_base=is_base,
+                        is_strict=request.platform is not None,
+                    )
             if is_base:
                 _check_platform(stage, images[reference])
         grown = graph
@@ -195,14 +213,20 @@ def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Reference]]:
 
 
 def _find(
-    bases: BaseImages, graph: StageGraph, stage: Stage, reference: Reference, *, is_base: bool
+    bases: BaseImages,
+    graph: StageGraph,
+    stage: Stage,
+    reference: Reference,
+    *,
+    is_base: bool,
+    is_strict: bool,
 ) -> Image:
     """Find an image, and tell the place of the mistake where there is none."""
     from dissolver.plan.graph import misspelt_stage
 
     asked = stage.origin.platform if is_base else None
     try:
-        return bases.find(reference, stage.platform, is_strict=asked is not None)
+        return bases.find(reference, stage.platform, is_strict=is_strict or asked is not None)
     except (ImageNotFound, RegistryError) as error:
         is_other = isinstance(error, ImageNotFound) and asked is not None
         error.where = stage.origin.where_of(asked) if is_other and asked else stage.where
@@ -223,13 +247,16 @@ def _lower(
     graph: StageGraph, images: Mapping[Reference, Image], request: BuildRequest
 ) -> tuple[dict[int, ImageConfig], dict[int, LoweredStage]]:
     """Turn every needed stage into steps on top of what it starts from."""
-    from dissolver.image.mutate import empty_image
+    from dissolver.image.mutate import empty_image, with_platform
     from dissolver.plan.lower import lower_stages
 
     def base_of(stage: Stage) -> ImageConfig:
-        if isinstance(stage.base, ImageBase):
-            return images[stage.base.reference].config
-        return empty_image(stage.platform)
+        if not isinstance(stage.base, ImageBase):
+            return empty_image(stage.platform)
+        config = images[stage.base.reference].config
+        # What somebody asked for counts, and not what the image says of itself.
+        is_asked = stage.origin.platform is not None or request.platform is not None
+        return with_platform(config, stage.platform) if is_asked else config
 
     lowered = lower_stages(graph, base_of, build_args=request.build_args)
     bases = {

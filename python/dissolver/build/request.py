@@ -17,14 +17,16 @@ class BuildRequest:
     ``context`` and ``dockerfile`` are paths, relative ones to the current
     directory. Without ``dockerfile`` the context's ``Dockerfile`` or
     ``dockerfile`` is read; ``dockerfile_text`` takes its place where the text is
-    at hand. ``network`` is what RUN steps use that name none (``default``,
-    ``none`` or ``host``). ``no_cache`` runs every RUN and COPY again and still
-    records the results. ``host_certificates`` lends the machine's trust store to RUN
-    steps: ``certificate_file`` where one is named, else the one that is found.
+    at hand. ``platform`` is what the image is for; the machine's own by default.
+    ``no_cache`` runs every RUN and COPY again and still records the results.
+    ``pull`` asks registries what names mean even where images with these names are
+    there. ``host_certificates`` lends the machine's trust store to RUN steps:
+    ``certificate_file`` where one is named, else the one that is found.
+    ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``).
+
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
-    socket, or to those of private keys. ``environment`` is the caller's, for programs that
-    fetch sources. ``pull`` asks registries what names mean even where
-    images with these names are there.
+    socket, or to those of private keys. ``environment`` is the caller's, for programs
+    that fetch sources.
     """
 
     context: str
@@ -38,6 +40,7 @@ class BuildRequest:
     host_certificates: bool = False
     certificate_file: str | None = None
     network: str = "default"
+    platform: str | None = None
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

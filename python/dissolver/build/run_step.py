@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dissolver.build.run_mounts import PlannedMounts
     from dissolver.build.workbench import Workbench
     from dissolver.cache.inputs import CacheKey
+    from dissolver.image.platform import Platform
     from dissolver.plan.steps import RunStep
     from dissolver.runtime.certificates import Bundle
 
@@ -37,6 +38,7 @@ class RunWork:
     key: CacheKey
     step: RunStep
     parents: tuple[str, ...]
+    platform: Platform
     mounts: PlannedMounts | None = None
 
     def make(self, bench: Workbench, vertex: OpenVertex) -> LayerInfo:
@@ -46,11 +48,24 @@ class RunWork:
             StepFailed: it ended with another code than 0, or could not be started.
             Cancelled: the build was cancelled meanwhile; the process is dead.
         """
+        self._check_platform()
         with ExitStack() as stack:
             lent = Lent()
             if self.mounts is not None:
                 lent = stack.enter_context(self.mounts.lend(bench, vertex))
             return self._run(bench, vertex, lent)
+
+    def _check_platform(self) -> None:
+        from dissolver.build.emulation import why_not
+
+        reason = why_not(self.platform)
+        if reason is not None:
+            raise BuildError(
+                f"programs of `{self.platform}` cannot be run: {reason}",
+                hint="install `qemu-user-static`, or run the step on the builder's own platform: "
+                "`FROM --platform=$BUILDPLATFORM`",
+                where=self.step.where,
+            )
 
     def _run(self, bench: Workbench, vertex: OpenVertex, lent: Lent) -> LayerInfo:
         from dissolver.runtime.step import run_step
@@ -116,20 +131,37 @@ def _network(bench: Workbench, step: RunStep) -> str:
 
 
 def plan_run(
-    bench: Workbench, step: RunStep, parents: Sequence[str], origins: Origins, place: str
+    bench: Workbench,
+    step: RunStep,
+    parents: Sequence[str],
+    origins: Origins,
+    place: str,
+    platform: Platform,
 ) -> RunWork:
     """Derive the key of ``step``, at ``place`` in its build, on top of ``parents``; nothing runs.
+
+    ``platform`` is that of the programs that it runs.
 
     Raises:
         ContextError: something that it mounts is not there.
     """
+    from dissolver.build.emulation import machine_platform
     from dissolver.cache.keys import run_key
 
     network = _network(bench, step)
+    foreign = "" if platform == machine_platform() else str(platform)
     if not (step.mounts or step.files):
-        return RunWork("run", run_key(step, parents, network=network), step, tuple(parents))
+        key = run_key(step, parents, network=network, platform=foreign)
+        return RunWork("run", key, step, tuple(parents), platform)
     from dissolver.build.run_mounts import plan_mounts
 
     mounts = plan_mounts(bench, step, origins, place)
-    key = run_key(step, parents, network=network, mounts=mounts.inputs(), listed=mounts.listed)
-    return RunWork("run", key, step, tuple(parents), mounts)
+    key = run_key(
+        step,
+        parents,
+        network=network,
+        platform=foreign,
+        mounts=mounts.inputs(),
+        listed=mounts.listed,
+    )
+    return RunWork("run", key, step, tuple(parents), platform, mounts)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dissolver.build.scheduler import Results
     from dissolver.build.workbench import Workbench
     from dissolver.image.config import ImageConfig
+    from dissolver.image.platform import Platform
     from dissolver.plan.graph import Stage
     from dissolver.plan.lower import LoweredStage
     from dissolver.plan.steps import Step
@@ -65,6 +66,18 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What a step is carried out on: layers, bottom first, and what they are for.
+
+    ``mtime_ns`` is the time of directories that steps make: the same for the same base.
+    """
+
+    parents: Sequence[str]
+    mtime_ns: int
+    platform: Platform
+
+
+@dataclass(frozen=True, slots=True)
 class _Layer:
     """A layer of the store, and how it came about."""
 
@@ -87,7 +100,6 @@ def build_stage(
     if isinstance(stage.base, StageBase):
         config = results.wait(stage.base.index).config
     bench.bases.fetch_for(stage, planned.from_vertex)
-    # The time of directories that steps make: the same for the same base.
     mtime_ns = planned.base.created or 0
     outcomes: list[StepOutcome] = []
     for item in planned.steps:
@@ -97,7 +109,8 @@ def build_stage(
             config = commit.with_step(config, step, None, None)
             continue
         origins = take_origins(bench, step, results)
-        layer = _perform(bench, item, vertex, config.diff_ids, origins, mtime_ns)
+        ground = Ground(config.diff_ids, mtime_ns, planned.base.platform)
+        layer = _perform(bench, item, vertex, ground, origins)
         config = commit.with_step(config, step, layer.diff_id, layer.created_ns)
         outcomes.append(
             StepOutcome(
@@ -118,18 +131,13 @@ def _label(stage: Stage) -> str:
 
 
 def _perform(
-    bench: Workbench,
-    item: PlannedStep,
-    vertex: OpenVertex,
-    parents: Sequence[str],
-    origins: Origins,
-    mtime_ns: int,
+    bench: Workbench, item: PlannedStep, vertex: OpenVertex, ground: Ground, origins: Origins
 ) -> _Layer:
     """Answer a step's layer, from the cache or by doing the work."""
 
     def attempt() -> _Layer:
         with ExitStack() as scratch:
-            work = _plan(bench, item, vertex, parents, origins, mtime_ns, scratch)
+            work = _plan(bench, item, vertex, ground, origins, scratch)
             return _answer(bench, item, vertex, work)
 
     with vertex:
@@ -153,14 +161,13 @@ def _plan(
     bench: Workbench,
     item: PlannedStep,
     vertex: OpenVertex,
-    parents: Sequence[str],
+    ground: Ground,
     origins: Origins,
-    mtime_ns: int,
     scratch: ExitStack,
 ) -> Work:
-    step = item.step
+    step, parents, mtime_ns = item.step, ground.parents, ground.mtime_ns
     if isinstance(step, RunStep):
-        return run_step.plan_run(bench, step, parents, origins, item.place)
+        return run_step.plan_run(bench, step, parents, origins, item.place, ground.platform)
     if isinstance(step, CopyStep):
         source = origins.find(step.from_)
         return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place, scratch)

@@ -10,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
-from dissolver.cli.build_words import named_values, read_agents, read_secrets
+from dissolver.cli.build_words import named_values, one_platform, read_agents, read_secrets
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.words import UsageSlip
 from dissolver.config import PROGRESS_MODES, caller_environment
@@ -53,6 +53,10 @@ def build(
     pull: Annotated[
         bool, Option("--pull", help="Ask registries for newer versions of base images")
     ] = False,
+    platform: Annotated[
+        str | None,
+        Option("--platform", metavar="OS/ARCH", help="Build for another kind of machine"),
+    ] = None,
     network: Annotated[
         str,
         Option(
@@ -140,6 +144,7 @@ def build(
             build_args=build_args,
             no_cache=no_cache,
             pull=pull,
+            platform=one_platform(platform or environment.get("DOCKER_DEFAULT_PLATFORM")),
             host_certificates=host_certificates,
             network=network,
             secrets=secrets,

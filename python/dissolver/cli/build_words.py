@@ -48,6 +48,21 @@ def named_values(words: Sequence[str], environment: Mapping[str, str]) -> dict[s
     return values
 
 
+def one_platform(text: str | None) -> str | None:
+    """Read ``--platform``; an empty text is none.
+
+    Raises:
+        UsageSlip: there are several.
+    """
+    if text is not None and "," in text:
+        raise UsageSlip(
+            "an image is built for one platform at a time",
+            None,
+            f"build for each of {text} with a tag of its own",
+        )
+    return text or None
+
+
 def read_secrets(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, bytes]:
     """Read the secrets that ``--secret`` names, from files and variables.
 

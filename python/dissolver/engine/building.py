@@ -1,0 +1,126 @@
+"""Builds, as methods of the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import threading
+
+    from dissolver.build.events import OnEvent
+    from dissolver.build.request import BuildResult
+    from dissolver.config import Settings
+    from dissolver.engine.session import Session
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Building:
+    """What an engine builds."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def settings(self) -> Settings:
+            """The settings in effect."""
+
+        def _do(
+            self,
+            operation: Callable[Concatenate[Session, P], R],
+            *arguments: P.args,
+            **named: P.kwargs,
+        ) -> R: ...
+
+    def build(
+        self,
+        context: str | os.PathLike[str] = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        tags: Sequence[str] = (),
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        pull: bool = False,
+        platform: str | None = None,
+        host_certificates: bool | None = None,
+        network: str = "default",
+        secrets: Mapping[str, bytes] | None = None,
+        ssh: Mapping[str, Sequence[str]] | None = None,
+        on_event: OnEvent | None = None,
+        cancel: threading.Event | None = None,
+    ) -> BuildResult:
+        """Build an image from a Dockerfile and the directory ``context``.
+
+        ``dockerfile`` is a path relative to the current directory; by default the
+        context's own ``Dockerfile`` is read. Images that are not there are fetched from
+        their registries; with ``pull`` these are asked anew what each name means.
+        ``platform`` is what the image is for, such as ``linux/arm64`` (by default this machine);
+        RUN steps of another one need an emulator.
+        ``host_certificates`` lends the machine's trust store to RUN steps (by default as the
+        settings say). ``secrets`` are contents by the id that `RUN --mount=type=secret` asks
+        for, and ``ssh`` maps ids of `RUN --mount=type=ssh` to the path of an agent's socket,
+        or to those of private keys.
+        ``on_event`` is called with each event of ``build.events``, from several
+        threads but never twice at once. Setting ``cancel`` ends the build soon.
+
+        Raises:
+            DockerfileError: a mistake in the Dockerfile, with its place.
+            StepFailed: a RUN step ended with another code than 0.
+            BuildError: anything else that a build depends on.
+            Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes
+                through as ``KeyboardInterrupt`` when everything has ended.
+        """
+        from dissolver.build.request import BuildRequest
+        from dissolver.config import caller_environment
+        from dissolver.engine import builds
+
+        certificates = self.settings.host_certificates
+        request = BuildRequest(
+            context=os.fspath(context),
+            dockerfile=None if dockerfile is None else os.fspath(dockerfile),
+            dockerfile_text=dockerfile_text,
+            tags=tuple(tags),
+            target=target,
+            build_args=dict(build_args or {}),
+            no_cache=no_cache,
+            pull=pull,
+            platform=platform,
+            host_certificates=certificates if host_certificates is None else host_certificates,
+            certificate_file=caller_environment().get("SSL_CERT_FILE"),
+            network=network,
+            secrets=dict(secrets or {}),
+            ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
+            environment=caller_environment(),
+        )
+        return self._do(builds.build, request, on_event, cancel)
+
+    def plan(
+        self,
+        context: str | os.PathLike[str] = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> str:
+        """Say in words what ``build`` would do, step by step; nothing is run or written.
+
+        Raises:
+            DockerfileError: a mistake in the Dockerfile, with its place.
+            ImageNotFound: a base is no local image.
+        """
+        from dissolver.build.request import BuildRequest
+        from dissolver.engine import builds
+
+        request = BuildRequest(
+            context=os.fspath(context),
+            dockerfile=None if dockerfile is None else os.fspath(dockerfile),
+            dockerfile_text=dockerfile_text,
+            target=target,
+            build_args=dict(build_args or {}),
+        )
+        return self._do(builds.plan, request)
