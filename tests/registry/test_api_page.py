@@ -24,4 +24,4 @@ def test_the_examples_with_a_registry_run(
             if info == "python registry":
                 exec(text, names)
                 count += 1
-    assert count == 3
+    assert count == 6

@@ -178,6 +178,12 @@ GROUPS: dict[str, Group] = {
                 needs_users=True,
             ),
             "build": _BUILD,
+            "copy": Entry(
+                "manifests",
+                "copy",
+                "Copy an image between registries",
+                "dissolver image copy node:22 registry.example.com/base/node:22",
+            ),
             "history": _HISTORY,
             "import": _IMPORT,
             "inspect": Entry(
@@ -226,6 +232,36 @@ GROUPS: dict[str, Group] = {
             "start": _START,
             "stop": _STOP,
             "wait": _WAIT,
+        },
+    ),
+    "manifest": Group(
+        "Put images for several platforms together",
+        {
+            "annotate": Entry(
+                "manifests",
+                "annotate",
+                "Change what a list says of an image",
+                "dissolver manifest annotate app:1 app:1-arm --arch arm64",
+            ),
+            "create": Entry(
+                "manifests",
+                "create",
+                "Begin a list of images that are in registries",
+                "dissolver manifest create app:1 app:1-amd app:1-arm",
+            ),
+            "inspect": Entry(
+                "manifests",
+                "inspect",
+                "Show a manifest, an index or a list",
+                "dissolver manifest inspect node:22",
+            ),
+            "push": Entry(
+                "manifests",
+                "push",
+                "Send a list to its registry",
+                "dissolver manifest push app:1",
+            ),
+            "rm": Entry("manifests", "rm", "Remove lists", "dissolver manifest rm app:1"),
         },
     ),
     "builder": Group(

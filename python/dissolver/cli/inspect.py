@@ -36,9 +36,24 @@ def inspect(
     return _shown(names, kinds[type_], form)
 
 
-def inspect_images(names: Names, form: Form = None) -> int:
+def inspect_images(
+    names: Names,
+    form: Form = None,
+    remote: Annotated[
+        bool, Option("--remote", help="Ask registries, without fetching layers")
+    ] = False,
+    platform: Annotated[
+        str | None,
+        Option("--platform", metavar="OS/ARCHITECTURE", help="With --remote: of this platform"),
+    ] = None,
+) -> int:
     """Show everything about images."""
-    return _shown(names, current().engine.inspect_image, form)
+    engine = current().engine
+    if platform is not None and not remote:
+        raise UsageSlip("`--platform` goes with `--remote`", None)
+    if remote:
+        return _shown(names, lambda name: engine.inspect_remote(name, platform=platform), form)
+    return _shown(names, engine.inspect_image, form)
 
 
 def inspect_containers(names: Names, form: Form = None) -> int:

@@ -41,7 +41,7 @@ def pull(
         raise UsageSlip("a tag or digest does not go with `--all-tags`", None)
     _tell_default_tag(image, quiet=quiet or all_tags)
     pulled = current().engine.pull(
-        image, platform=platform, all_tags=all_tags, on_event=_display(quiet=quiet)
+        image, platform=platform, all_tags=all_tags, on_event=display(quiet=quiet)
     )
     names = dict.fromkeys(
         one.reference.name if all_tags else one.reference.canonical for one in pulled
@@ -64,7 +64,7 @@ def push(
         raise UsageSlip("a tag does not go with `--all-tags`", None)
     _tell_default_tag(image, quiet=quiet or all_tags)
     pushed = current().engine.push(
-        image, all_tags=all_tags, compression=compression, on_event=_display(quiet=quiet)
+        image, all_tags=all_tags, compression=compression, on_event=display(quiet=quiet)
     )
     if quiet:
         names = dict.fromkeys(
@@ -147,7 +147,8 @@ def search(
     sys.stdout.write(listed(rows, SEARCH_COLUMNS, form, SEARCH_COLUMNS))
 
 
-def _display(*, quiet: bool) -> OnTransfer | None:
+def display(*, quiet: bool) -> OnTransfer | None:
+    """Choose what shows transfers on standard output."""
     from dissolver.cli.render.transfers import transfer_display
 
     if quiet:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import threading
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dissolver.engine.session import Session
     from dissolver.image.config import Image
     from dissolver.registry.access import Found
+    from dissolver.registry.copying import Copied
     from dissolver.registry.events import OnTransfer
     from dissolver.registry.pull import Pulled
     from dissolver.registry.push import Pushed
@@ -131,3 +132,96 @@ class Distribution:
         from dissolver.engine import registries
 
         return self._do(registries.search, term, limit)
+
+    # Manifests -----------------------------------------------------------------
+
+    def copy_image(
+        self,
+        source: str,
+        target: str,
+        *,
+        platform: str | None = None,
+        on_event: OnTransfer | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Copied:
+        """Copy an image between registries, or within one, without changing a byte.
+
+        An index is copied with all its images, or with ``platform`` the one for that alone.
+
+        Raises:
+            NotInRegistry, AccessDenied, RegistryUnreachable: what the registries say.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(manifests.copy, source, target, platform, on_event, cancel)
+
+    def inspect_manifest(self, image: str) -> dict[str, Any]:
+        """Give the manifest or index of an image in a registry, or a list that is kept here.
+
+        The answer has ``Name``, ``MediaType``, ``Digest``, ``Size``, and the document itself
+        as ``Manifest``.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(manifests.inspect, image)
+
+    def inspect_remote(self, image: str, *, platform: str | None = None) -> dict[str, Any]:
+        """Tell about an image in a registry in the shape of ``docker image inspect``.
+
+        No layer is fetched; ``Size`` counts them as they are there, compressed.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(manifests.inspect_remote, image, platform)
+
+    def create_manifest(
+        self, name: str, images: Sequence[str], *, amend: bool = False
+    ) -> dict[str, Any]:
+        """Begin a list of images for several platforms, or add to one with ``amend``.
+
+        The images are in registries already. Answers as ``inspect_manifest``.
+
+        Raises:
+            RegistryError: there is such a list already, or what registries say.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(manifests.create, name, tuple(images), amend)
+
+    def annotate_manifest(
+        self,
+        name: str,
+        image: str,
+        *,
+        platform: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Change what a list says of an image.
+
+        ``platform`` has some of ``os``, ``architecture`` and ``variant``.
+
+        Raises:
+            ImageNotFound: there is no such list, or the image is not in it.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(
+            manifests.annotate, name, image, dict(platform or {}), dict(annotations or {})
+        )
+
+    def push_manifest(
+        self, name: str, *, purge: bool = False, on_event: OnTransfer | None = None
+    ) -> str:
+        """Send a list to its registry, with images that its repository lacks; answer its digest.
+
+        With ``purge`` the list is removed here afterwards.
+        """
+        from dissolver.engine import manifests
+
+        return self._do(manifests.push, name, purge, on_event)
+
+    def remove_manifest(self, name: str) -> None:
+        """Remove a list that is kept here; what was pushed stays."""
+        from dissolver.engine import manifests
+
+        self._do(manifests.remove, name)

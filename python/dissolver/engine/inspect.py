@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from dissolver.engine.session import Session
-    from dissolver.image.config import ImageConfig
+    from dissolver.image.config import Image, ImageConfig
+    from dissolver.image.reference import Reference
     from dissolver.runtime.options import ContainerConfig
     from dissolver.runtime.state import State
     from dissolver.runtime.volumes import Volume
@@ -28,16 +30,22 @@ _EMPTY_CONFIG: dict[str, Any] = {
 
 def image(session: Session, text: str) -> dict[str, Any]:
     """Tell everything about the image that ``text`` means."""
+    images = session.store.images
+    found = images.resolve(text)
+    return image_document(found, images.references(found.id))
+
+
+def image_document(found: Image, references: Sequence[Reference]) -> dict[str, Any]:
+    """Tell everything about an image with these names."""
     from dissolver.image.timestamps import format_time
 
-    store = session.store
-    found = store.images.resolve(text)
     config = found.config
-    references = store.images.references(found.id)
     document: dict[str, Any] = {
         "Id": found.id,
         "RepoTags": [name.familiar for name in references if name.digest is None],
-        "RepoDigests": [name.familiar for name in references if name.digest is not None],
+        "RepoDigests": [
+            f"{name.name_familiar}@{name.digest}" for name in references if name.digest is not None
+        ],
         "Parent": "",
         "Comment": config.history[-1].comment if config.history else "",
         "Created": "" if config.created is None else format_time(config.created),

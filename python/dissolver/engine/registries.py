@@ -33,8 +33,8 @@ def pull(
     from dissolver.registry.pull import pull_all
 
     reference = parse_reference(image)
-    wanted = _platform(platform)
-    with open_sources(session.settings.registries, _asks(cancel)) as sources:
+    wanted = platform_of(platform)
+    with open_sources(session.settings.registries, asks(cancel)) as sources:
         if all_tags:
             return pull_all(session.store, sources, reference, wanted, on_event=on_event)
         return [
@@ -113,7 +113,7 @@ def push(
         raise ExportError(
             f"unknown compression `{compression}`", hint=f"use one of {', '.join(COMPRESSIONS)}"
         )
-    with open_sources(session.settings.registries, _asks(cancel)) as sources:
+    with open_sources(session.settings.registries, asks(cancel)) as sources:
         if all_tags:
             return push_all(
                 session.store, sources, reference, compression=packing, on_event=on_event
@@ -151,12 +151,14 @@ def search(session: Session, term: str, limit: int) -> list[Found]:
     return ask(session.settings.registries, registry, words, limit)
 
 
-def _platform(text: str | None) -> Platform:
+def platform_of(text: str | None) -> Platform:
+    """Read a platform; without one, the machine's is meant."""
     from dissolver.image.platform import parse_platform, platform_of_machine
 
     machine = platform_of_machine(os.uname().machine)
     return machine if text is None else parse_platform(text, default=machine)
 
 
-def _asks(cancel: threading.Event | None) -> Callable[[], bool]:
+def asks(cancel: threading.Event | None) -> Callable[[], bool]:
+    """Give what tells whether to end early."""
     return (lambda: False) if cancel is None else cancel.is_set

@@ -65,7 +65,10 @@ def fetch_layer(
             return False
         for left in reversed(range(_ROUNDS)):
             try:
-                _Fetch(store, repository, layer, diff_id, file, on_bytes).run()
+                with _Unpacking(store, diff_id) as unpacking:
+                    _Fetch(repository, layer, file, unpacking.feed, on_bytes).run()
+                    on_bytes("Extracting", layer.size)
+                    unpacking.finish()
                 break
             except ContentMismatch:
                 with explained("write to the store"):
@@ -80,6 +83,16 @@ def fetch_layer(
     return True
 
 
+def fetch_file(repository: Repository, blob: Descriptor, file: int, on_bytes: OnBytes) -> None:
+    """Fetch a blob into an empty open file, verified.
+
+    Raises:
+        ContentMismatch: the bytes are not what the descriptor says.
+        RegistryError: the registry fails.
+    """
+    _Fetch(repository, blob, file, lambda _: None, on_bytes).run()
+
+
 def _is_there(store: Store, diff_id: str) -> bool:
     with explained("look up the layer"):
         return store.layers.info(diff_id) is not None
@@ -90,50 +103,45 @@ class _Fetch:
 
     def __init__(
         self,
-        store: Store,
         repository: Repository,
         layer: Descriptor,
-        diff_id: str,
         file: int,
+        feed: Callable[[bytes], None],
         on_bytes: OnBytes,
     ) -> None:
-        self._store = store
         self._repository = repository
         self._layer = layer
-        self._diff_id = diff_id
         self._file = file
+        self._feed = feed
         self._on_bytes = on_bytes
         self._transport = repository.registry.transport
         self._hash = hashlib.sha256()
         self._done = 0
 
     def run(self) -> None:
-        """Fetch, verify and store it."""
-        with _Unpacking(self._store, self._diff_id) as unpacking:
-            self._take_up(unpacking)
-            failures = 0
-            while self._done < self._layer.size:
-                before = self._done
-                try:
-                    self._receive(unpacking)
-                except Interrupted:
-                    # A line that drops often gets far in the end: only standing still counts.
-                    failures = 0 if self._done > before else failures + 1
-                    if failures == ATTEMPTS:
-                        raise
-                    self._on_bytes("Retrying", self._done)
-                    self._transport.patience.pause(failures)
-            self._on_bytes("Verifying Checksum", self._done)
-            found = f"sha256:{self._hash.hexdigest()}"
-            if found != self._layer.digest:
-                raise ContentMismatch(
-                    f"`{self._repository.registry.name}` sent a layer with the digest {found}, "
-                    f"which should have {self._layer.digest}"
-                )
-            self._on_bytes("Extracting", self._done)
-            unpacking.finish()
+        """Fetch it, with what is in the file already, and verify it."""
+        self._take_up()
+        failures = 0
+        while self._done < self._layer.size:
+            before = self._done
+            try:
+                self._receive()
+            except Interrupted:
+                # A line that drops often gets far in the end: only standing still counts.
+                failures = 0 if self._done > before else failures + 1
+                if failures == ATTEMPTS:
+                    raise
+                self._on_bytes("Retrying", self._done)
+                self._transport.patience.pause(failures)
+        self._on_bytes("Verifying Checksum", self._done)
+        found = f"sha256:{self._hash.hexdigest()}"
+        if found != self._layer.digest:
+            raise ContentMismatch(
+                f"`{self._repository.registry.name}` sent a layer with the digest {found}, "
+                f"which should have {self._layer.digest}"
+            )
 
-    def _take_up(self, unpacking: _Unpacking) -> None:
+    def _take_up(self) -> None:
         """Begin with what an earlier pull has left."""
         with explained("read what an earlier pull left"):
             left = os.fstat(self._file).st_size
@@ -144,10 +152,10 @@ class _Fetch:
                 self._transport.patience.check()
                 self._hash.update(chunk)
                 self._done += len(chunk)
-                unpacking.feed(chunk)
+                self._feed(chunk)
         self._on_bytes("Downloading", self._done)
 
-    def _receive(self, unpacking: _Unpacking) -> None:
+    def _receive(self) -> None:
         """Take what one answer has of the rest."""
         answer = self._repository.blob(checked_digest(self._layer), offset=self._done)
         with self._transport.watched(answer):
@@ -163,7 +171,7 @@ class _Fetch:
                         f"`{self._repository.registry.name}` sends more than the "
                         f"{self._layer.size} bytes that the layer {self._layer.digest} has"
                     )
-                self._keep(piece, unpacking)
+                self._keep(piece)
         if self._done < self._layer.size:
             raise Interrupted(
                 f"`{self._repository.registry.name}` sent {self._done} bytes of a layer, "
@@ -195,12 +203,12 @@ class _Fetch:
             )
         return self._done
 
-    def _keep(self, piece: bytes, unpacking: _Unpacking) -> None:
+    def _keep(self, piece: bytes) -> None:
         with explained("write to the store"):
             _write(self._file, piece)
         self._hash.update(piece)
         self._done += len(piece)
-        unpacking.feed(piece)
+        self._feed(piece)
         self._on_bytes("Downloading", self._done)
 
 

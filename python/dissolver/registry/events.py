@@ -29,7 +29,7 @@ LayerState = Literal[
 class TransferStarted:
     """A pull or push of one tag or digest begins; ``repository`` is its path."""
 
-    kind: Literal["pull", "push"]
+    kind: Literal["pull", "push", "copy"]
     version: str
     repository: str
 
@@ -60,7 +60,7 @@ class TransferDone:
     something was transferred. ``reference`` is whole, such as ``docker.io/library/node:latest``.
     """
 
-    kind: Literal["pull", "push"]
+    kind: Literal["pull", "push", "copy"]
     version: str
     reference: str
     familiar: str

@@ -99,11 +99,13 @@ def transfer_display(stream: TextIO, *, is_dumb: bool) -> Callable[[TransferEven
 def _opening(event: TransferStarted) -> str:
     if event.kind == "pull":
         return f"{event.version}: Pulling from {event.repository}\n"
+    if event.kind == "copy":
+        return f"{event.version}: Copying to {event.repository}\n"
     return f"The push refers to repository [{event.repository}]\n"
 
 
 def _closing(event: TransferDone) -> str:
-    if event.kind == "push":
+    if event.kind != "pull":
         return f"{event.version}: digest: {event.digest} size: {event.size}\n"
     status = "Downloaded newer image for" if event.is_new else "Image is up to date for"
     return f"Digest: {event.digest}\nStatus: {status} {event.familiar}\n"
