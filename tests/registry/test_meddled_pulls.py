@@ -419,6 +419,8 @@ def test_the_failure_of_one_layer_ends_the_others(
             ways.pull(proxy.name(f"{repository}:v1"))
         finished.set()
     nothing_half_done(ways.store)
+    proxy.rules.clear()
+    assert ways.pull(proxy.name(f"{repository}:v1")).is_new
 
 
 def test_two_pulls_at_once_fetch_a_layer_once(

@@ -101,6 +101,18 @@ def test_blobs_stay_as_long_as_an_image_needs_them(store: Store) -> None:
     assert store.transfers.manifests(image.id) == []
 
 
+def test_blobs_count_as_what_images_take(store: Store) -> None:
+    image = add_image(store, "a", "app")
+    (before, *_) = store.disk_usage()
+    with_blob(store, image, b"x" * 100_000)
+    (after, *_) = store.disk_usage()
+    grown = after.size_bytes - before.size_bytes
+    assert grown >= 100_000
+    assert after.reclaimable_bytes - before.reclaimable_bytes == grown
+    report = store.prune_images(all_=True)
+    assert report.reclaimed_bytes == after.reclaimable_bytes
+
+
 def test_the_check_reads_blobs(store: Store) -> None:
     image = add_image(store, "a", "app")
     layer = with_blob(store, image)

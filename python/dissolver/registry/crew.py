@@ -79,8 +79,12 @@ def _join_one(threads: Sequence[threading.Thread]) -> None:
 
 def _end(transport: Transport, threads: Sequence[threading.Thread]) -> None:
     """Break what goes on and wait for its end, but not for ever."""
+    was_cancelled = transport.patience.is_cancelled
     transport.patience.cancel()
     ends = time.monotonic() + _END_SECONDS
     while any(thread.is_alive() for thread in threads) and time.monotonic() < ends:
         transport.abort()
         _join_one(threads)
+    if not was_cancelled and not any(thread.is_alive() for thread in threads):
+        # Only this work was to end: what fails once may be tried again.
+        transport.patience.resume()

@@ -50,6 +50,10 @@ class Patience:
         """Ask to end."""
         self._own.set()
 
+    def resume(self) -> None:
+        """Take back what ``cancel`` asked for."""
+        self._own.clear()
+
     def check(self) -> None:
         """Raise ``Cancelled`` once somebody asked to end."""
         if self.is_cancelled:

@@ -49,12 +49,19 @@ def _images(store: Store) -> Usage:
         held |= layers_of[identity]
     every = set().union(*layers_of.values())
     blobs = {identity: _blob_bytes(store, identity) for identity in layers_of}
+    for identity, digest in connection.execute("SELECT image, digest FROM image_manifests"):
+        blobs[identity] += _blob_bytes(store, digest)
+    packed = dict.fromkeys(every, 0)
+    for diff_id, digest in connection.execute("SELECT diff_id, digest FROM layer_blobs"):
+        if diff_id in packed:
+            packed[diff_id] += _blob_bytes(store, digest)
     return Usage(
         kind="Images",
         total=len(layers_of),
         active=len(used & layers_of.keys()),
-        size_bytes=_disk_bytes(store, every) + sum(blobs.values()),
+        size_bytes=_disk_bytes(store, every) + sum(blobs.values()) + sum(packed.values()),
         reclaimable_bytes=_disk_bytes(store, every - held, beside=held)
+        + sum(packed[diff_id] for diff_id in every - held)
         + sum(size for identity, size in blobs.items() if identity not in used),
     )
 
