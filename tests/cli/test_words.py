@@ -28,7 +28,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         *("build", "-t", "a:1", "--tag", "b", "-f", "sub/Dockerfile", "--target", "final"),
         *("--build-arg", "A=1=2", "--build-arg", "FROM_OUTSIDE", "--build-arg", "NOT_THERE"),
         *("--no-cache", "--network", "none", "--host-certificates"),
-        *("--platform", "linux/arm64"),
+        *("--platform", "linux/arm64", "--build-context", "docs=../docs"),
         *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent", "context"),
     )
     arguments, named = line.asked("build")
@@ -36,6 +36,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
     assert arguments == ("context",)
     assert named.pop("on_event")
     assert named == {
+        "contexts": {"docs": "../docs"},
         "dockerfile": "sub/Dockerfile",
         "dockerfile_text": None,
         "tags": ["a:1", "b"],

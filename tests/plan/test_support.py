@@ -17,7 +17,6 @@ from plan.planning import EMPTY, failure_of, graph_of, lower
 NOT_CARRIED_OUT = support.NOT_CARRIED_OUT
 
 SAMPLES = {
-    "a named context": "COPY --from=extra a /x",
     "`RUN --security=insecure`": "RUN --security=insecure a",
 }
 

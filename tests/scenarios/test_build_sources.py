@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,47 @@ def test_add_takes_archives_urls_and_repositories(
     kinds = box.out("builder", "du", "--format=json")
     assert '"source.http"' in kinds
     assert '"source.git.checkout"' in kinds
+
+
+def send(box: Cli, data: bytes, *words: str) -> str:
+    """Run a command with bytes as its standard input, and answer what it displayed."""
+    done = subprocess.run(
+        box.account.command(*words),
+        input=data,
+        env=dict(box.environment),
+        cwd=box.account.home,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stderr.decode()
+
+
+def test_a_context_comes_through_standard_input(box: Cli) -> None:
+    data = archive(
+        {"Dockerfile": "FROM box\nCOPY a /a\n", "a": "sent", "Dev": "FROM box\nADD a /b\n"}
+    )
+    send(box, data, "build", "-t", "made", "-")
+    assert shell(box, "cat /a; stat -c %u:%g /a") == ["sent5:6"]
+    assert "CACHED" in send(box, data, "build", "--progress=plain", "-t", "made", "-")
+    send(box, data, "build", "-t", "made", "-f", "Dev", "-")
+    assert shell(box, "cat /b") == ["sent"]
+    send(box, b"FROM box\nRUN echo alone > /c\n", "build", "-t", "made", "-")
+    assert shell(box, "cat /c") == ["alone"]
+
+
+def test_contexts_are_fetched_and_named(box: Cli, web: Web, repository: Repository) -> None:
+    repository.commit({"Dockerfile": "FROM box\nCOPY --from=more a /a\nCOPY b /b\n", "b": "git"})
+    url = web.put("/more.tgz", archive({"a": "named"}))
+    box("build", "-t", "made", "--build-context", f"more={url}", f"{repository.url}#main")
+    assert shell(box, "cat /a /b") == ["namedgit"]
+    directory = box.directory("more", {"a": "local"})
+    box("build", "-t", "made", "--build-context", f"more={directory}", repository.url)
+    assert shell(box, "cat /a") == ["local"]
+
+
+def test_words_that_name_no_context_are_slips(box: Cli) -> None:
+    assert (
+        "either the context or the Dockerfile" in box("build", "-f", "-", "-", check=False).stderr
+    )
+    assert box("build", "--build-context", "x", ".", check=False).returncode == 2

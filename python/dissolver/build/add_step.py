@@ -19,7 +19,6 @@ from dissolver.build.copy_step import (
     explain_failure,
     plan_transfer,
 )
-from dissolver.build.origins import context_origin
 from dissolver.errors import BuildError, CoreFailure
 from dissolver.plan.sources import GitSource, LocalSource, UrlSource
 from dissolver.store.faults import explained
@@ -144,7 +143,7 @@ def plan_add(
 
     origin: Origin | None = None
     if any(isinstance(source, LocalSource) for source in step.sources):
-        origin = context_origin(bench.context)
+        origin = bench.context.origin()
     try:
         rules = excluded(step)
         parts: list[CopyPart | Archive] = []
@@ -183,20 +182,27 @@ def _local(
     """Find the archives among what a source selects."""
     from dissolver._core.layer import CopyPart
 
-    whole = CopyPart(origin.entries, [source.path], keeps_owner=False, excludes=rules)
+    keeps_owner = origin.keeps_owner
+    whole = CopyPart(origin.entries, [source.path], keeps_owner=keeps_owner, excludes=rules)
     if not source.unpacks:
         return [whole]
     parts: list[CopyPart | Archive] = []
     for path, kind in whole.selected():
         name = "/" + os.fsdecode(path)
-        part = CopyPart(origin.entries, [as_plain(name)], keeps_owner=False, excludes=rules)
-        host = os.fspath(bench.context.root / name.lstrip("/"))
-        if kind == "file" and _holds_archive(host):
-            parts.append(Archive(part, host, _identity(host)))
-        else:
-            parts.append(part)
+        part = CopyPart(origin.entries, [as_plain(name)], keeps_owner=keeps_owner, excludes=rules)
+        archive = _as_archive(bench, part, name) if kind == "file" else None
+        parts.append(archive or part)
     # What is no archive is copied under the name it was asked for by, links and all.
     return parts if any(isinstance(part, Archive) for part in parts) else [whole]
+
+
+def _as_archive(bench: Workbench, part: CopyPart, name: str) -> Archive | None:
+    """Look into a file of the context; nothing if it is no archive."""
+    host = bench.context.path_on_host(name)
+    if host is not None:
+        return Archive(part, host, _identity(host)) if _holds_archive(host) else None
+    view = bench.store.layers.view(bench.context.origin().layers or ())
+    return Archive(part, name, view=view) if _view_holds_archive(bench, view, name) else None
 
 
 def _holds_archive(path: str) -> bool:

@@ -55,6 +55,7 @@ class BaseImages:
         self._asks_first = asks_first
         self._opened: Sources | None = None
         self._opening = threading.Lock()
+        self._adopted: dict[Reference, Image] = {}
         self._stack = ExitStack()
         self._remote: dict[Reference, Resolved] = {}
         self._locks: dict[Reference, threading.Lock] = {}
@@ -65,6 +66,14 @@ class BaseImages:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def adopt(self, image: Image) -> Reference:
+        """Give an image that has no name of its own one that is good for this build."""
+        from dissolver.image.reference import parse_reference
+
+        reference = parse_reference(f"oci-layout/{image.id.removeprefix('sha256:')[:12]}")
+        self._adopted[reference] = image
+        return reference
+
     def find(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
         """Find out what an image is; of one that a registry has, no layer is fetched.
 
@@ -72,6 +81,8 @@ class BaseImages:
             ImageNotFound: it is not there, and no registry has it or answers.
             RegistryError: a registry was to be asked, and fails.
         """
+        if reference in self._adopted:
+            return self._adopted[reference]
         if self._asks_first and self._open_sources is not None:
             return self._ask(reference, platform, is_strict=is_strict)
         try:

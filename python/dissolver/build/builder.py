@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dissolver.build import commit
@@ -59,13 +60,31 @@ def build(
     progress = Progress(on_event)
     cancellation = Cancellation(cancel)
     is_over = cancellation.is_requested
-    with (
-        store.lock_shared(),
-        BaseImages(store, open_sources, progress, is_over, asks_first=request.pull) as bases,
-    ):
+    temporary: list[str] = []
+    with ExitStack() as stack:
+        stack.callback(store.release_layers, temporary)
+        stack.enter_context(store.lock_shared())
+        bases = stack.enter_context(
+            BaseImages(store, open_sources, progress, is_over, asks_first=request.pull)
+        )
         store.sweep()
-        prepared = prepare(store, request, progress, bases)
-        results = _carry_out(store, request, prepared, progress, bases, cancellation)
+        agents = stack.enter_context(Agents(store, request.ssh))
+        fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
+        prepared = prepare(store, request, progress, bases, fetcher)
+        bench = Workbench(
+            store=store,
+            request=request,
+            context=prepared.context,
+            contexts=prepared.contexts,
+            images=prepared.images,
+            bases=bases,
+            cancellation=cancellation,
+            identity=prepared.identity,
+            agents=agents,
+            fetcher=fetcher,
+            predecessors=Predecessors(store, prepared.identity),
+        )
+        results = _build_stages(bench, prepared, progress)
         config = results[prepared.graph.target.index].config
         image = commit.export(store, config, tags, progress)
     outcomes = [
@@ -77,7 +96,9 @@ def build(
 def explain_plan(
     store: Store, request: BuildRequest, open_sources: OpenSources | None = None
 ) -> str:
-    """Say in words what a build of ``request`` would do; nothing is run or written.
+    """Say in words what a build of ``request`` would do; nothing is run.
+
+    What has to be fetched to know that is kept for the build.
 
     Raises:
         DockerfileError: a mistake in the Dockerfile.
@@ -86,34 +107,16 @@ def explain_plan(
     """
     from dissolver.plan.explain import explain
 
-    silent = Progress(None)
-    with BaseImages(store, open_sources, silent, lambda: False) as bases:
-        prepared = prepare(store, request, silent, bases)
+    silent, cancellation = Progress(None), Cancellation()
+    temporary: list[str] = []
+    with ExitStack() as stack:
+        stack.callback(store.release_layers, temporary)
+        stack.enter_context(store.lock_shared())
+        bases = stack.enter_context(BaseImages(store, open_sources, silent, lambda: False))
+        agents = stack.enter_context(Agents(store, request.ssh))
+        fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
+        prepared = prepare(store, request, silent, bases, fetcher)
     return explain(prepared.graph, prepared.lowered)
-
-
-def _carry_out(
-    store: Store,
-    request: BuildRequest,
-    prepared: Preparation,
-    progress: Progress,
-    bases: BaseImages,
-    cancellation: Cancellation,
-) -> dict[int, StageResult]:
-    with Agents(store, request.ssh) as agents:
-        bench = Workbench(
-            store=store,
-            request=request,
-            context=prepared.context,
-            images=prepared.images,
-            bases=bases,
-            cancellation=cancellation,
-            identity=prepared.identity,
-            agents=agents,
-            fetcher=Fetcher(store, request, bases, agents, cancellation),
-            predecessors=Predecessors(store, prepared.identity),
-        )
-        return _build_stages(bench, prepared, progress)
 
 
 def _build_stages(
@@ -129,6 +132,8 @@ def _build_stages(
             stage.from_vertex.complete()
     if context_vertex is not None:
         bench.context.load(context_vertex)
+    for name, context in bench.contexts.items():
+        context.load(progress.vertex(f"[context {name}] load from client"))
     return run_all(
         {stage.index: stage.depends_on for stage in prepared.graph.needed},
         lambda index, results: build_stage(bench, planned[index], results),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dissolver._core.tree import IgnoreRules, Tree
     from dissolver.build.definition import IgnoreFile
     from dissolver.build.events import OpenVertex
+    from dissolver.build.origins import Origin
+    from dissolver.plan.checks.subject import Listing
 
 # A directory of a context may hold a hundred thousand names; comparing a
 # misspelt one with each of them is not worth more than a blink.
@@ -28,17 +30,30 @@ _NAMES_COMPARED = 5_000
 _WORD = re.compile(r"[^\s\"',\[\]]+")
 
 
+TITLE = "the build context"
+"""What messages call the context that a build was given as its own."""
+
+
 class BuildContext:
     """The directory a build copies from, without what the ignore rules exclude.
 
     The listing is made once and shared by all steps, so they agree about what
-    the context holds. Contents are read when a step's key is derived.
+    the context holds. Contents are read when a step's key is derived. ``title`` is what
+    messages call it.
     """
 
+    may_change = True
+
     def __init__(
-        self, root: Path, ignore: IgnoreFile, patterns: Sequence[str], cache: Path
+        self,
+        root: Path,
+        ignore: IgnoreFile,
+        patterns: Sequence[str],
+        cache: Path,
+        title: str = TITLE,
     ) -> None:
         self.root = root
+        self._title = title
         self._ignore = ignore
         self._patterns = patterns
         self._cache = cache
@@ -84,6 +99,27 @@ class BuildContext:
             # BuildKit tells 2 bytes where nothing had to be sent.
             status.reached(max(tree.total_bytes, 2))
 
+    @property
+    def identity(self) -> str:
+        """What names the context from build to build."""
+        return os.fspath(self.root)
+
+    def origin(self) -> Origin:
+        """Take files from it; they become root's unless told otherwise."""
+        from dissolver.build.origins import Origin
+
+        return Origin(self.tree(), False, self.explain_missing)
+
+    def listing(self) -> Listing:
+        """Look at the names at its top, for checks."""
+        from dissolver.build.inquiry import listing_of
+
+        return listing_of(self.root, self.patterns, self.ignore_name)
+
+    def path_on_host(self, path: str) -> str:
+        """Tell where a file of it lies on this machine."""
+        return os.fspath(self.root / path.lstrip("/"))
+
     def tree(self) -> Tree:
         """Answer the listing, which is made by the first call."""
         with self._lock:
@@ -117,19 +153,19 @@ class BuildContext:
         written, place = as_written(source, where)
         if self._patterns and os.path.lexists(self.root / inside):
             return ContextError(
-                f"`{written}` is excluded from the build context",
+                f"`{written}` is excluded from {self._title}",
                 where=place,
                 hint=f"remove the pattern from `{self._ignore.name}` that matches it, "
                 f"or add `!{inside}`",
             )
         if _climbs_out(written):
             return ContextError(
-                f"`{written}` leads out of the build context",
+                f"`{written}` leads out of {self._title}",
                 where=place,
                 hint="only files below the context can be copied: move it there, "
                 "or build with a directory further up",
             )
-        return missing(source, where, "the build context", self._names_beside)
+        return missing(source, where, self._title, self._names_beside)
 
     def _names_beside(self, source: str) -> list[str]:
         """List what lies in the directory where ``source`` was looked for."""

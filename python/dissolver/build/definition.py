@@ -12,6 +12,8 @@ from dissolver.dockerfile.source import decode_source
 from dissolver.errors import BuildError, ContextError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dissolver.build.request import BuildRequest
 
 DEFAULT_NAMES = ("Dockerfile", "dockerfile")
@@ -56,6 +58,11 @@ def check_context(path: str) -> Path:
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
+        if "://" in path or path == "-":
+            raise ContextError(
+                f"`{path}` is no directory of this machine",
+                hint="only a build fetches or receives its context: check a directory",
+            ) from None
         raise ContextError(
             f"the build context `{path}` does not exist",
             hint="the last argument of a build is the directory to copy files from, such as `.`",
@@ -96,6 +103,10 @@ def read_ignore_file(definition: Definition, context: Path) -> IgnoreFile:
     candidates = [context / ".dockerignore"]
     if definition.path is not None:
         candidates.insert(0, definition.path.with_name(definition.path.name + ".dockerignore"))
+    return _first_ignore_file(candidates)
+
+
+def _first_ignore_file(candidates: Sequence[Path]) -> IgnoreFile:
     for path in candidates:
         if path.is_file():
             data = _read(path, limit=DOCKERFILE_BYTES)
@@ -104,6 +115,35 @@ def read_ignore_file(definition: Definition, context: Path) -> IgnoreFile:
             except UnicodeDecodeError:
                 raise BuildError(f"the ignore file `{path}` is not UTF-8 text") from None
     return IgnoreFile("", 0, None)
+
+
+def read_ignore_beside(context: Path) -> IgnoreFile:
+    """Read the ignore file of a context that has no Dockerfile; an empty text stands for none.
+
+    Raises:
+        BuildError: it cannot be read as text.
+    """
+    return _first_ignore_file([context / ".dockerignore"])
+
+
+def find_in_layers(request: BuildRequest, read: Callable[..., bytes | None]) -> Definition:
+    """Read the Dockerfile of a context that is no directory.
+
+    ``read`` gives the content of a file of the context, or nothing where there is none.
+
+    Raises:
+        BuildError: there is none.
+    """
+    named = request.dockerfile
+    for name in (named,) if named is not None else DEFAULT_NAMES:
+        data = read(f"/{name.lstrip('/')}", limit=DOCKERFILE_BYTES)
+        if data is not None:
+            return Definition(decode_source(data), name, len(data), None)
+    what = "no Dockerfile" if named is None else f"no file `{named}`"
+    raise BuildError(
+        f"there is {what} in the build context",
+        hint="`-f` takes a path inside of what is fetched or received",
+    )
 
 
 def _find(named: str | None, context: Path) -> Path:

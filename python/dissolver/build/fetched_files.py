@@ -59,7 +59,6 @@ def keep_files(
     """
     from dissolver._core.layer import CopyPart, CopyPlan
     from dissolver._core.tree import IgnoreRules, Tree
-    from dissolver.store.records import StepRecord
 
     try:
         tree = Tree.scan(directory, ignore=IgnoreRules(without) if without else None)
@@ -71,15 +70,30 @@ def keep_files(
         raise from_core(error) from error
     with explained("store what was fetched"):
         layer = plan.write(store.layers)
+    keep_layer(store, layer.diff_id, key=key, kind=kind, build=build, inputs=inputs)
+    return layer.diff_id
+
+
+def keep_layer(
+    store: Store,
+    layer: str,
+    *,
+    key: str,
+    kind: str,
+    build: str,
+    inputs: Sequence[tuple[str, str]],
+) -> None:
+    """Record a layer of what was fetched, so that it is found again."""
+    from dissolver.store.records import StepRecord
+
     store.records.put(
         StepRecord(
             key=key,
             kind=kind,
-            diff_id=layer.diff_id,
+            diff_id=layer,
             created_ns=time.time_ns(),
             build=build,
             step=key,
             inputs=tuple(inputs),
         )
     )
-    return layer.diff_id

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Fetcher:
-    """Fetches for one build, and keeps what it fetched for the next one."""
+    """Fetches for one build, and keeps what it fetched for the next one.
+
+    ``temporary`` lists layers that nothing needs when the build has ended.
+    """
 
     def __init__(
         self,
@@ -27,12 +30,14 @@ class Fetcher:
         bases: BaseImages,
         agents: Agents,
         cancellation: Cancellation,
+        temporary: list[str],
     ) -> None:
         self._store = store
         self._request = request
         self._bases = bases
         self._agents = agents
         self._cancellation = cancellation
+        self.temporary = temporary
 
     def url(
         self, url: str, name: str, *, checksum: str | None, vertex: OpenVertex, build: str

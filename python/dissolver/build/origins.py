@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
-from dissolver.build.context import missing
+from dissolver.build.context import BuildContext, missing
 from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
 from dissolver.plan.sources import LocalSource
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from dissolver._core.layer import View
     from dissolver._core.tree import Tree
-    from dissolver.build.context import BuildContext
     from dissolver.build.scheduler import Results
     from dissolver.build.stage import StageResult
     from dissolver.build.workbench import Workbench
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from dissolver.image.reference import Reference
     from dissolver.plan import origins
     from dissolver.plan.steps import Step
+    from dissolver.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,14 @@ class Origins:
     ) -> None:
         self._bench = bench
         self._layers = layers
-        self._contexts = [bench.context_of(name) for name in names if name not in layers]
+        contexts = [bench.context_of(name) for name in names if name not in layers]
+        self._contexts = [context for context in contexts if context.may_change]
 
     def find(self, name: origins.Origin) -> Origin:
         """Give the origin with this name."""
         if name in self._layers:
             return self._layers[name]
-        return context_origin(self._bench.context_of(name))
+        return self._bench.context_of(name).origin()
 
     @property
     def reads_directories(self) -> bool:
@@ -72,7 +73,8 @@ class Origins:
 
     def seen(self) -> list[tuple[BuildContext, Tree]]:
         """List the directories as they are known now."""
-        return [(context, context.tree()) for context in self._contexts]
+        directories = [each for each in self._contexts if isinstance(each, BuildContext)]
+        return [(context, context.tree()) for context in directories]
 
 
 def take_origins(bench: Workbench, step: Step, results: Results[StageResult]) -> Origins:
@@ -106,22 +108,17 @@ def _in_layers(
 ) -> Origin:
     if isinstance(name, int):
         source = results.wait(name)
-        return layers_origin(bench, source.config.diff_ids, f"the stage `{source.label}`")
+        return layers_origin(bench.store, source.config.diff_ids, f"the stage `{source.label}`")
     if isinstance(name, EmptyOrigin):
-        return layers_origin(bench, (), "`scratch`")
+        return layers_origin(bench.store, (), "`scratch`")
     image = bench.images[name]
-    return layers_origin(bench, image.config.diff_ids, f"the image `{name.familiar}`")
+    return layers_origin(bench.store, image.config.diff_ids, f"the image `{name.familiar}`")
 
 
-def context_origin(context: BuildContext) -> Origin:
-    """Take files from a directory; they become root's unless told otherwise."""
-    return Origin(context.tree(), False, context.explain_missing)
-
-
-def layers_origin(bench: Workbench, diff_ids: Sequence[str], name: str) -> Origin:
+def layers_origin(store: Store, diff_ids: Sequence[str], name: str) -> Origin:
     """Take files from the result of a stage or from an image, with their owners."""
     with explained(f"read {name}"):
-        view = bench.store.layers.view(diff_ids)
+        view = store.layers.view(diff_ids)
 
     def beside(source: str) -> list[str]:
         directory = "/" + source.strip("/").rpartition("/")[0]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dissolver.build.context import BuildContext
-from dissolver.build.definition import check_context, read_definition, read_ignore_file
+from dissolver.build.contexts import Contexts
 from dissolver.errors import DockerfileError, ImageNotFound, RegistryError
-from dissolver.plan.graph import ImageBase, StageBase
+from dissolver.plan.graph import ContextBase, ImageBase, StageBase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from dissolver.build.bases import BaseImages
-    from dissolver.build.definition import Definition
     from dissolver.build.events import OpenVertex, Progress
+    from dissolver.build.fetching import Fetcher
+    from dissolver.build.layer_context import Context
     from dissolver.build.request import BuildRequest
     from dissolver.dockerfile.ast import Dockerfile
     from dissolver.image.config import Image, ImageConfig
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from dissolver.plan.lower import LoweredStage
     from dissolver.store import Store
 
+
+IMAGE_SCHEME = "docker-image://"
+LAYOUT_SCHEME = "oci-layout://"
 
 LOCAL_PLATFORM = "local"
 """The machine's own, said explicitly."""
@@ -38,7 +40,8 @@ class Preparation:
     starts from and its steps. ``identity`` names what is built again and again.
     """
 
-    context: BuildContext
+    context: Context
+    contexts: Mapping[str, Context]
     graph: StageGraph
     images: Mapping[Reference, Image]
     bases: Mapping[int, ImageConfig]
@@ -47,58 +50,73 @@ class Preparation:
 
 
 def prepare(
-    store: Store, request: BuildRequest, progress: Progress, bases: BaseImages
+    store: Store,
+    request: BuildRequest,
+    progress: Progress,
+    bases: BaseImages,
+    fetcher: Fetcher,
 ) -> Preparation:
-    """Read what ``request`` names, find its images, and plan; no context is listed yet.
+    """Read what ``request`` names, find its images, and plan; no directory is listed yet.
 
     Raises:
         DockerfileError: a mistake in the Dockerfile.
         BuildError: a file cannot be read.
         ImageNotFound: an image is neither in the store nor to be had from its registry.
     """
-    root = check_context(request.context)
-    definition, dockerfile, vertex = _load_definition(request, root, progress)
-    context = _load_ignore_rules(store, definition, root, progress)
-    graph = _graph(dockerfile, request)
-    _warn_of_unused_arguments(dockerfile, request, vertex)
+    contexts = Contexts(store, request, progress, fetcher)
+    opened = contexts.open()
+    known = _named_images(store, request, bases)
+    graph = _graph(opened.dockerfile, request, known)
+    _warn_of_unused_arguments(opened.dockerfile, request, opened.vertex)
     graph, images = _load_metadata(bases, graph, request, progress)
     starts, lowered = _lower(graph, images, request)
-    _check(graph, starts, request, context, vertex)
-    identity = f"{definition.path or definition.name}\n{root}"
-    return Preparation(context, graph, images, starts, lowered, identity)
+    _check(graph, starts, request, opened.context, opened.vertex)
+    definition = opened.definition
+    identity = f"{definition.path or definition.name}\n{opened.context.identity}"
+    return Preparation(
+        context=opened.context,
+        contexts={
+            name: contexts.named(name, request.contexts[name]) for name in _used_contexts(graph)
+        },
+        graph=graph,
+        images=images,
+        bases=starts,
+        lowered=lowered,
+        identity=identity,
+    )
 
 
-def _load_definition(
-    request: BuildRequest, root: Path, progress: Progress
-) -> tuple[Definition, Dockerfile, OpenVertex]:
-    from dissolver.dockerfile.parse import parse
+def _named_images(
+    store: Store, request: BuildRequest, bases: BaseImages
+) -> dict[str, Reference | None]:
+    """Tell images from files among the named contexts; images of layouts are taken in."""
+    from dissolver.image.reference import parse_reference
 
-    name = (request.dockerfile or "Dockerfile").rpartition("/")[2]
-    with progress.vertex(f"[internal] load build definition from {name}") as vertex:
-        with vertex.status("transferring dockerfile:") as status:
-            definition = read_definition(request, root)
-            status.reached(definition.size)
-        return definition, parse(definition.text, name=definition.name), vertex
+    found: dict[str, Reference | None] = {}
+    for name, value in request.contexts.items():
+        found[name] = None
+        if value.startswith(IMAGE_SCHEME):
+            found[name] = parse_reference(value.removeprefix(IMAGE_SCHEME))
+        elif value.startswith(LAYOUT_SCHEME):
+            from dissolver.intake.layout_image import load_layout_image
 
-
-def _load_ignore_rules(
-    store: Store, definition: Definition, root: Path, progress: Progress
-) -> BuildContext:
-    from dissolver.dockerfile.ignore import read_ignore
-
-    with progress.vertex("[internal] load .dockerignore") as vertex:
-        with vertex.status("transferring context:") as status:
-            ignore = read_ignore_file(definition, root)
-            # BuildKit tells 2 bytes where nothing had to be sent.
-            status.reached(max(ignore.size, 2))
-        patterns = read_ignore(ignore.text, name=ignore.name)
-        context = BuildContext(root, ignore, patterns, store.stat_cache(root))
-        if patterns:
-            context.rules  # noqa: B018 - a malformed pattern is this vertex's error
-    return context
+            image = load_layout_image(store, value.removeprefix(LAYOUT_SCHEME))
+            found[name] = bases.adopt(image)
+    return found
 
 
-def _graph(dockerfile: Dockerfile, request: BuildRequest) -> StageGraph:
+def _used_contexts(graph: StageGraph) -> list[str]:
+    used: dict[str, None] = {}
+    for stage in graph.needed:
+        if isinstance(stage.base, ContextBase):
+            used[stage.base.context.name] = None
+        used.update(dict.fromkeys(context.name for context in stage.contexts))
+    return list(used)
+
+
+def _graph(
+    dockerfile: Dockerfile, request: BuildRequest, contexts: Mapping[str, Reference | None]
+) -> StageGraph:
     from dissolver.build.emulation import machine_platform
     from dissolver.image.platform import parse_platform
     from dissolver.plan.graph import stage_graph
@@ -115,6 +133,7 @@ def _graph(dockerfile: Dockerfile, request: BuildRequest) -> StageGraph:
         target=request.target,
         platform=platform,
         build_platform=machine,
+        contexts=contexts,
     )
 
 
@@ -182,16 +201,14 @@ def _check(
     graph: StageGraph,
     starts: Mapping[int, ImageConfig],
     request: BuildRequest,
-    context: BuildContext,
+    context: Context,
     vertex: OpenVertex,
 ) -> None:
     """Tell what violates the rules of docs/checks.md; fail if the file says that it should."""
-    from dissolver.build.inquiry import listing_of
     from dissolver.plan.checks.options import BUILD_ARGUMENT
     from dissolver.plan.checks.run import check, failing
 
-    listing = listing_of(context.root, context.patterns, context.ignore_name)
-    findings = check(graph, starts, build_args=request.build_args, listing=listing)
+    findings = check(graph, starts, build_args=request.build_args, listing=context.listing())
     for finding in findings:
         vertex.warn(finding.short, where=finding.where)
     broken = failing(graph, findings, request.build_args.get(BUILD_ARGUMENT))

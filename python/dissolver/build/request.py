@@ -20,8 +20,10 @@ class BuildRequest:
     at hand. ``platform`` is what the image is for; the machine's own by default.
     ``no_cache`` runs every RUN and COPY again and still records the results.
     ``pull`` asks registries what names mean even where images with these names are
-    there. ``host_certificates`` lends the machine's trust store to RUN steps:
-    ``certificate_file`` where one is named, else the one that is found.
+    there. ``contexts`` are named contexts: paths, URLs, `docker-image://` and
+    `oci-layout://`. ``context_file`` is an open file with an archive, or with a Dockerfile, that
+    takes the place of ``context``. ``host_certificates`` lends the machine's trust store
+    to RUN steps: ``certificate_file`` where one is named, else the one that is found.
     ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``).
 
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
@@ -41,6 +43,8 @@ class BuildRequest:
     certificate_file: str | None = None
     network: str = "default"
     platform: str | None = None
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    context_file: int | None = None
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

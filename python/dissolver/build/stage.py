@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver.build import add_step, commit, copy_step, run_step
+from dissolver.build.context_base import on_context
 from dissolver.build.origins import take_origins
 from dissolver.build.request import StepOutcome
 from dissolver.errors import CoreFailure
-from dissolver.plan.graph import StageBase
+from dissolver.plan.graph import ContextBase, StageBase
 from dissolver.plan.steps import AddStep, CopyStep, RunStep, WorkdirStep
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def build_stage(
     config = planned.base
     if isinstance(stage.base, StageBase):
         config = results.wait(stage.base.index).config
+    elif isinstance(stage.base, ContextBase):
+        config = on_context(bench, config, stage.base.context)
     bench.bases.fetch_for(stage, planned.from_vertex)
     mtime_ns = planned.base.created or 0
     outcomes: list[StepOutcome] = []

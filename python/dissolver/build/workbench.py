@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dissolver.plan.origins import NamedContext
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dissolver.build.bases import BaseImages
-    from dissolver.build.context import BuildContext
     from dissolver.build.fetching import Fetcher
+    from dissolver.build.layer_context import Context
     from dissolver.build.predecessor import Predecessors
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
@@ -31,7 +33,8 @@ class Workbench:
 
     store: Store
     request: BuildRequest
-    context: BuildContext
+    context: Context
+    contexts: Mapping[str, Context]
     images: Mapping[Reference, Image]
     bases: BaseImages
     cancellation: Cancellation
@@ -40,8 +43,10 @@ class Workbench:
     fetcher: Fetcher
     predecessors: Predecessors
 
-    def context_of(self, origin: Origin) -> BuildContext:
-        """Give the directory that ``origin`` names, which is in no layers."""
-        if origin is not None:
-            raise TypeError(f"`{origin}` names no directory")
-        return self.context
+    def context_of(self, origin: Origin) -> Context:
+        """Give the context that ``origin`` names: the build's own, or a named one."""
+        if origin is None:
+            return self.context
+        if isinstance(origin, NamedContext):
+            return self.contexts[origin.name]
+        raise TypeError(f"`{origin}` names no context")

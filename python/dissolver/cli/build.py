@@ -10,14 +10,21 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
-from dissolver.cli.build_words import named_values, one_platform, read_agents, read_secrets
+from dissolver.cli.build_words import (
+    named_contexts,
+    named_values,
+    one_platform,
+    read_agents,
+    read_secrets,
+    stdin_context,
+)
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.words import UsageSlip
 from dissolver.config import PROGRESS_MODES, caller_environment
 
 
 def build(
-    context: Annotated[str, Argument(metavar="PATH", show_default=False)],
+    context: Annotated[str, Argument(metavar="PATH|URL|-", show_default=False)],
     tag: Annotated[
         list[str] | None,
         Option("-t", "--tag", metavar="NAME:TAG", help="Name the image (may be repeated)"),
@@ -25,6 +32,14 @@ def build(
     file: Annotated[
         str | None,
         Option("-f", "--file", metavar="FILE", help="Read this Dockerfile (- for stdin)"),
+    ] = None,
+    build_context: Annotated[
+        list[str] | None,
+        Option(
+            "--build-context",
+            metavar="NAME=PATH|URL",
+            help="Give COPY --from, --mount and FROM further files or images (may be repeated)",
+        ),
     ] = None,
     target: Annotated[
         str | None, Option("--target", metavar="STAGE", help="Build this stage and end there")
@@ -114,6 +129,8 @@ def build(
     build_args = named_values(build_arg or (), environment)
     secrets = read_secrets(secret or (), environment)
     agents = read_agents(ssh or (), environment)
+    if context == "-" and file == "-":
+        raise UsageSlip("standard input is either the context or the Dockerfile", None)
     text = _text_from_stdin() if file == "-" else None
     question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
     if question is not None:
@@ -136,7 +153,8 @@ def build(
         tell_plans_of_steps()
     with LiveDisplay(display) as live:
         result = engine.build(
-            context,
+            stdin_context() if context == "-" else context,
+            contexts=named_contexts(build_context or ()),
             dockerfile=None if file == "-" else file,
             dockerfile_text=text,
             tags=tag or (),

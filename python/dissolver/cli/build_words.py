@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,6 +47,40 @@ def named_values(words: Sequence[str], environment: Mapping[str, str]) -> dict[s
         elif name in environment:
             values[name] = environment[name]
     return values
+
+
+def named_contexts(words: Sequence[str]) -> dict[str, str]:
+    """Read the named contexts that ``--build-context`` gives.
+
+    Raises:
+        UsageSlip: a word is no ``NAME=VALUE``.
+    """
+    contexts: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise UsageSlip(
+                f"`--build-context {word}` has to be `NAME=VALUE`",
+                None,
+                "the value is a directory, a URL, `docker-image://…` or `oci-layout://…`",
+            )
+        contexts[name] = value
+    return contexts
+
+
+def stdin_context() -> int:
+    """Give the descriptor of standard input, for a build that reads its context from there.
+
+    Raises:
+        UsageSlip: it is a terminal.
+    """
+    if sys.stdin.isatty():
+        raise UsageSlip(
+            "a terminal is no build context",
+            None,
+            "send an archive: `tar -c . | dissolver build -`",
+        )
+    return sys.stdin.fileno()
 
 
 def one_platform(text: str | None) -> str | None:

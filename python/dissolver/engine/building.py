@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dissolver.config import Settings
     from dissolver.engine.session import Session
 
+STDIN = "-"
+"""What a context is called that is an open file."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,8 +39,9 @@ class Building:
 
     def build(
         self,
-        context: str | os.PathLike[str] = ".",
+        context: str | os.PathLike[str] | int = ".",
         *,
+        contexts: Mapping[str, str] | None = None,
         dockerfile: str | os.PathLike[str] | None = None,
         dockerfile_text: str | None = None,
         tags: Sequence[str] = (),
@@ -53,11 +57,16 @@ class Building:
         on_event: OnEvent | None = None,
         cancel: threading.Event | None = None,
     ) -> BuildResult:
-        """Build an image from a Dockerfile and the directory ``context``.
+        """Build an image from a Dockerfile and the files of ``context``.
 
-        ``dockerfile`` is a path relative to the current directory; by default the
-        context's own ``Dockerfile`` is read. Images that are not there are fetched from
-        their registries; with ``pull`` these are asked anew what each name means.
+        That is a directory, a git repository (``https://host/repo.git#ref:directory``), the URL of
+        an archive or of a Dockerfile, or an open file with one of these. ``contexts`` are
+        further ones by name, images among them (``docker-image://``, ``oci-layout://``).
+        ``dockerfile`` is a path relative to the current directory, or inside of what is not a
+        directory; by default the context's own ``Dockerfile`` is read.
+
+        Images that are not there are fetched from their registries; with ``pull`` these are
+        asked anew what each name means.
         ``platform`` is what the image is for, such as ``linux/arm64`` (by default this machine);
         RUN steps of another one need an emulator.
         ``host_certificates`` lends the machine's trust store to RUN steps (by default as the
@@ -77,10 +86,13 @@ class Building:
         from dissolver.build.request import BuildRequest
         from dissolver.config import caller_environment
         from dissolver.engine import builds
+        from dissolver.engine.wire import Descriptor
 
         certificates = self.settings.host_certificates
         request = BuildRequest(
-            context=os.fspath(context),
+            context=STDIN if isinstance(context, int) else os.fspath(context),
+            context_file=Descriptor(context) if isinstance(context, int) else None,
+            contexts=dict(contexts or {}),
             dockerfile=None if dockerfile is None else os.fspath(dockerfile),
             dockerfile_text=dockerfile_text,
             tags=tuple(tags),

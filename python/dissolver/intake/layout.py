@@ -25,10 +25,14 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, slots=True)
 class LayoutImage:
-    """An image's manifest, and its names in the layout."""
+    """An image's manifest, its names in the layout, the manifest's digest, and all annotations
+    that name the image, be they whole names or tags alone.
+    """
 
     manifest: Manifest
     names: tuple[str, ...]
+    digest: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def images(files: Files, index: Stretch) -> list[LayoutImage]:
@@ -40,14 +44,23 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
     """
     document = manifests.decode_index(index.read(limit=MANIFEST_LIMIT))
     named: dict[str, tuple[Descriptor, list[str]]] = {}
+    tags: dict[str, list[str]] = {}
     for entry in _preferred(document.manifests):
         manifest = _manifest_of(files, entry, _DEEPEST)
         names = named.setdefault(manifest.digest, (manifest, []))[1]
         name = _name_of(entry)
         if name is not None and name not in names:
             names.append(name)
+        tags.setdefault(manifest.digest, []).append(
+            entry.annotations.get(media_types.REFERENCE_NAME, "")
+        )
     return [
-        LayoutImage(manifests.decode_manifest(blob(files, entry).document()), tuple(names))
+        LayoutImage(
+            manifests.decode_manifest(blob(files, entry).document()),
+            tuple(names),
+            entry.digest,
+            tuple(filter(None, tags[entry.digest])),
+        )
         for entry, names in named.values()
     ]
 

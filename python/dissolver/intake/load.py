@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dissolver.image.config import Image
     from dissolver.image.reference import Reference
+    from dissolver.intake.layout import LayoutImage
     from dissolver.store import Store
 
 INDEX_FILE, MANIFEST_FILE, LAYOUT_FILE = "index.json", "manifest.json", "oci-layout"
@@ -75,18 +76,23 @@ def _list(files: Files) -> list[Found]:
         return _docker_images(files, table)
     index = files.find(INDEX_FILE)
     if index is not None and files.find(LAYOUT_FILE) is not None:
-        return [
-            Found(
-                blob(files, one.manifest.config),
-                tuple(blob(files, layer) for layer in one.manifest.layers),
-                one.names,
-            )
-            for one in layout.images(files, index)
-        ]
+        return [found_image(files, one) for one in layout.images(files, index)]
     raise IntakeError(
         f"this is no archive of images: it has neither `{MANIFEST_FILE}` nor `{LAYOUT_FILE}`",
         hint="`dissolver import` makes an image of a root file system",
     )
+
+
+def found_image(files: Files, one: LayoutImage) -> Found:
+    """Find the parts of an image of a layout."""
+    config = blob(files, one.manifest.config)
+    layers = tuple(blob(files, layer) for layer in one.manifest.layers)
+    return Found(config, layers, one.names)
+
+
+def store_image(store: Store, found: Found) -> Image:
+    """Store an image without the names that it has."""
+    return _stored(store, replace(found, names=())).image
 
 
 def _docker_images(files: Files, table: Stretch) -> list[Found]:

@@ -12,9 +12,7 @@ import msgspec
 
 from dissolver.dockerfile.ast import Instruction
 from dissolver.errors import NotSupportedYet, Where
-from dissolver.plan.mounts import origin_of
-from dissolver.plan.origins import EmptyOrigin, NamedContext
-from dissolver.plan.steps import CopyStep, RunStep, Step
+from dissolver.plan.steps import RunStep, Step
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -26,17 +24,7 @@ class Feature(msgspec.Struct, frozen=True):
     hint: str | None = None
 
 
-def _takes_from(kind: type[NamedContext] | type[EmptyOrigin]) -> Callable[[Step], bool]:
-    def is_used(step: Step) -> bool:
-        if isinstance(step, RunStep):
-            return any(isinstance(origin_of(mount), kind) for mount in step.mounts)
-        return isinstance(step, CopyStep) and isinstance(step.from_, kind)
-
-    return is_used
-
-
 NOT_CARRIED_OUT: tuple[Feature, ...] = (
-    Feature("a named context", _takes_from(NamedContext), "from"),
     Feature("`RUN --security=insecure`",
             lambda step: isinstance(step, RunStep) and step.security == "insecure", "security"),
 )  # fmt: skip

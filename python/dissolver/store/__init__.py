@@ -6,7 +6,7 @@ database, the layers and the image types are loaded when they are first needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from os import PathLike
@@ -215,6 +215,16 @@ class Store:
 
         with self._tidying(on_wait):
             return gc.prune_records(self, all_=all_)
+
+    def release_layers(self, diff_ids: Iterable[str]) -> None:
+        """Remove layers that nothing came to need; where others build, a later prune does."""
+        from dissolver.store import gc
+
+        layers = list(diff_ids)
+        if layers and not self._lock.is_held:
+            with self._lock.try_exclusive() as alone:
+                if alone:
+                    gc.release_layers(self, layers)
 
     def collect(self, *, on_wait: OnWait | None = None) -> int:
         """Remove the files that nothing refers to; answer the bytes freed."""

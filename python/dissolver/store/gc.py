@@ -163,6 +163,11 @@ def _remove_blobs(store: Store) -> int:
     return sum(store.blobs.remove(digest) for digest in unneeded(store.blobs.list(), connection))
 
 
+def release_layers(store: Store, diff_ids: Iterable[str]) -> None:
+    """Remove layers, unless something has come to need them."""
+    _remove_layers(store, diff_ids)
+
+
 def _remove_layers(store: Store, candidates: Iterable[str]) -> int:
     held = held_layers(store.database.read())
     abandoned = [diff_id for diff_id in candidates if diff_id not in held]
