@@ -39,8 +39,8 @@ DOCKERFILES = {
         [r"error: .*nowhere:1", r"hint: .*dissolver (image bootstrap|import|build)"],
     ),
     "not supported yet": (
-        "FROM box\nADD https://example.org/x /x\n",
-        [r"error: .*ADD.*not supported yet", r"Dockerfile:2"],
+        "FROM box\nRUN --security=insecure true\n",
+        [r"error: .*RUN --security=insecure.*not supported yet", r"Dockerfile:2"],
     ),
     "bad json": (
         'FROM box\nVOLUME [""]\n',
