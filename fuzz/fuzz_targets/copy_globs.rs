@@ -7,9 +7,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use dissolver_fuzz::{jail::Jail, plain_match};
-use dissolver_layer::{
-    CopyPart, CopyPlan, CopyRequest, CopySource, Entry, Kind, Origin, View,
-};
+use dissolver_layer::{CopyPart, CopyPlan, CopyRequest, CopySource, Entry, Kind, Origin, View};
 use dissolver_tree::{Glob, IgnoreRules, has_wildcard};
 use libfuzzer_sys::fuzz_target;
 
