@@ -38,7 +38,7 @@ class Channel:
                 self._socket.sendall(_LENGTH.pack(len(body)) + body)
 
     def receive(self) -> tuple[dict[str, Any], tuple[int, ...]] | None:
-        """Wait for a message and its descriptors; ``None`` when the other end is gone."""
+        """Wait for a message and its descriptors; ``None`` when either end was closed."""
         try:
             head, descriptors, _, _ = socket.recv_fds(self._socket, _LENGTH.size, _MOST_DESCRIPTORS)
             if head and len(head) < _LENGTH.size:
@@ -46,6 +46,11 @@ class Channel:
             body = self._exactly(_LENGTH.unpack(head)[0]) if head else b""
         except (ConnectionError, EOFError):
             return None
+        except OSError:
+            # Closed here, by another thread, between two messages.
+            if self._socket.fileno() == -1:
+                return None
+            raise
         if not head:
             return None
         message: dict[str, Any] = msgspec.json.decode(body)
