@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import platform
 import subprocess
@@ -17,6 +18,11 @@ from benches.contexts import make_context
 from benches.table import render
 
 BUILDERS = {"dissolver": Dissolver, "docker": Docker, "buildah": Buildah, "floor": Floor}
+
+
+def pytest_sessionstart() -> None:
+    """Compile the package, as an installation does, whatever changed since."""
+    compileall.compile_dir(Path(__file__).parents[1] / "python", quiet=2)
 
 
 @pytest.fixture(scope="session")

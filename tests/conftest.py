@@ -7,6 +7,7 @@ that it can read are made here and removed again.
 
 from __future__ import annotations
 
+import compileall
 import io
 import os
 import pwd
@@ -45,6 +46,11 @@ def _reachable(address: tuple[str, int]) -> bool:
             return True
     except OSError:
         return False
+
+
+def pytest_sessionstart() -> None:
+    """Compile the package, as an installation does: the tests start it thousands of times."""
+    compileall.compile_dir(ROOT / "python" / "dissolver", quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -123,15 +129,10 @@ def _copied_package(base: Path) -> Path:
     site = Path(sysconfig.get_paths()["purelib"])
     target = base / "site"
     skipped = shutil.ignore_patterns(
-        "__pycache__", "pip*", "mypy*", "ruff*", "hypothesis*", "maturin*", "librt*", "*.pth"
+        *("pip*", "mypy*", "ruff*", "hypothesis*", "maturin*", "librt*", "*.pth")
     )
     shutil.copytree(site, target, ignore=skipped, symlinks=True)
-    shutil.copytree(
-        ROOT / "python" / "dissolver",
-        target / "dissolver",
-        ignore=shutil.ignore_patterns("__pycache__"),
-        dirs_exist_ok=True,
-    )
+    shutil.copytree(ROOT / "python" / "dissolver", target / "dissolver", dirs_exist_ok=True)
     for path in (base, *base.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
