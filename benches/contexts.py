@@ -19,6 +19,11 @@ class Shape:
     total_bytes: int
     directories: int
 
+    def divided(self, by: int) -> Shape:
+        """Give the same shape with that many times fewer of everything, a few files at least."""
+        files = max(self.files // by, min(self.files, 3))
+        return Shape(files, self.total_bytes // by, max(1, self.directories // by))
+
 
 SHAPES = {
     "monorepo": Shape(20_000, 600_000_000, 900),
@@ -42,16 +47,17 @@ def _sizes(shape: Shape, chance: random.Random) -> list[int]:
     return [int(weight * scale) for weight in weights]
 
 
-def make_context(place: Path, name: str) -> Path:
+def make_context(place: Path, name: str, *, divided_by: int = 1) -> Path:
     """Write the context called ``name`` below ``place`` and return its directory.
 
+    ``divided_by`` makes it that many times smaller, for tests of what is true at any size.
     A context that is complete already is left as it is. File contents are slices of
     one random block with the file's number in front, so no two files are equal and
     nothing compresses.
     """
-    shape = SHAPES[name]
-    directory = place / f"{name}-{SEED}"
-    done = place / f"{name}-{SEED}.complete"
+    shape = SHAPES[name].divided(divided_by)
+    directory = place / f"{name}-{SEED}{f'-{divided_by}' * (divided_by > 1)}"
+    done = directory.with_name(f"{directory.name}.complete")
     if done.exists():
         return directory
     chance = random.Random(SEED)
