@@ -34,26 +34,28 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store) -> 
     with sqlite3.connect(store.layout.database) as connection:
         for table in ("image_manifests", "layer_blobs", "blob_places"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE step_records DROP COLUMN depot")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     again = Store(store.root, store.run)
     assert again.images.resolve("app") == image
     assert with_blob(again, image) in again.transfers.layer_blobs(image.config.diff_ids[0])
     version = again.database.read().execute("PRAGMA user_version").fetchone()[0]
-    assert version == SCHEMA_VERSION == 2
+    assert version == SCHEMA_VERSION == 3
     again.close()
 
 
 def test_old_and_new_databases_have_the_same_tables(store: Store, tmp_path: Path) -> None:
     def tables(of: Store) -> list[str]:
         rows = of.database.read().execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
-        return sorted(" ".join(row[0].split()) for row in rows)
+        return sorted("".join(row[0].split()) for row in rows)
 
     fresh = tables(store)
     old = Store(tmp_path / "old", tmp_path / "run")
     with sqlite3.connect(old.layout.database) as connection:
         for table in ("image_manifests", "layer_blobs", "blob_places"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE step_records DROP COLUMN depot")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     assert tables(old) == fresh

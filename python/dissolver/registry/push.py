@@ -8,9 +8,6 @@ the bytes are not.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,9 +19,8 @@ from dissolver.image.digest import digest_of
 from dissolver.image.manifest import Descriptor, Manifest, describe
 from dissolver.registry.crew import run_together
 from dissolver.registry.events import TransferDone, TransferStarted
+from dissolver.registry.layer_push import LayerPush, Unrepeatable, descriptor_of
 from dissolver.registry.meter import Meter, Teller
-from dissolver.registry.uploads import Uploads
-from dissolver.store.layer_blobs import write_layer_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +34,6 @@ if TYPE_CHECKING:
     from dissolver.registry.resolve import Sources
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
-
-MOST_MOUNTS = 3
-"""Repositories that a blob is tried to be mounted from before it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ def push(
         work = _Push(store, repository, reference, compression, workspace, teller)
         try:
             document, media_type = work.run(image, work.original(image))
-        except _Unrepeatable:
+        except Unrepeatable:
             document, media_type = work.run(image, None)
         digest = digest_of(document)
         store.blobs.put(document)
@@ -138,10 +131,6 @@ def _local(store: Store, reference: Reference) -> Image:
     )
 
 
-class _Unrepeatable(RegistryError):
-    """A layer whose blob is lost, and cannot be made again byte for byte."""
-
-
 class _Push:
     """One image on its way."""
 
@@ -156,21 +145,20 @@ class _Push:
     ) -> None:
         self._store = store
         self._repository = repository
-        self._name = reference.name
-        self._registry = reference.registry
         self._version = reference.tag or ""
-        self._compression = compression
-        self._workspace = workspace
         self._teller = teller
-        settings = repository.registry.transport.settings.host(reference.registry)
-        self._uploads = Uploads(repository, chunk_bytes=settings.upload_chunk_bytes)
-        self.sent_bytes = 0
+        self._layers = LayerPush(store, repository, reference, compression, workspace, teller)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of blobs that had to be sent."""
+        return self._layers.sent_bytes
 
     def run(self, image: Image, original: tuple[bytes, str, Manifest] | None) -> tuple[bytes, str]:
         """Send what is missing, then the manifest; answer that, and its type.
 
         Raises:
-            _Unrepeatable: a layer of the ``original`` manifest cannot be sent.
+            Unrepeatable: a layer of the ``original`` manifest cannot be sent.
         """
         diff_ids = image.config.diff_ids
         known = original[2].layers if original is not None else (None,) * len(diff_ids)
@@ -184,13 +172,13 @@ class _Push:
         config = self._store.blobs.get(image.id)
         if original is not None:
             content, media_type, manifest = original
-            self._document(config, manifest.config)
+            self._layers.document(config, manifest.config)
         else:
             manifest = _manifest(config, [sent[diff_id] for diff_id in diff_ids])
-            self._document(config, manifest.config)
+            self._layers.document(config, manifest.config)
             content, media_type = manifests.encode(manifest), media_types.OCI_MANIFEST
         version = self._version or digest_of(content)
-        told = self._uploads.put_manifest(content, media_type, version)
+        told = self._layers.uploads.put_manifest(content, media_type, version)
         if told.startswith("sha256:") and told != digest_of(content):
             raise RegistryError(
                 f"`{self._repository.registry.name}` stored another manifest than it was sent: "
@@ -222,120 +210,11 @@ class _Push:
         meter: Meter,
         sent: dict[str, LayerBlob],
     ) -> None:
-        """Have a layer in the registry, in the one form that is wanted or in any."""
-        with self._store.lock_shared():
-            candidates = [
-                blob
-                for blob in self._store.transfers.layer_blobs(diff_id)
-                if wanted is None or blob.digest == wanted.digest
-            ]
-            for blob in self._preferred(candidates):
-                if self._uploads.has(blob.digest):
-                    meter.state("Layer already exists")
-                    self._done(diff_id, blob, sent)
-                    return
-            for blob in self._preferred(candidates):
-                source = self._mounted(blob.digest)
-                if source is not None:
-                    meter.state("Mounted", detail=source)
-                    self._done(diff_id, blob, sent)
-                    return
-            self._send(
-                diff_id, self._preferred(candidates), meter, sent, is_fixed=wanted is not None
-            )
-
-    def _preferred(self, blobs: Sequence[LayerBlob]) -> list[LayerBlob]:
-        """Order the known forms of a layer: what a registry had, then what is wanted now."""
-        return sorted(
-            blobs,
-            key=lambda blob: (
-                not self._store.blobs.has(blob.digest),
-                blob.compression != self._compression,
-            ),
-        )
-
-    def _mounted(self, digest: str) -> str | None:
-        tried = 0
-        for place in self._store.transfers.places(digest):
-            registry, _, source = place.partition("/")
-            if registry != self._registry or place == self._name or tried == MOST_MOUNTS:
-                continue
-            tried += 1
-            try:
-                if self._uploads.mount(digest, source):
-                    return source
-            except RegistryError:
-                # Not being allowed to read over there must not keep from sending.
-                continue
-            self._store.transfers.forget_place(digest, place)
-        return None
-
-    def _send(
-        self,
-        diff_id: str,
-        known: Sequence[LayerBlob],
-        meter: Meter,
-        sent: dict[str, LayerBlob],
-        *,
-        is_fixed: bool,
-    ) -> None:
-        with self._opened(diff_id, known, meter) as (file, blob):
-            if is_fixed and blob.digest != known[0].digest:
-                raise _Unrepeatable(
-                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again"
-                )
-            if blob not in known and self._uploads.has(blob.digest):
-                meter.state("Layer already exists")
-            else:
-                counted = Meter(self._teller, meter.layer, blob.size)
-                counted.state("Pushing", 0)
-                descriptor = _descriptor(blob)
-                self._uploads.send_file(file, descriptor, partial(counted.state, "Pushing"))
-                self.sent_bytes += blob.size
-                meter.state("Pushed")
-            self._done(diff_id, blob, sent)
-
-    @contextmanager
-    def _opened(
-        self, diff_id: str, known: Sequence[LayerBlob], meter: Meter
-    ) -> Iterator[tuple[int, LayerBlob]]:
-        """Open a layer as a blob: the bytes that it came in, or compressed now."""
-        kept = next((blob for blob in known if self._store.blobs.has(blob.digest)), None)
-        if kept is not None:
-            file = os.open(self._store.blobs.path(kept.digest), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                yield file, kept
-            finally:
-                os.close(file)
-            return
-        meter.state("Compressing")
-        path = self._workspace / diff_id.removeprefix("sha256:")
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            path.unlink()
-            compression = known[0].compression if known else self._compression
-            blob = write_layer_blob(self._store.layers, diff_id, file, compression)
-            self._store.transfers.remember_layer(blob)
-            yield file, blob
-        finally:
-            os.close(file)
-
-    def _document(self, content: bytes, blob: Descriptor) -> None:
-        if not self._uploads.has(blob.digest):
-            self._uploads.send_document(content, blob)
-            self.sent_bytes += blob.size
-
-    def _done(self, diff_id: str, blob: LayerBlob, sent: dict[str, LayerBlob]) -> None:
-        sent[diff_id] = blob
-        self._store.transfers.remember_place(blob.digest, self._name)
-
-
-def _descriptor(blob: LayerBlob) -> Descriptor:
-    return Descriptor(media_types.layer_type(blob.compression), blob.digest, blob.size)
+        sent[diff_id] = self._layers.layer(diff_id, wanted, meter)
 
 
 def _manifest(config: bytes, layers: Sequence[LayerBlob]) -> Manifest:
     return Manifest(
         config=describe(media_types.OCI_CONFIG, config),
-        layers=tuple(_descriptor(layer) for layer in layers),
+        layers=tuple(descriptor_of(layer) for layer in layers),
     )

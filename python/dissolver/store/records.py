@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ class StepRecord:
 
     ``build`` names what is built again and again (a context and its Dockerfile),
     ``step`` the step's place in it; ``why`` finds the record before this one by
-    them. ``inputs`` are decoded only when they are looked at.
+    them. ``inputs`` are decoded only when they are looked at. ``depot`` names the
+    shared cache that it came from, and is empty for what was made here.
     """
 
     key: str
@@ -30,6 +31,7 @@ class StepRecord:
     build: str
     step: str
     inputs: Inputs
+    depot: str = ""
 
 
 class StepRecords:
@@ -43,19 +45,25 @@ class StepRecords:
         self._database = database
         self._has_layer = has_layer
 
-    def find(self, key: str) -> StepRecord | None:
-        """Answer the record with this key, if there is one and its layer is there."""
+    def find(self, key: str, depots: Collection[str] = ()) -> StepRecord | None:
+        """Answer the record with this key, if there is one and its layer is there.
+
+        One that came from a shared cache counts only where that is among ``depots``: what
+        one cache said is no answer for those who ask others, or none.
+        """
         with explained("look into the cache"):
             row = (
                 self._database.read()
                 .execute(
-                    "SELECT key, kind, diff_id, created_ns, '', '', inputs"
+                    "SELECT key, kind, diff_id, created_ns, '', '', inputs, depot"
                     " FROM step_records WHERE key = ?",
                     (key,),
                 )
                 .fetchone()
             )
-            if row is None or not self._has_layer(row[2]):
+            if row is None or not (row[7] == "" or row[7] in depots):
+                return None
+            if not self._has_layer(row[2]):
                 return None
         return _record(row)
 
@@ -66,16 +74,17 @@ class StepRecords:
         """
         with self._database.write("record the step") as connection:
             connection.execute(
-                "INSERT INTO step_records (key, kind, diff_id, created_ns, inputs)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+                "INSERT INTO step_records (key, kind, diff_id, created_ns, inputs, depot)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
                 " diff_id = excluded.diff_id, created_ns = excluded.created_ns,"
-                " inputs = excluded.inputs",
+                " inputs = excluded.inputs, depot = excluded.depot",
                 (
                     record.key,
                     record.kind,
                     record.diff_id,
                     record.created_ns,
                     pack_inputs(record.inputs),
+                    record.depot,
                 ),
             )
             place = (_clean(record.build), _clean(record.step))
@@ -128,7 +137,7 @@ INSERT INTO step_uses (build, step, key, used_ns) VALUES (?, ?, ?, ?)
 ON CONFLICT (build, step) DO UPDATE SET key = excluded.key, used_ns = excluded.used_ns
 """
 _LIKE = """
-SELECT step_records.key, kind, diff_id, created_ns, build, step, inputs
+SELECT step_records.key, kind, diff_id, created_ns, build, step, inputs, depot
 FROM step_uses JOIN step_records ON step_records.key = step_uses.key
 WHERE build = ?
 """
@@ -139,6 +148,7 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _record(row: tuple[str, str, str, int, str, str, bytes]) -> StepRecord:
-    key, kind, diff_id, created_ns, build, step, packed = row
-    return StepRecord(key, kind, diff_id, created_ns, build, step, PackedInputs(packed))
+def _record(row: tuple[str, str, str, int, str, str, bytes, str]) -> StepRecord:
+    key, kind, diff_id, created_ns, build, step, packed, depot = row
+    inputs = PackedInputs(packed)
+    return StepRecord(key, kind, diff_id, created_ns, build, step, inputs, depot)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TRANSFERS = """
 CREATE TABLE image_manifests (
@@ -76,7 +76,8 @@ CREATE TABLE step_records (
     kind TEXT NOT NULL,
     diff_id TEXT NOT NULL,
     created_ns INTEGER NOT NULL,
-    inputs BLOB NOT NULL
+    inputs BLOB NOT NULL,
+    depot TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX step_records_by_layer ON step_records (diff_id);
 
@@ -90,7 +91,10 @@ CREATE TABLE step_uses (
 CREATE INDEX step_uses_by_key ON step_uses (key);
 {_TRANSFERS}"""
 
-_STEPS = {1: _TRANSFERS}
+_DEPOTS = "ALTER TABLE step_records ADD COLUMN depot TEXT NOT NULL DEFAULT ''"
+"""What version 3 added: from which shared cache a record came; empty for one made here."""
+
+_STEPS = {1: _TRANSFERS, 2: _DEPOTS}
 """What makes a database of each older version one of the next."""
 
 

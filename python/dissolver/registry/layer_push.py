@@ -1,0 +1,162 @@
+"""Layers into a repository: not sent if it has them, mounted from its neighbours, or sent.
+
+A layer that came from a registry goes back with the bytes that it came in. The rest is
+compressed, which gives the same bytes each time, so that its digest is remembered and
+the bytes are not.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dissolver.errors import RegistryError
+from dissolver.image import media_types
+from dissolver.image.manifest import Descriptor
+from dissolver.registry.meter import Meter
+from dissolver.registry.uploads import Uploads
+from dissolver.store.layer_blobs import opened_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dissolver.image.media_types import Compression
+    from dissolver.image.reference import Reference
+    from dissolver.registry.client import Repository
+    from dissolver.registry.meter import Teller
+    from dissolver.store import Store
+    from dissolver.store.layer_blobs import LayerBlob
+
+MOST_MOUNTS = 3
+"""Repositories that a blob is tried to be mounted from before it is sent."""
+
+
+class Unrepeatable(RegistryError):
+    """A layer whose blob is lost, and cannot be made again byte for byte."""
+
+
+class LayerPush:
+    """Layers of a store on their way into one repository; for several threads.
+
+    ``forces_compression`` sends no layer in another form than ``compression``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        repository: Repository,
+        reference: Reference,
+        compression: Compression,
+        workspace: Path,
+        teller: Teller,
+        *,
+        forces_compression: bool = False,
+    ) -> None:
+        self._store = store
+        self._name = reference.name
+        self._registry = reference.registry
+        self._compression = compression
+        self._forces = forces_compression
+        self._workspace = workspace
+        self._teller = teller
+        settings = repository.registry.transport.settings.host(reference.registry)
+        self.uploads = Uploads(repository, chunk_bytes=settings.upload_chunk_bytes)
+        self.sent_bytes = 0
+
+    def layer(self, diff_id: str, wanted: Descriptor | None, meter: Meter) -> LayerBlob:
+        """Have a layer in the repository, in the one form that is wanted or in any; tell which.
+
+        Raises:
+            Unrepeatable: the form that is wanted cannot be made.
+            RegistryError and its kinds: what the registry says.
+        """
+        with self._store.lock_shared():
+            candidates = [
+                blob
+                for blob in self._store.transfers.layer_blobs(diff_id)
+                if wanted is None or blob.digest == wanted.digest
+            ]
+            if self._forces and wanted is None:
+                candidates = [one for one in candidates if one.compression == self._compression]
+            for blob in self._preferred(candidates):
+                if self.uploads.has(blob.digest):
+                    meter.state("Layer already exists")
+                    return self._done(blob)
+            for blob in self._preferred(candidates):
+                source = self.mounted(blob.digest)
+                if source is not None:
+                    meter.state("Mounted", detail=source)
+                    return self._done(blob)
+            preferred = self._preferred(candidates)
+            return self._send(diff_id, preferred, meter, is_fixed=wanted is not None)
+
+    def mounted(self, digest: str) -> str | None:
+        """Take a blob over from a repository of the same registry; tell from which."""
+        tried = 0
+        for place in self._store.transfers.places(digest):
+            registry, _, source = place.partition("/")
+            if registry != self._registry or place == self._name or tried == MOST_MOUNTS:
+                continue
+            tried += 1
+            try:
+                if self.uploads.mount(digest, source):
+                    return source
+            except RegistryError:
+                # Not being allowed to read over there must not keep from sending.
+                continue
+            self._store.transfers.forget_place(digest, place)
+        return None
+
+    def document(self, content: bytes, blob: Descriptor) -> None:
+        """Have a document in the repository.
+
+        Raises:
+            RegistryError and its kinds: what the registry says.
+        """
+        if not self.uploads.has(blob.digest):
+            self.uploads.send_document(content, blob)
+            self.sent_bytes += blob.size
+
+    def _preferred(self, blobs: Sequence[LayerBlob]) -> list[LayerBlob]:
+        """Order the known forms of a layer: what a registry had, then what is wanted now."""
+        return sorted(
+            blobs,
+            key=lambda blob: (
+                not self._store.blobs.has(blob.digest),
+                blob.compression != self._compression,
+            ),
+        )
+
+    def _send(
+        self, diff_id: str, known: Sequence[LayerBlob], meter: Meter, *, is_fixed: bool
+    ) -> LayerBlob:
+        def on_compress() -> None:
+            meter.state("Compressing")
+
+        with opened_layer(
+            self._store, diff_id, known, self._compression, self._workspace, on_compress
+        ) as (file, blob):
+            if is_fixed and blob.digest != known[0].digest:
+                raise Unrepeatable(
+                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again"
+                )
+            if blob not in known and self.uploads.has(blob.digest):
+                meter.state("Layer already exists")
+            else:
+                counted = Meter(self._teller, meter.layer, blob.size)
+                counted.state("Pushing", 0)
+                descriptor = descriptor_of(blob)
+                self.uploads.send_file(file, descriptor, partial(counted.state, "Pushing"))
+                self.sent_bytes += blob.size
+                meter.state("Pushed")
+            return self._done(blob)
+
+    def _done(self, blob: LayerBlob) -> LayerBlob:
+        self._store.transfers.remember_place(blob.digest, self._name)
+        return blob
+
+
+def descriptor_of(blob: LayerBlob) -> Descriptor:
+    """Describe a layer's blob as manifests do."""
+    return Descriptor(media_types.layer_type(blob.compression), blob.digest, blob.size)
