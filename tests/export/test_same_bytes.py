@@ -16,6 +16,7 @@ from dissolver.export.save import save
 from dissolver.image.config import HistoryEntry, Image
 from dissolver.image.mutate import with_layer
 from dissolver.image.reference import parse_reference
+from dissolver.intake.load import load
 from dissolver.store import Store
 from layer.conftest import facts, make_tree, needs_root
 from shelf import config_of
@@ -89,18 +90,40 @@ def test_the_tar_and_the_directory_of_a_root_file_system_are_the_same(
 def test_umoci_unpacks_the_same_root_file_system(
     store: Store, image: Image, tmp_path: Path, compression: str
 ) -> None:
-    if shutil.which("umoci") is None:
-        pytest.skip("umoci is not installed")
-    layout, bundle = tmp_path / "layout", tmp_path / "bundle"
+    layout = tmp_path / "layout"
     save(store, ["tree:v1"], str(layout), form="oci-directory", compression=compression)
-    subprocess.run(
-        ["umoci", "unpack", "--image", f"{layout}:v1", bundle],
-        check=True,
-        capture_output=True,
-        env={"PATH": os.defpath, "HOME": str(tmp_path)},
+    assert_umoci_sees(store, image, layout, tmp_path)
+
+
+@needs_root
+def test_what_umoci_inserts_is_loaded(store: Store, image: Image, tmp_path: Path) -> None:
+    """Layers of umoci 0.4.7 end with the last byte of a file: without padding, without an end."""
+    layout = tmp_path / "layout"
+    save(store, ["tree:v1"], str(layout), form="oci-directory")
+    (tmp_path / "new").write_bytes(b"inserted" * 100)
+    umoci(tmp_path, "insert", "--image", f"{layout}:v1", tmp_path / "new", "/etc/new")
+    (loaded,) = load(store, layout)
+    *below, layer = loaded.image.config.diff_ids
+    assert tuple(below) == image.config.diff_ids
+    store.layers.verify(layer)
+    assert_umoci_sees(store, loaded.image, layout, tmp_path)
+
+
+def umoci(home: Path, *words: str | Path) -> None:
+    if shutil.which("umoci") is None:
+        pytest.skip("umoci is not installed (`make setup` installs it)")
+    environment = {"PATH": os.defpath, "HOME": str(home)}
+    done = subprocess.run(
+        ["umoci", *words], capture_output=True, text=True, check=False, env=environment
     )
-    write_directory(store, image.config.diff_ids, tmp_path / "extracted")
-    ours = facts(tmp_path / "extracted")
-    theirs = facts(bundle / "rootfs")
+    assert done.returncode == 0, done.stderr
+
+
+def assert_umoci_sees(store: Store, image: Image, layout: Path, place: Path) -> None:
+    """Claim that umoci unpacks a layout's only image to what is extracted here."""
+    umoci(place, "unpack", "--image", f"{layout}:v1", place / "bundle")
+    write_directory(store, image.config.diff_ids, place / "extracted")
+    ours = facts(place / "extracted")
+    theirs = facts(place / "bundle" / "rootfs")
     assert theirs.keys() == ours.keys()
     assert {name: (theirs[name], one) for name, one in ours.items() if theirs[name] != one} == {}

@@ -22,6 +22,7 @@ from benches.contexts import make_context
 from dissolver._core.layer import Layers
 from dissolver.export.rootfs import write_directory
 from dissolver.store import Store
+from export.test_same_bytes import umoci
 from layer.conftest import Facts, facts, make_tree
 from mounting import stacked
 from scene import Account, Cli
@@ -97,15 +98,9 @@ def ways(cli: Cli, name: str, place: Path) -> dict[str, Seen]:
 
 
 def by_umoci(cli: Cli, name: str, place: Path) -> Seen:
-    layout, bundle = place / "layout", place / "bundle"
-    cli("save", "--format=oci-directory", "-o", layout, f"{name}:latest")
-    subprocess.run(
-        ["umoci", "unpack", "--image", f"{layout}:latest", bundle],
-        check=True,
-        capture_output=True,
-        env={"PATH": os.defpath, "HOME": str(place)},
-    )
-    return facts(bundle / "rootfs")
+    cli("save", "--format=oci-directory", "-o", place / "layout", f"{name}:latest")
+    umoci(place, "unpack", "--image", f"{place}/layout:latest", place / "bundle")
+    return facts(place / "bundle" / "rootfs")
 
 
 def assert_same(seen: dict[str, Seen]) -> Seen:

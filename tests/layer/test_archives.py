@@ -266,6 +266,34 @@ def test_compressed_archives_are_told_apart_by_content(
     assert list((tmp_path / "store" / "tmp").iterdir()) == []
 
 
+def test_a_tar_without_its_end_is_kept_as_it_came(layers: Layers, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in (("first", b"one"), ("last", b"x" * 700)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    whole = buffer.getvalue()
+    end = 3 * 512 + 700
+    # The content's last byte, its padding or half of it, one block of zeros, a part of the second.
+    for length in (end, end + 1, 2300, 2560, 2600, 3072, 3500):
+        data = whole[:length]
+        (tmp_path / "a.tar").write_bytes(data)
+        info = layers.ingest(tmp_path / "a.tar")
+        assert info.diff_id == f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with (tmp_path / "again").open("wb") as out:
+            assert layers.cat(info.diff_id, out.fileno()) == length
+        assert (tmp_path / "again").read_bytes() == data
+        view = layers.view([info.diff_id])
+        assert (view.read("/first", limit=9), view.read("/last", limit=999)) == (b"one", b"x" * 700)
+        layers.verify(info.diff_id)
+        assert layers.remove(info.diff_id) > 0
+    (tmp_path / "a.tar").write_bytes(whole[: end - 1])
+    with pytest.raises(CoreError, match=f"bad tar at byte {end - 1}: it is cut short"):
+        layers.ingest(tmp_path / "a.tar")
+    assert layers.list() == []
+
+
 def test_a_descriptor_is_read_from_where_it_stands(layers: Layers, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:

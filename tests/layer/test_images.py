@@ -287,6 +287,13 @@ def test_sparse_files(ground: Path, size: int, pieces: list[tuple[int, bytes]]) 
     assert pair.image.stat().st_size < 2_000_000
 
 
+def test_a_tar_may_end_with_the_last_byte_of_its_last_file(ground: Path) -> None:
+    content = bytes(range(256)) * 4 + b"end"
+    archive = _archive(lambda tar: _member(tar, "file", content))
+    pair = _pair(ground, archive[: 512 + len(content)])
+    assert _same(pair)["file"].content == content
+
+
 def test_what_no_image_can_express_is_extracted(ground: Path) -> None:
     """A value of 64 KiB is one byte more than the format can say."""
     big = {"SCHILY.xattr.user.big": "v" * 65_536}

@@ -12,6 +12,7 @@ use dissolver_digest::{ResumableSha256, SHA256_BLOCK_BYTES};
 use crate::checkpoints::Checkpoint;
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
+use crate::tar_header::BLOCK;
 
 /// Bytes handed over at once: large enough that the hand-over costs nothing
 /// beside hashing them (0.6 ms), small enough for caches.
@@ -239,6 +240,11 @@ fn write_all(path: PathBuf, blocks: &Receiver<Block>, pool: &Blocks) -> io::Resu
         };
         file.write_all(block.bytes())?;
         pool.give_back(block);
+    }
+    // A tar may end anywhere, and an image whose device ends within a block reads nothing of that.
+    if let Some(file) = &file {
+        let length = file.metadata()?.len();
+        file.set_len(length.next_multiple_of(BLOCK as u64))?;
     }
     Ok(file)
 }

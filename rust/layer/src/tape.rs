@@ -45,13 +45,16 @@ impl<'tape> Tape<'tape> {
     }
 
     /// Takes one block of 512 bytes; `None` at the end of the stream.
+    ///
+    /// Zeros that are no whole block are the end as well: what is left of the blocks
+    /// that should be there.
     pub(crate) fn block(&mut self) -> Result<Option<[u8; 512]>, LayerError> {
         let mut block = [0; 512];
         let mut filled = 0;
         while filled < block.len() {
             let available = self.available()?;
             if available.is_empty() {
-                if filled == 0 {
+                if block[..filled].iter().all(|byte| *byte == 0) {
                     return Ok(None);
                 }
                 return Err(self.cut_short());
@@ -65,14 +68,25 @@ impl<'tape> Tape<'tape> {
     }
 
     /// Takes `count` bytes and the padding behind them, giving them to `take` piece by piece.
+    ///
+    /// The stream may end within the padding: some writers leave out that of their last
+    /// entry, and no content is missing without it.
     pub(crate) fn content(
         &mut self,
         count: u64,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<(), LayerError> {
         self.take(count, take)?;
-        let padding = (512 - count % 512) % 512;
-        self.take(padding, &mut |_| {})
+        let mut padding = (512 - count % 512) % 512;
+        while padding > 0 {
+            let count = (self.available()?.len() as u64).min(padding);
+            if count == 0 {
+                break;
+            }
+            self.consume(count as usize);
+            padding -= count;
+        }
+        Ok(())
     }
 
     fn take(&mut self, count: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), LayerError> {

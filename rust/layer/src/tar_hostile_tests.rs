@@ -195,7 +195,9 @@ fn broken_archives_say_where() {
             lone_zeros,
             "bad tar at byte 2048: a header follows a block of zeros",
         ),
-        (good[..700].to_vec(), "bad tar at byte 700: it is cut short"),
+        (good[..512].to_vec(), "bad tar at byte 512: it is cut short"),
+        (good[..300].to_vec(), "bad tar at byte 300: it is cut short"),
+        (vec![0; 300], "bad tar at byte 300: it is empty"),
         (
             good[..1100].to_vec(),
             "bad tar at byte 1100: it is cut short",
@@ -204,12 +206,22 @@ fn broken_archives_say_where() {
     for (bytes, message) in table {
         assert_eq!(index(&bytes).unwrap_err().to_string(), message);
     }
-    // Without blocks of zeros at the end, and with too many, it is whole all the same.
-    assert_eq!(paths(&index(&good[..2048]).unwrap()), ["", "a", "b"]);
-    assert_eq!(
-        paths(&index(&[&good[..], &[0; 9000], b"junk"].concat()).unwrap()),
-        ["", "a", "b"]
-    );
+}
+
+#[test]
+fn an_end_that_is_missing_takes_nothing_away() {
+    let whole = tar(&[file("a", "x"), file("b", "yz")]);
+    // Up to the last byte of content; the padding, half of it; one block of zeros and half of one.
+    for length in [1538, 1539, 1800, 2047, 2048, 2300, 2560, 2900, 3072] {
+        let index = index(&whole[..length]).unwrap();
+        assert_eq!(paths(&index), ["", "a", "b"], "{length}");
+    }
+    let longer = [&whole[..], &[0; 9000], b"junk"].concat();
+    assert_eq!(paths(&index(&longer).unwrap()), ["", "a", "b"]);
+    for length in [1025, 1500, 1536, 1537] {
+        let message = format!("bad tar at byte {length}: it is cut short");
+        assert_eq!(index(&whole[..length]).unwrap_err().to_string(), message);
+    }
 }
 
 #[test]
