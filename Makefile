@@ -41,7 +41,7 @@ fuzz: ## Fuzz what reads archives, indexes and patterns; DURATION=600 seconds ea
 mutate: setup ## Plan and check 100,000 random and mutated Dockerfiles; EXAMPLES
 	@DISSOLVER_FUZZ_EXAMPLES=$(or $(EXAMPLES),100000) $(PY) -m pytest -q tests/dockerfile/test_random_text.py
 
-soak: setup ## Kill builds, imports and prunes at 200 random moments; KILLS, SEED
+soak: setup ## Kill builds, imports, pulls and prunes at 200 random moments; KILLS, SEED
 	@DISSOLVER_SOAK_KILLS=$(or $(KILLS),200) DISSOLVER_SOAK_SEED=$(SEED) $(PY) -m pytest -q -s tests/soak
 
 clean: ## Remove what was built (the image store is not touched)

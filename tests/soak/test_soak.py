@@ -1,4 +1,4 @@
-"""Builds, imports, prunes and removals that are killed outright at random moments.
+"""Builds, imports, pulls, prunes and removals that are killed outright at random moments.
 
 A few kills belong to every run of the tests. ``make soak`` kills 200 times;
 ``KILLS`` and ``SEED`` choose how often, and repeat what a seed did. After each
@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.servers import RegistryServer
 from scene import Cli, wait_until
-from soak.world import Context, archive, contexts
+from soak.world import Context, archive, contexts, pushed
 
 KILLS = int(os.environ.get("DISSOLVER_SOAK_KILLS") or 10)
 SEED = int(os.environ.get("DISSOLVER_SOAK_SEED") or secrets.randbelow(1_000_000))
@@ -43,16 +44,23 @@ class Deed:
 class Soak:
     """One store, and chance."""
 
-    def __init__(self, cli: Cli, busybox_tar: Path) -> None:
+    def __init__(self, cli: Cli, busybox_tar: Path, server: RegistryServer) -> None:
         self.cli = cli
         self.chance = random.Random(f"{SEED} {cli.account.is_root}")
         self.busybox_tar = busybox_tar
-        self.contexts: tuple[Context, ...] = contexts(cli, self.chance)
+        names = [server.name(f"{cli.account.name}-{number}") for number in range(3)]
+        images = [pushed(cli, self.chance, name) for name in names]
+        self.contexts: tuple[Context, ...] = (*contexts(cli, self.chance), *images)
         self.archives = [archive(cli, self.chance) for _ in range(3)]
         self.log: list[str] = []
         self.hits = 0
         """Kills that came before the end of what they killed."""
-        copy, run = self.contexts
+        copy, run, *_ = self.contexts
+
+        def pull() -> Words:
+            image = self.chance.choice(images)
+            self.cli("rmi", "-f", image.name, check=False)
+            return image.build()
 
         def imports() -> list[Words]:
             path = self.chance.choice(self.archives)
@@ -76,6 +84,9 @@ class Soak:
             Deed("two different ones", lambda: [copy.build(), run.build()]),
             Deed("import", imports),
             Deed("the same import twice", lambda: [self.import_base(), self.import_base()]),
+            Deed("pull", lambda: [pull()]),
+            Deed("the same pull twice", lambda: [pull()] * 2),
+            Deed("pull during a build and a prune", lambda: [pull(), copy.build(), prune()]),
             Deed("prune", lambda: [["system", "prune", "-af"]]),
             Deed("rmi", removes),
             Deed("prune during builds", lambda: [copy.build(), run.build(), prune()]),
@@ -163,8 +174,8 @@ class Soak:
 
 
 @pytest.mark.slow
-def test_no_kill_harms_the_store(box: Cli, busybox_tar: Path) -> None:
-    soak = Soak(box, busybox_tar)
+def test_no_kill_harms_the_store(box: Cli, busybox_tar: Path, server: RegistryServer) -> None:
+    soak = Soak(box, busybox_tar, server)
     rounds = -(-KILLS // 2)  # the other half is that of the other account
     try:
         soak.measure()

@@ -1,4 +1,4 @@
-"""What a soak builds: contexts that change all the time, and what must be in their images."""
+"""What a soak builds and pulls, and what must be in these images."""
 
 from __future__ import annotations
 
@@ -114,6 +114,33 @@ class RunHeavy(Context):
         names = sorted([".", "./a", "./a/b", "./a/pointer", *files])
         sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}" for name in sorted(files)]
         return "\n".join([*names, *sums])
+
+
+class Pulled(Context):
+    """An image of several layers in a registry, which is pulled and not built."""
+
+    def build(self, *, tag: str | None = None) -> list[str | Path]:
+        return ["pull", "-q", tag or self.name]
+
+    def change(self, chance: random.Random) -> None:
+        """Change nothing: what is in the registry stays."""
+
+    def expected(self) -> str:
+        names = sorted(f"./{path.relative_to(self.path)}" for path in self.path.rglob("*"))
+        files = [name for name in names if (self.path / name).is_file()]
+        sums = [f"{hashlib.sha256((self.path / f).read_bytes()).hexdigest()}  {f}" for f in files]
+        return "\n".join([".", *names, *sums])
+
+
+def pushed(cli: Cli, chance: random.Random, name: str) -> Pulled:
+    """Make an image with a layer for each of some directories, and leave it in a registry only."""
+    files = {f"d{n % 4}/f{n}": chance.randbytes(chance.randrange(90_000)) for n in range(60)}
+    context = cli.directory("pushed", files)
+    recipe = "\n".join(["FROM box", *(f"COPY d{number} /all/d{number}" for number in range(4))])
+    cli("build", "-q", "-t", name, "-f", "-", context, stdin=recipe)
+    cli("push", "-q", name)
+    cli("rmi", name)
+    return Pulled(name, context, "/all")
 
 
 def contexts(cli: Cli, chance: random.Random) -> tuple[CopyHeavy, RunHeavy]:
