@@ -77,6 +77,25 @@ class Root:
             CoreError: ``bad-tar`` for names that layers reserve, and as for `copy`.
         """
 
+    def put(
+        self,
+        view: View,
+        directory: str | bytes | os.PathLike[str],
+        *,
+        owner: tuple[int, int],
+        mtime_ns: int | None = None,
+    ) -> tuple[int, int]:
+        """Put the root file system that a view shows into an existing directory.
+
+        Directories are merged, all else is replaced, and no symbolic link of the directory is
+        followed. Everything belongs to ``owner``, as for `copy`; devices are left out. With
+        ``mtime_ns`` everything has that time. Returns bytes of content, and how many devices
+        there were.
+
+        Raises:
+            CoreError: as for `copy`.
+        """
+
 def export_container(
     layers: Layers,
     diff_ids: Sequence[str],

@@ -286,11 +286,23 @@ class Layers:
             CoreError: ``not-empty``, ``unknown-layer``, ``unmapped-owner``.
         """
 
-    def export_tar(self, diff_ids: Sequence[str], fd: int) -> None:
+    def export_tar(self, diff_ids: Sequence[str], fd: int, *, mtime_ns: int | None = None) -> None:
         """Write a whole root file system to ``fd`` as one tar; the same layers, the same bytes.
+
+        With ``mtime_ns`` (nanoseconds since the epoch) everything has that time.
 
         Raises:
             CoreError: ``unknown-layer``.
+        """
+
+    def clamp_times(self, diff_id: str, latest_ns: int) -> LayerInfo:
+        """Store a layer with all times later than ``latest_ns`` set back to it; describe that.
+
+        Nothing else differs. Where no time is later it is the layer itself. Large contents are
+        shared with it on disk. ``latest_ns`` is in nanoseconds since the epoch.
+
+        Raises:
+            CoreError: ``unknown-layer``; ``digest-mismatch`` if it is damaged.
         """
 
 @final
@@ -331,6 +343,16 @@ class View:
 
         Raises:
             CoreError: ``not-found``, ``not-a-file``, ``too-large``, ``symlink-loop``.
+        """
+
+    def compare(
+        self, other: View, *, times: bool = False
+    ) -> builtins.list[tuple[Entry | None, Entry | None]]:
+        """List what this view and ``other`` have at each path where they differ, by path.
+
+        Compared are kind, mode, owner, size, content, link target, device and attributes, and
+        with ``times`` modification times. Further names of an inode are compared as files.
+        Nothing but indexes is read.
         """
 
     def write(self, path: str | bytes | os.PathLike[str], fd: int) -> int:

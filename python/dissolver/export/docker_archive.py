@@ -12,26 +12,27 @@ from dissolver.export.parcels import blob_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver.export.oci_layout import Packed
     from dissolver.export.parcels import Parcel
     from dissolver.export.selection import Selected
-    from dissolver.image.media_types import Compression
     from dissolver.store import Store
-    from dissolver.store.layer_blobs import LayerBlob
+    from dissolver.store.layer_blobs import LayerBlob, Packing
 
 MANIFEST_FILE = "manifest.json"
 
 
 def pack_archive(
-    store: Store, chosen: Sequence[Selected], parcel: Parcel, compression: Compression
-) -> None:
+    store: Store, chosen: Sequence[Selected], parcel: Parcel, packing: Packing
+) -> list[Packed]:
     """Put images into ``parcel`` so that every version of ``docker load`` takes them.
 
     Raises:
         StoreError: a part of an image is missing or damaged, or the disk is full.
     """
-    blobs = pack_layout(store, chosen, parcel, compression)
-    rows = [_row(one, layers) for one, layers in zip(chosen, blobs, strict=True)]
+    packed = pack_layout(store, chosen, parcel, packing)
+    rows = [_row(one, what.layers) for one, what in zip(chosen, packed, strict=True)]
     parcel.document(MANIFEST_FILE, msgspec.json.encode(rows))
+    return packed
 
 
 def _row(one: Selected, layers: Sequence[LayerBlob]) -> dict[str, Any]:

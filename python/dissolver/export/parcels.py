@@ -16,8 +16,10 @@ from dissolver.store.faults import explained
 from dissolver.store.layer_blobs import LayerBlob, uncompressed_blob, write_layer_blob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dissolver._core.layer import Layers
-    from dissolver.image.media_types import Compression
+    from dissolver.store.layer_blobs import Packing
 
 BLOBS = "blobs/sha256"
 _CHUNK_BYTES = 1 << 20
@@ -37,8 +39,15 @@ class Parcel(Protocol):
     def blob(self, content: bytes) -> str:
         """Add a document under its digest, and return that."""
 
-    def layer(self, layers: Layers, diff_id: str, compression: Compression) -> LayerBlob:
+    def layer(self, layers: Layers, diff_id: str, packing: Packing) -> LayerBlob:
         """Add a layer as a blob."""
+
+    def kept(self, path: Path, blob: LayerBlob) -> None:
+        """Add a layer as the bytes in a file, which are verified on the way.
+
+        Raises:
+            StoreError: they are not what ``blob`` says.
+        """
 
 
 class TarParcel:
@@ -73,23 +82,32 @@ class TarParcel:
         self.document(blob_name(digest), content)
         return digest
 
-    def layer(self, layers: Layers, diff_id: str, compression: Compression) -> LayerBlob:
+    def layer(self, layers: Layers, diff_id: str, packing: Packing) -> LayerBlob:
         """Add a layer as a blob."""
-        if compression != "none":
-            return self._compressed(layers, diff_id, compression)
+        if packing.compression != "none":
+            return self._compressed(layers, diff_id, packing)
         made = uncompressed_blob(layers, diff_id)
         self._header(self._entry(blob_name(made.digest), made.size))
-        write_layer_blob(layers, diff_id, self._descriptor, compression)
+        write_layer_blob(layers, diff_id, self._descriptor, "none")
         self._write(_padding(made.size))
         return made
 
-    def _compressed(self, layers: Layers, diff_id: str, compression: Compression) -> LayerBlob:
+    def kept(self, path: Path, blob: LayerBlob) -> None:
+        """Add a layer as the bytes in a file, which are verified on the way."""
+        self._header(self._entry(blob_name(blob.digest), blob.size))
+        for chunk in _verified(path, blob):
+            self._write(chunk)
+        self._write(_padding(blob.size))
+
+    def _compressed(self, layers: Layers, diff_id: str, packing: Packing) -> LayerBlob:
         path = self._workspace / "layer"
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with explained("make a temporary file"):
             packed = os.open(path, flags, 0o600)
         try:
-            made = write_layer_blob(layers, diff_id, packed, compression)
+            made = write_layer_blob(
+                layers, diff_id, packed, packing.compression, level=packing.level
+            )
             os.lseek(packed, 0, os.SEEK_SET)
             self._header(self._entry(blob_name(made.digest), made.size))
             with explained("write the archive"):
@@ -153,19 +171,30 @@ class DirectoryParcel:
         self.document(blob_name(digest), content)
         return digest
 
-    def layer(self, layers: Layers, diff_id: str, compression: Compression) -> LayerBlob:
+    def layer(self, layers: Layers, diff_id: str, packing: Packing) -> LayerBlob:
         """Add a layer as a blob."""
         part = self._place / "part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with explained("write the layout"):
             descriptor = os.open(part, flags, 0o666)
         try:
-            made = write_layer_blob(layers, diff_id, descriptor, compression)
+            made = write_layer_blob(
+                layers, diff_id, descriptor, packing.compression, level=packing.level
+            )
         finally:
             os.close(descriptor)
         with explained("write the layout"):
             part.rename(self._place / blob_name(made.digest))
         return made
+
+    def kept(self, path: Path, blob: LayerBlob) -> None:
+        """Add a layer as the bytes in a file, which are verified on the way."""
+        part = self._place / "part"
+        with explained("write the layout"):
+            with part.open("wb") as file:
+                for chunk in _verified(path, blob):
+                    file.write(chunk)
+            part.rename(self._place / blob_name(blob.digest))
 
     def finish(self) -> None:
         """Give the directory its name."""
@@ -178,6 +207,26 @@ class DirectoryParcel:
 
         with suppress(OSError):
             shutil.rmtree(self._place)
+
+
+def _verified(path: Path, blob: LayerBlob) -> Iterator[bytes]:
+    """Yield the bytes of a stored blob, and fail after the last if they are others."""
+    import hashlib
+
+    from dissolver.errors import StoreError
+
+    found, size = hashlib.sha256(), 0
+    with explained("read a stored blob"), path.open("rb") as file:
+        while chunk := file.read(min(_CHUNK_BYTES, blob.size - size + 1)):
+            found.update(chunk)
+            size += len(chunk)
+            if size <= blob.size:
+                yield chunk
+    if size != blob.size or f"sha256:{found.hexdigest()}" != blob.digest:
+        raise StoreError(
+            f"the stored blob `{blob.digest}` is damaged",
+            hint="run `dissolver system check`, or remove the image and fetch it again",
+        )
 
 
 def _padding(size: int) -> bytes:

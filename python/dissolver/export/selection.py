@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """An image and the names that go with it; none if it was chosen by its ID."""
+    """An image and the names that go with it; none if it was chosen by its ID.
+
+    ``document`` is the configuration of an image that the store does not have.
+    """
 
     image: Image
     references: tuple[Reference, ...]
+    document: bytes | None = None
 
 
 def select(images: ImageStore, texts: Sequence[str]) -> list[Selected]:

@@ -39,7 +39,8 @@ class Unrepeatable(RegistryError):
 class LayerPush:
     """Layers of a store on their way into one repository; for several threads.
 
-    ``forces_compression`` sends no layer in another form than ``compression``.
+    ``forces_compression`` sends no layer in another form than ``compression``; ``level`` is
+    how hard layers are compressed that are compressed now.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class LayerPush:
         teller: Teller,
         *,
         forces_compression: bool = False,
+        level: int | None = None,
     ) -> None:
         self._store = store
         self._name = reference.name
         self._registry = reference.registry
         self._compression = compression
         self._forces = forces_compression
+        self._level = level
         self._workspace = workspace
         self._teller = teller
         settings = repository.registry.transport.settings.host(reference.registry)
@@ -135,7 +138,13 @@ class LayerPush:
             meter.state("Compressing")
 
         with opened_layer(
-            self._store, diff_id, known, self._compression, self._workspace, on_compress
+            self._store,
+            diff_id,
+            known,
+            self._compression,
+            self._workspace,
+            on_compress,
+            level=self._level,
         ) as (file, blob):
             if is_fixed and blob.digest != known[0].digest:
                 raise Unrepeatable(

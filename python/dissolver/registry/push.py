@@ -21,6 +21,7 @@ from dissolver.registry.crew import run_together
 from dissolver.registry.events import TransferDone, TransferStarted
 from dissolver.registry.layer_push import LayerPush, Unrepeatable, descriptor_of
 from dissolver.registry.meter import Meter, Teller
+from dissolver.store.layer_blobs import Packing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +57,15 @@ def push(
     reference: Reference,
     *,
     compression: Compression = "gzip",
+    packing: Packing | None = None,
+    image: Image | None = None,
     on_event: OnTransfer | None = None,
 ) -> Pushed:
-    """Store the local image ``reference`` in the registry that it names.
+    """Store the local image ``reference``, or ``image``, in the registry that it names.
 
     An image that was pulled whole goes back with the manifest that it came with, so that its
-    digest stays the same. Others get an OCI manifest. The manifest is sent last: until then
+    digest stays the same. Others get an OCI manifest, with layers as ``packing`` says where
+    ``compression`` is not all there is to say. The manifest is sent last: until then
     nobody sees anything of the push.
 
     Raises:
@@ -71,14 +75,16 @@ def push(
         Cancelled: somebody asked to end.
     """
     teller = Teller(on_event)
-    image = _local(store, reference)
+    image = _local(store, reference) if image is None else image
+    packing = Packing(compression) if packing is None else packing
     version = reference.tag or reference.digest or ""
     teller.tell(TransferStarted("push", version, reference.name))
     repository = sources.repository(reference)
     with store.lock_shared(), store.workspace() as workspace:
-        work = _Push(store, repository, reference, compression, workspace, teller)
+        work = _Push(store, repository, reference, packing, workspace, teller)
         try:
-            document, media_type = work.run(image, work.original(image))
+            original = None if packing.is_forced else work.original(image)
+            document, media_type = work.run(image, original)
         except Unrepeatable:
             document, media_type = work.run(image, None)
         digest = digest_of(document)
@@ -139,7 +145,7 @@ class _Push:
         store: Store,
         repository: Repository,
         reference: Reference,
-        compression: Compression,
+        packing: Packing,
         workspace: Path,
         teller: Teller,
     ) -> None:
@@ -147,7 +153,16 @@ class _Push:
         self._repository = repository
         self._version = reference.tag or ""
         self._teller = teller
-        self._layers = LayerPush(store, repository, reference, compression, workspace, teller)
+        self._layers = LayerPush(
+            store,
+            repository,
+            reference,
+            packing.compression,
+            workspace,
+            teller,
+            forces_compression=packing.is_forced,
+            level=packing.level,
+        )
 
     @property
     def sent_bytes(self) -> int:

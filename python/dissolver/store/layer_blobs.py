@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
@@ -28,12 +28,40 @@ class LayerBlob:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How layers leave the store.
+
+    A layer whose bytes are kept as they came goes out with these where their compression is
+    one of ``kept``, so that its digest stays what others know. The rest is compressed, with
+    the format's own ``level`` or its default.
+    """
+
+    compression: Compression
+    level: int | None = None
+    kept: tuple[Compression, ...] = ("none", "gzip", "zstd")
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether no layer goes out in another compression."""
+        return self.kept == (self.compression,)
+
+    def forced(self) -> Packing:
+        """Return what lets no layer go out in another compression."""
+        return replace(self, kept=(self.compression,))
+
+
 def write_layer_blob(
-    layers: Layers, diff_id: str, descriptor: int, compression: Compression
+    layers: Layers,
+    diff_id: str,
+    descriptor: int,
+    compression: Compression,
+    *,
+    level: int | None = None,
 ) -> LayerBlob:
     """Write a layer to an open file, verified on the way, and describe what was written.
 
-    The same layer, compression and version of dissolver give the same bytes.
+    The same layer, compression, level and version of dissolver give the same bytes.
 
     Raises:
         CoreFailure: the layer is not stored, or damaged; what was written is of no use then.
@@ -42,7 +70,7 @@ def write_layer_blob(
     from dissolver._core.layer import compress_layer
 
     with explained(f"write the layer `{diff_id}`"):
-        made = compress_layer(layers, diff_id, descriptor, compression=compression)
+        made = compress_layer(layers, diff_id, descriptor, compression=compression, level=level)
     return LayerBlob(diff_id, compression, made.digest, made.size)
 
 
@@ -61,6 +89,23 @@ def uncompressed_blob(layers: Layers, diff_id: str) -> LayerBlob:
     return LayerBlob(diff_id, "none", diff_id, info.tar_bytes)
 
 
+def kept_blob(store: Store, diff_id: str, packing: Packing) -> LayerBlob | None:
+    """Find the bytes that a layer came in, if they are kept and may go out so.
+
+    Of several, those of the wanted compression are taken, then those of the least digest.
+    """
+    known = [
+        blob
+        for blob in store.transfers.layer_blobs(diff_id)
+        if blob.compression in packing.kept and store.blobs.has(blob.digest)
+    ]
+    return min(
+        known,
+        key=lambda blob: (blob.compression != packing.compression, blob.digest),
+        default=None,
+    )
+
+
 @contextmanager
 def opened_layer(
     store: Store,
@@ -69,10 +114,13 @@ def opened_layer(
     compression: Compression,
     workspace: Path,
     on_compress: Callable[[], None],
+    *,
+    level: int | None = None,
 ) -> Iterator[tuple[int, LayerBlob]]:
     """Open a layer as a blob: the bytes that it came in, or compressed now.
 
     ``known`` are the forms that will do, the best first; without any it is ``compression``.
+    ``level`` is of that one.
     Which blob came out of it is remembered.
 
     Raises:
@@ -94,7 +142,8 @@ def opened_layer(
     try:
         path.unlink()
         wanted = known[0].compression if known else compression
-        blob = write_layer_blob(store.layers, diff_id, file, wanted)
+        chosen = level if wanted == compression else None
+        blob = write_layer_blob(store.layers, diff_id, file, wanted, level=chosen)
         store.transfers.remember_layer(blob)
         yield file, blob
     finally:

@@ -18,7 +18,7 @@ impl Layers {
     /// Writes the root file system that these layers make up to `out`, as a tar without whiteouts.
     ///
     /// The same layers give the same bytes: entries are sorted, the first name of
-    /// an inode in that order holds the content.
+    /// an inode in that order holds the content. With `mtime_ns` everything has that time.
     ///
     /// # Errors
     ///
@@ -27,13 +27,15 @@ impl Layers {
         &self,
         diff_ids: &[DiffId],
         out: BorrowedFd<'_>,
+        mtime_ns: Option<i64>,
         interrupt: &Interrupt,
     ) -> Result<(), LayerError> {
         let view = self.view(diff_ids)?;
         let mut tar = TarStream::new(out, interrupt)?;
         let mut names = LinkNames::default();
-        view.walk(&mut |found: Found| {
+        view.walk(&mut |mut found: Found| {
             let earlier = names.earlier_name(&view, &found)?;
+            found.entry.mtime_ns = mtime_ns.unwrap_or(found.entry.mtime_ns);
             write_found(&view, &found, earlier, &mut tar)
         })?;
         tar.finish()

@@ -8,6 +8,8 @@
 mod assemble;
 mod changes;
 mod checkpoints;
+mod clamp;
+mod compare;
 pub mod compress;
 mod compress_blocks;
 mod compress_write;
@@ -79,6 +81,7 @@ mod whiteout;
 mod xattr;
 
 pub use changes::{Change, ChangeKind};
+pub use compare::Difference;
 pub use compress_write::{CompressOptions, Compressed, Compression, compress, decompress};
 pub use copy_error::CopyError;
 pub use copy_mode::{ModeChange, ModeClause};
@@ -101,7 +104,7 @@ pub use pack_usage::PackUsage;
 pub use root::Root;
 pub use stored::{Content, StoredLayer};
 pub use tar_write::LayerWriter;
-pub use transfer::Copy;
+pub use transfer::{Copy, Put};
 pub use view::{Found, LastLink, Resolved, View};
 
 /// A path of a layer in the type of the standard library.

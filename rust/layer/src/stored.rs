@@ -129,6 +129,26 @@ impl StoredLayer {
         Some((number, extent.pack_offset.checked_add(within)?, left))
     }
 
+    /// Cuts a stretch of the tar where its extents end, and says where each piece lies.
+    pub(crate) fn pieces(&self, from: u64, length: u64, take: &mut dyn FnMut(Extent)) {
+        let end = from + length;
+        let extents = &self.extents;
+        let first = extents.partition_point(|extent| extent.tar_offset + extent.length <= from);
+        for extent in &extents[first..] {
+            if extent.tar_offset >= end {
+                break;
+            }
+            let start = extent.tar_offset.max(from);
+            let stop = (extent.tar_offset + extent.length).min(end);
+            take(Extent {
+                tar_offset: start,
+                length: stop - start,
+                pack_offset: extent.pack_offset + (start - extent.tar_offset),
+                pack: extent.pack,
+            });
+        }
+    }
+
     /// Reads bytes of the tar; fewer than asked for only at its end.
     ///
     /// # Errors

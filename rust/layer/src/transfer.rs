@@ -245,6 +245,59 @@ impl Root {
     }
 }
 
+/// What [`Root::put`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Devices that were left out.
+    pub devices: u64,
+}
+
+impl Root {
+    /// Puts the root file system that a view shows into a directory that may hold others' files.
+    ///
+    /// As [`Root::copy`] does, with `owner` for all of it; no symbolic link of the directory is
+    /// followed. Devices are left out and counted: outside of a container, whose limits hold for
+    /// them, they would be a way to the machine's. With `mtime_ns` everything has that time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::copy`].
+    pub fn put(
+        &self,
+        view: &View,
+        directory: &[u8],
+        owner: (u32, u32),
+        mtime_ns: Option<i64>,
+        interrupt: &Interrupt,
+    ) -> Result<Put, LayerError> {
+        let opened = self.open_directory(directory)?;
+        let mut placer = Placer::new(opened, Some(owner), interrupt);
+        let mut names = LinkNames::default();
+        let mut devices = 0;
+        view.walk(&mut |found: Found| {
+            if matches!(found.entry.kind, Kind::Character | Kind::Block) {
+                devices += 1;
+                return Ok(());
+            }
+            let hard_link = names.earlier_name(view, &found)?;
+            let body = match found.entry.kind {
+                Kind::File if hard_link.is_none() => Body::Reader(Box::new(view.open(&found)?)),
+                _ => Body::None,
+            };
+            let entry = Entry {
+                hard_link,
+                mtime_ns: mtime_ns.unwrap_or(found.entry.mtime_ns),
+                ..found.entry
+            };
+            placer.place(&entry, body)
+        })?;
+        let bytes = placer.finish()?;
+        Ok(Put { bytes, devices })
+    }
+}
+
 /// What would silently be left out is told instead.
 fn refuse_whiteouts(view: &View) -> Result<(), LayerError> {
     for layer in view.layers() {

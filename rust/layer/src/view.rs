@@ -313,6 +313,11 @@ impl View {
         Ok(done)
     }
 
+    /// Tells whether a layer hides what those below it have at `path`.
+    pub(crate) fn is_hidden_by(index: &Index, path: &[u8]) -> Result<bool, LayerError> {
+        Ok(matches!(ask(index, path)?, Answer::Hidden))
+    }
+
     /// Visits everything, every directory before what it holds, in the order of
     /// [`crate::entry::compare_paths`]; the root comes first.
     ///

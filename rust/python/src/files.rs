@@ -89,6 +89,22 @@ impl Root {
             self.0.unpack(&view.0, &directory.0, interrupt)
         })
     }
+
+    #[pyo3(signature = (view, directory, *, owner, mtime_ns = None))]
+    fn put(
+        &self,
+        py: Python<'_>,
+        view: &View,
+        directory: BytesPath,
+        owner: (u32, u32),
+        mtime_ns: Option<i64>,
+    ) -> PyResult<(u64, u64)> {
+        let put = run(py, |interrupt| {
+            self.0
+                .put(&view.0, &directory.0, owner, mtime_ns, interrupt)
+        })?;
+        Ok((put.bytes, put.devices))
+    }
 }
 
 #[pyfunction]

@@ -277,11 +277,27 @@ impl Layers {
         })
     }
 
-    fn export_tar(&self, py: Python<'_>, diff_ids: Vec<String>, fd: i32) -> PyResult<()> {
+    #[pyo3(signature = (diff_ids, fd, *, mtime_ns = None))]
+    fn export_tar(
+        &self,
+        py: Python<'_>,
+        diff_ids: Vec<String>,
+        fd: i32,
+        mtime_ns: Option<i64>,
+    ) -> PyResult<()> {
         let (diff_ids, out) = (parse_all(&diff_ids)?, duplicate(fd)?);
         run(py, |interrupt| {
-            self.0.export_tar(&diff_ids, borrow(&out), interrupt)
+            self.0
+                .export_tar(&diff_ids, borrow(&out), mtime_ns, interrupt)
         })
+    }
+
+    fn clamp_times(&self, py: Python<'_>, diff_id: &str, latest_ns: i64) -> PyResult<LayerInfo> {
+        let diff_id = parse(diff_id)?;
+        run(py, |interrupt| {
+            self.0.clamp_times(diff_id, latest_ns, interrupt)
+        })
+        .map(LayerInfo::from)
     }
 }
 

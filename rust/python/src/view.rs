@@ -104,6 +104,9 @@ impl From<Found> for Entry {
     }
 }
 
+/// What two views have at the same path.
+type Difference = (Option<Entry>, Option<Entry>);
+
 /// A stack of layers seen as one root file system.
 #[pyclass(frozen, module = "dissolver._core.layer")]
 #[derive(Debug)]
@@ -147,6 +150,13 @@ impl View {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let bytes = py.detach(|| self.0.read(&path.0, limit)).map_err(failure)?;
         Ok(PyBytes::new(py, &bytes))
+    }
+
+    #[pyo3(signature = (other, *, times = false))]
+    fn compare(&self, py: Python<'_>, other: &View, times: bool) -> PyResult<Vec<Difference>> {
+        let found = run(py, |interrupt| self.0.compare(&other.0, times, interrupt))?;
+        let pair = |one: dissolver_layer::Difference| (one.left.map(Entry), one.right.map(Entry));
+        Ok(found.into_iter().map(pair).collect())
     }
 
     fn write(&self, py: Python<'_>, path: BytesPath, fd: i32) -> PyResult<u64> {
