@@ -22,6 +22,7 @@ RANKS = {
     "runtime": 5,
     "intake": 5,
     "export": 5,
+    "exchange": 6,
     "cache": 6,
     "build": 7,
     "config": 8,

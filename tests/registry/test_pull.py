@@ -283,7 +283,7 @@ def test_other_artifacts_are_refused(server: RegistryServer, repository: str, wa
             media_types.OCI_INDEX,
             f"the manifest is not what its type `{media_types.OCI_INDEX}` says",
         ),
-        ([], "application/json", "the registry answers with something else than a manifest"),
+        ([], "application/json", "what should be a manifest is something else"),
     ],
 )
 def test_strange_manifests_are_refused(

@@ -181,8 +181,8 @@ GROUPS: dict[str, Group] = {
             "copy": Entry(
                 "manifests",
                 "copy",
-                "Copy an image between registries",
-                "dissolver image copy node:22 registry.example.com/base/node:22",
+                "Copy an image between registries, layouts, archives and the store",
+                "dissolver image copy node:22 oci:images/node:22",
             ),
             "history": _HISTORY,
             "import": _IMPORT,

@@ -20,12 +20,21 @@ Insecure = Annotated[bool, Option("--insecure", hidden=True)]
 def copy(
     source: Annotated[str, Argument(metavar="SOURCE")],
     target: Annotated[str, Argument(metavar="TARGET")],
+    all_platforms: Annotated[
+        bool, Option("-a", "--all", help="Copy the images for all platforms, or fail")
+    ] = False,
     platform: PlatformOption = None,
     quiet: Annotated[bool, Option("-q", "--quiet", help="Print the digest only")] = False,
 ) -> None:
-    """Copy an image between registries."""
+    """Copy an image between registries, layouts, archives and the store."""
+    if all_platforms and platform is not None:
+        raise UsageSlip("`--all` and `--platform` do not go together", None)
     copied = current().engine.copy_image(
-        source, target, platform=platform, on_event=display(quiet=quiet)
+        source,
+        target,
+        platform=platform,
+        all_platforms=all_platforms,
+        on_event=display(quiet=quiet),
     )
     if quiet:
         sys.stdout.write(f"{copied.digest}\n")

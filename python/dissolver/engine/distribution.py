@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -141,19 +142,36 @@ class Distribution:
         target: str,
         *,
         platform: str | None = None,
+        all_platforms: bool = False,
         on_event: OnTransfer | None = None,
         cancel: threading.Event | None = None,
     ) -> Copied:
-        """Copy an image between registries, or within one, without changing a byte.
+        """Copy an image from place to place, without changing a byte where that can be.
 
-        An index is copied with all its images, or with ``platform`` the one for that alone.
+        A place is a name (``docker://NAME`` as well) in a registry, ``store:NAME``,
+        ``oci:DIRECTORY[:TAG]``, ``oci-archive:FILE[:TAG]`` or ``docker-archive:FILE[:NAME]``.
+        An index is copied with all its images, or with ``platform`` the one for that alone. The
+        store and archives for Docker take one image, this machine's unless ``platform`` is
+        another; ``all_platforms`` refuses them.
 
         Raises:
             NotInRegistry, AccessDenied, RegistryUnreachable: what the registries say.
+            ImageNotFound, IntakeError: the source has no such image, or lacks a part of it.
+            ExportError: the target cannot hold what it should.
         """
         from dissolver.engine import manifests
+        from dissolver.exchange.places import made_absolute
 
-        return self._do(manifests.copy, source, target, platform, on_event, cancel)
+        here = Path.cwd()
+        return self._do(
+            manifests.copy,
+            made_absolute(source, here),
+            made_absolute(target, here),
+            platform,
+            all_platforms,
+            on_event,
+            cancel,
+        )
 
     def inspect_manifest(self, image: str) -> dict[str, Any]:
         """Give the manifest or index of an image in a registry, or a list that is kept here.

@@ -17,23 +17,24 @@ def copy(
     source: str,
     target: str,
     platform: str | None,
+    takes_all: bool,
     on_event: OnTransfer | None,
     cancel: threading.Event | None,
 ) -> Copied:
-    """Copy an image from registry to registry."""
+    """Copy an image from place to place."""
     from dissolver.engine.registries import asks, platform_of
-    from dissolver.image.reference import parse_reference
+    from dissolver.exchange.copying import Copying
+    from dissolver.exchange.places import parse_place
     from dissolver.registry.access import open_sources
-    from dissolver.registry.copying import copy_image
 
+    begins, ends = parse_place(source), parse_place(target)
     with open_sources(session.settings.registries, asks(cancel)) as sources:
-        return copy_image(
-            session.store,
-            sources,
-            parse_reference(source),
-            parse_reference(target),
+        copying = Copying(session.store, sources, platform_of(None), on_event)
+        return copying.copy(
+            begins,
+            ends,
             platform=None if platform is None else platform_of(platform),
-            on_event=on_event,
+            takes_all=takes_all,
         )
 
 

@@ -16,7 +16,7 @@ from dissolver.store.faults import explained
 from dissolver.store.layer_blobs import LayerBlob, uncompressed_blob, write_layer_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dissolver._core.layer import Layers
     from dissolver.store.layer_blobs import Packing
@@ -75,6 +75,20 @@ class TarParcel:
         self._names.add(name)
         self._header(self._entry(name, len(content)))
         self._write(content + _padding(len(content)))
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file was added."""
+        return name in self._names
+
+    def file(self, name: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Add a file of ``size`` bytes, which ``chunks`` yields; one that is there stays."""
+        if name in self._names:
+            return
+        self._names.add(name)
+        self._header(self._entry(name, size))
+        for chunk in chunks:
+            self._write(chunk)
+        self._write(_padding(size))
 
     def blob(self, content: bytes) -> str:
         """Add a document under its digest, and return that."""

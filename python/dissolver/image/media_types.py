@@ -35,6 +35,11 @@ def layer_type(compression: Compression) -> str:
     return OCI_LAYER if compression == "none" else f"{OCI_LAYER}+{compression}"
 
 
+def is_left_out(media_type: str) -> bool:
+    """Tell whether registries and archives do not keep the bytes of a layer of this type."""
+    return "nondistributable" in media_type or ".foreign." in media_type
+
+
 def layer_compression(media_type: str) -> Compression:
     """Tell how a layer of this type is compressed, by OCI's names and by Docker's.
 
@@ -43,7 +48,7 @@ def layer_compression(media_type: str) -> Compression:
     """
     from dissolver.errors import BadManifest
 
-    if "nondistributable" in media_type or ".foreign." in media_type:
+    if is_left_out(media_type):
         raise BadManifest(
             f"the image has a layer of the type `{media_type}`, which registries do not keep",
             hint="such layers are parts of Windows, and are of no use on Linux",

@@ -42,7 +42,7 @@ class Found:
     names: tuple[str, ...]
 
 
-class _Row(msgspec.Struct, rename="pascal"):
+class Row(msgspec.Struct, rename="pascal"):
     """One image in Docker's ``manifest.json``."""
 
     config: str
@@ -95,11 +95,20 @@ def store_image(store: Store, found: Found) -> Image:
     return _stored(store, replace(found, names=())).image
 
 
-def _docker_images(files: Files, table: Stretch) -> list[Found]:
+def read_table(table: Stretch) -> list[Row]:
+    """Read the images that Docker's ``manifest.json`` lists.
+
+    Raises:
+        IntakeError: it does not say what it must.
+    """
     try:
-        rows = msgspec.json.decode(table.read(limit=MANIFEST_LIMIT), type=list[_Row])
+        return msgspec.json.decode(table.read(limit=MANIFEST_LIMIT), type=list[Row])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise IntakeError(f"`{MANIFEST_FILE}` is not valid: {error}") from None
+
+
+def _docker_images(files: Files, table: Stretch) -> list[Found]:
+    rows = read_table(table)
 
     def part(name: str) -> Part:
         found = files.find(name)

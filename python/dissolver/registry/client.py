@@ -157,6 +157,16 @@ class Repository:
         self.name = name
         self._pull = (pull_scope(name),)
 
+    @property
+    def label(self) -> str:
+        """How messages call where it is."""
+        return self.registry.name
+
+    @property
+    def transport(self) -> Transport:
+        """What its requests go through."""
+        return self.registry.transport
+
     def manifest(self, version: str) -> Document:
         """Fetch the manifest or index with a tag or a digest, verified.
 
@@ -183,7 +193,7 @@ class Repository:
                     f"and should have {expected}"
                 )
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return Document(_settled_type(content, media_type), content, digest)
+        return Document(settled_type(content, media_type), content, digest)
 
     def current_digest(self, version: str) -> str | None:
         """Ask for the digest of a tag without its manifest; ``None`` if it has none.
@@ -344,14 +354,18 @@ def _soon(transport: Transport, request: Request, endpoint: Endpoint) -> Answer:
     return found
 
 
-def _settled_type(content: bytes, told: str) -> str:
-    """Tell the type of a manifest by what it says, and where it says nothing by its header."""
+def settled_type(content: bytes, told: str) -> str:
+    """Tell the type of a manifest by what it says, and where it says nothing by its header.
+
+    Raises:
+        RegistryError: it is none, or of a kind that is not read.
+    """
     try:
         fields: Any = json.loads(content)
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        raise RegistryError("the registry answers with something else than a manifest")
+        raise RegistryError("what should be a manifest is something else")
     if fields.get("schemaVersion") == 1 or "docker.distribution.manifest.v1" in told:
         raise RegistryError(
             "the image is in Docker's format of before 2016 (schema 1), which is not read",

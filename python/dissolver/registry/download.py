@@ -27,9 +27,8 @@ from dissolver.store.layer_blobs import LayerBlob
 
 if TYPE_CHECKING:
     from dissolver.image.manifest import Descriptor
-    from dissolver.registry.client import Repository
+    from dissolver.registry.ends import Provider, Reading
     from dissolver.registry.events import LayerState
-    from dissolver.registry.transport import Answer
     from dissolver.store import Store
 
 OnBytes = Callable[["LayerState", int], None]
@@ -43,7 +42,7 @@ _ROUNDS = 2
 
 
 def fetch_layer(
-    store: Store, repository: Repository, layer: Descriptor, diff_id: str, on_bytes: OnBytes
+    store: Store, provider: Provider, layer: Descriptor, diff_id: str, on_bytes: OnBytes
 ) -> bool:
     """Have a layer in the store; answer whether it had to be fetched.
 
@@ -59,14 +58,14 @@ def fetch_layer(
     if _is_there(store, diff_id):
         return False
     part = store.layout.tmp / (PART_PREFIX + digest.removeprefix("sha256:"))
-    with _alone(part, repository, on_bytes) as file:
+    with _alone(part, provider, on_bytes) as file:
         if _is_there(store, diff_id):
             part.unlink(missing_ok=True)
             return False
         for left in reversed(range(_ROUNDS)):
             try:
                 with _Unpacking(store, diff_id) as unpacking:
-                    _Fetch(repository, layer, file, unpacking.feed, on_bytes).run()
+                    _Fetch(provider, layer, file, unpacking.feed, on_bytes).run()
                     on_bytes("Extracting", layer.size)
                     unpacking.finish()
                 break
@@ -83,14 +82,14 @@ def fetch_layer(
     return True
 
 
-def fetch_file(repository: Repository, blob: Descriptor, file: int, on_bytes: OnBytes) -> None:
+def fetch_file(provider: Provider, blob: Descriptor, file: int, on_bytes: OnBytes) -> None:
     """Fetch a blob into an empty open file, verified.
 
     Raises:
         ContentMismatch: the bytes are not what the descriptor says.
         RegistryError: the registry fails.
     """
-    _Fetch(repository, blob, file, lambda _: None, on_bytes).run()
+    _Fetch(provider, blob, file, lambda _: None, on_bytes).run()
 
 
 def _is_there(store: Store, diff_id: str) -> bool:
@@ -103,18 +102,18 @@ class _Fetch:
 
     def __init__(
         self,
-        repository: Repository,
+        provider: Provider,
         layer: Descriptor,
         file: int,
         feed: Callable[[bytes], None],
         on_bytes: OnBytes,
     ) -> None:
-        self._repository = repository
+        self._provider = provider
         self._layer = layer
         self._file = file
         self._feed = feed
         self._on_bytes = on_bytes
-        self._transport = repository.registry.transport
+        self._transport = provider.transport
         self._hash = hashlib.sha256()
         self._done = 0
 
@@ -137,7 +136,7 @@ class _Fetch:
         found = f"sha256:{self._hash.hexdigest()}"
         if found != self._layer.digest:
             raise ContentMismatch(
-                f"`{self._repository.registry.name}` sent a layer with the digest {found}, "
+                f"`{self._provider.label}` sent a layer with the digest {found}, "
                 f"which should have {self._layer.digest}"
             )
 
@@ -157,7 +156,7 @@ class _Fetch:
 
     def _receive(self) -> None:
         """Take what one answer has of the rest."""
-        answer = self._repository.blob(checked_digest(self._layer), offset=self._done)
+        answer = self._provider.blob(checked_digest(self._layer), offset=self._done)
         with self._transport.watched(answer):
             skip = self._check_place(answer)
             for chunk in answer.chunks():
@@ -168,17 +167,17 @@ class _Fetch:
                     continue
                 if self._done + len(piece) > self._layer.size:
                     raise ContentMismatch(
-                        f"`{self._repository.registry.name}` sends more than the "
+                        f"`{self._provider.label}` sends more than the "
                         f"{self._layer.size} bytes that the layer {self._layer.digest} has"
                     )
                 self._keep(piece)
         if self._done < self._layer.size:
             raise Interrupted(
-                f"`{self._repository.registry.name}` sent {self._done} bytes of a layer, "
+                f"`{self._provider.label}` sent {self._done} bytes of a layer, "
                 f"which has {self._layer.size}"
             )
 
-    def _check_place(self, answer: Answer) -> int:
+    def _check_place(self, answer: Reading) -> int:
         """Tell how many bytes of the answer are known already.
 
         Raises:
@@ -188,17 +187,17 @@ class _Fetch:
             start = answer.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
             if start != str(self._done):
                 raise ContentMismatch(
-                    f"`{self._repository.registry.name}` answers with another part of a layer"
+                    f"`{self._provider.label}` answers with another part of a layer"
                 )
             return 0
         if answer.status == 416:
             raise ContentMismatch(
-                f"`{self._repository.registry.name}` has fewer bytes than the "
+                f"`{self._provider.label}` has fewer bytes than the "
                 f"{self._layer.size} that the layer {self._layer.digest} should have"
             )
         if answer.length is not None and answer.length != self._layer.size:
             raise ContentMismatch(
-                f"`{self._repository.registry.name}` offers {answer.length} bytes for the layer "
+                f"`{self._provider.label}` offers {answer.length} bytes for the layer "
                 f"{self._layer.digest}, which has {self._layer.size}"
             )
         return self._done
@@ -271,9 +270,9 @@ class _Unpacking:
 
 
 @contextmanager
-def _alone(part: Path, repository: Repository, on_bytes: OnBytes) -> Iterator[int]:
+def _alone(part: Path, provider: Provider, on_bytes: OnBytes) -> Iterator[int]:
     """Open the file of an unfinished blob, alone among all processes and threads."""
-    patience = repository.registry.transport.patience
+    patience = provider.transport.patience
     file = -1
     try:
         while file < 0:

@@ -1,5 +1,7 @@
 """Layers into a repository: not sent if it has them, mounted from its neighbours, or sent.
 
+Other receivers, such as layouts, take them the same way, but for the neighbours.
+
 A layer that came from a registry goes back with the bytes that it came in. The rest is
 compressed, which gives the same bytes each time, so that its digest is remembered and
 the bytes are not.
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from dissolver.image.media_types import Compression
     from dissolver.image.reference import Reference
     from dissolver.registry.client import Repository
+    from dissolver.registry.ends import Receiver
     from dissolver.registry.meter import Teller
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
@@ -36,9 +39,10 @@ class Unrepeatable(RegistryError):
     """A layer whose blob is lost, and cannot be made again byte for byte."""
 
 
-class LayerPush:
-    """Layers of a store on their way into one repository; for several threads.
+class LayersSent:
+    """Layers of a store on their way to one receiver; for several threads.
 
+    ``place`` is the repository that it is, named with its registry, or empty.
     ``forces_compression`` sends no layer in another form than ``compression``; ``level`` is
     how hard layers are compressed that are compressed now.
     """
@@ -46,8 +50,8 @@ class LayerPush:
     def __init__(
         self,
         store: Store,
-        repository: Repository,
-        reference: Reference,
+        uploads: Receiver,
+        place: str,
         compression: Compression,
         workspace: Path,
         teller: Teller,
@@ -56,15 +60,14 @@ class LayerPush:
         level: int | None = None,
     ) -> None:
         self._store = store
-        self._name = reference.name
-        self._registry = reference.registry
+        self._place = place
+        self._registry = place.partition("/")[0]
         self._compression = compression
         self._forces = forces_compression
         self._level = level
         self._workspace = workspace
         self._teller = teller
-        settings = repository.registry.transport.settings.host(reference.registry)
-        self.uploads = Uploads(repository, chunk_bytes=settings.upload_chunk_bytes)
+        self.uploads = uploads
         self.sent_bytes = 0
 
     def layer(self, diff_id: str, wanted: Descriptor | None, meter: Meter) -> LayerBlob:
@@ -97,9 +100,9 @@ class LayerPush:
     def mounted(self, digest: str) -> str | None:
         """Take a blob over from a repository of the same registry; tell from which."""
         tried = 0
-        for place in self._store.transfers.places(digest):
+        for place in self._store.transfers.places(digest) if self._place else ():
             registry, _, source = place.partition("/")
-            if registry != self._registry or place == self._name or tried == MOST_MOUNTS:
+            if registry != self._registry or place == self._place or tried == MOST_MOUNTS:
                 continue
             tried += 1
             try:
@@ -162,8 +165,37 @@ class LayerPush:
             return self._done(blob)
 
     def _done(self, blob: LayerBlob) -> LayerBlob:
-        self._store.transfers.remember_place(blob.digest, self._name)
+        if self._place:
+            self._store.transfers.remember_place(blob.digest, self._place)
         return blob
+
+
+class LayerPush(LayersSent):
+    """Layers of a store on their way into the repository that ``reference`` names."""
+
+    def __init__(
+        self,
+        store: Store,
+        repository: Repository,
+        reference: Reference,
+        compression: Compression,
+        workspace: Path,
+        teller: Teller,
+        *,
+        forces_compression: bool = False,
+        level: int | None = None,
+    ) -> None:
+        settings = repository.transport.settings.host(reference.registry)
+        super().__init__(
+            store,
+            Uploads(repository, chunk_bytes=settings.upload_chunk_bytes),
+            reference.name,
+            compression,
+            workspace,
+            teller,
+            forces_compression=forces_compression,
+            level=level,
+        )
 
 
 def descriptor_of(blob: LayerBlob) -> Descriptor:

@@ -117,15 +117,19 @@ def store_image(
     on_event: OnTransfer | None = None,
     *,
     tags: Sequence[Reference] | None = None,
+    is_placed: bool = True,
 ) -> Image:
     """Fetch the layers that are missing and store the image under its names.
+
+    ``is_placed`` tells that the blobs lie in the repository that the reference names.
 
     Raises:
         As ``pull``.
     """
     teller = Teller(on_event)
     with store.lock_shared():
-        _fetch_layers(store, resolved, teller)
+        place = resolved.reference.name if is_placed else ""
+        _fetch_layers(store, resolved, teller, place)
         store.blobs.put(resolved.document.content)
         names = names_of(resolved.reference, resolved.digest) if tags is None else tags
         image = store.images.put(resolved.config, tags=names, document=resolved.config_bytes)
@@ -140,9 +144,8 @@ def names_of(reference: Reference, digest: Digest) -> list[Reference]:
     return [by_digest] if reference.digest is not None else [reference, by_digest]
 
 
-def _fetch_layers(store: Store, resolved: Resolved, teller: Teller) -> None:
+def _fetch_layers(store: Store, resolved: Resolved, teller: Teller, place: str) -> None:
     jobs = []
-    place = resolved.reference.name
     seen: set[str] = set()
     for layer, diff_id in zip(resolved.manifest.layers, resolved.config.diff_ids, strict=True):
         if layer.digest in seen:
@@ -151,15 +154,15 @@ def _fetch_layers(store: Store, resolved: Resolved, teller: Teller) -> None:
         meter = Meter(teller, layer.digest, layer.size)
         meter.state("Pulling fs layer")
         jobs.append(partial(_fetch, store, resolved, layer, diff_id, meter, place))
-    run_together(resolved.repository.registry.transport, jobs)
+    run_together(resolved.provider.transport, jobs)
 
 
 def _fetch(
     store: Store, resolved: Resolved, layer: Descriptor, diff_id: str, meter: Meter, place: str
 ) -> None:
     with store.lock_shared():
-        is_new = fetch_layer(store, resolved.repository, layer, diff_id, meter.state)
-        if is_new:
+        is_new = fetch_layer(store, resolved.provider, layer, diff_id, meter.state)
+        if is_new and place:
             store.transfers.remember_place(layer.digest, place)
     meter.state("Pull complete" if is_new else "Already exists")
 

@@ -25,13 +25,12 @@ from dissolver.store.layer_blobs import Packing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from dissolver.image.config import Image
     from dissolver.image.media_types import Compression
     from dissolver.image.reference import Reference
-    from dissolver.registry.client import Repository
     from dissolver.registry.events import OnTransfer
+    from dissolver.registry.layer_push import LayersSent
     from dissolver.registry.resolve import Sources
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
@@ -75,28 +74,67 @@ def push(
         Cancelled: somebody asked to end.
     """
     teller = Teller(on_event)
-    image = _local(store, reference) if image is None else image
+    image = local_image(store, reference) if image is None else image
     packing = Packing(compression) if packing is None else packing
     version = reference.tag or reference.digest or ""
     teller.tell(TransferStarted("push", version, reference.name))
     repository = sources.repository(reference)
     with store.lock_shared(), store.workspace() as workspace:
-        work = _Push(store, repository, reference, packing, workspace, teller)
-        try:
-            original = None if packing.is_forced else work.original(image)
-            document, media_type = work.run(image, original)
-        except Unrepeatable:
-            document, media_type = work.run(image, None)
-        digest = digest_of(document)
-        store.blobs.put(document)
-        store.transfers.remember_manifest(image.id, digest, media_type)
+        layers = LayerPush(
+            store,
+            repository,
+            reference,
+            packing.compression,
+            workspace,
+            teller,
+            forces_compression=packing.is_forced,
+            level=packing.level,
+        )
+        sent = send_image(
+            store, layers, image, reference.tag or "", teller, keeps_manifest=not packing.is_forced
+        )
+        digest = digest_of(sent.document)
+        store.blobs.put(sent.document)
+        store.transfers.remember_manifest(image.id, digest, sent.media_type)
         store.images.tag(image.id, reference.with_digest(digest))
-    size = len(document)
-    is_new = work.sent_bytes > 0
+    size = len(sent.document)
+    is_new = layers.sent_bytes > 0
     teller.tell(
         TransferDone("push", version, reference.canonical, reference.familiar, digest, size, is_new)
     )
-    return Pushed(image, reference, digest, size, work.sent_bytes)
+    return Pushed(image, reference, digest, size, layers.sent_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an image was sent as: its manifest, and the type of that."""
+
+    document: bytes
+    media_type: str
+
+
+def send_image(
+    store: Store,
+    layers: LayersSent,
+    image: Image,
+    version: str,
+    teller: Teller,
+    *,
+    keeps_manifest: bool = True,
+) -> Sent:
+    """Bring an image to where ``layers`` go, its manifest last: as ``version``, or by its digest.
+
+    An image that was pulled whole goes with the manifest that it came with, unless
+    ``keeps_manifest`` is not set. The caller holds the store lock.
+
+    Raises:
+        As ``push``.
+    """
+    work = _Push(store, layers, version, teller)
+    try:
+        return Sent(*work.run(image, work.original(image) if keeps_manifest else None))
+    except Unrepeatable:
+        return Sent(*work.run(image, None))
 
 
 def push_all(
@@ -126,7 +164,12 @@ def push_all(
     ]
 
 
-def _local(store: Store, reference: Reference) -> Image:
+def local_image(store: Store, reference: Reference) -> Image:
+    """Find the local image that has a name.
+
+    Raises:
+        ImageNotFound: none has.
+    """
     for listed in store.images.list():
         for known in listed.references:
             if known.canonical == reference.canonical:
@@ -140,34 +183,11 @@ def _local(store: Store, reference: Reference) -> Image:
 class _Push:
     """One image on its way."""
 
-    def __init__(
-        self,
-        store: Store,
-        repository: Repository,
-        reference: Reference,
-        packing: Packing,
-        workspace: Path,
-        teller: Teller,
-    ) -> None:
+    def __init__(self, store: Store, layers: LayersSent, version: str, teller: Teller) -> None:
         self._store = store
-        self._repository = repository
-        self._version = reference.tag or ""
+        self._version = version
         self._teller = teller
-        self._layers = LayerPush(
-            store,
-            repository,
-            reference,
-            packing.compression,
-            workspace,
-            teller,
-            forces_compression=packing.is_forced,
-            level=packing.level,
-        )
-
-    @property
-    def sent_bytes(self) -> int:
-        """Bytes of blobs that had to be sent."""
-        return self._layers.sent_bytes
+        self._layers = layers
 
     def run(self, image: Image, original: tuple[bytes, str, Manifest] | None) -> tuple[bytes, str]:
         """Send what is missing, then the manifest; answer that, and its type.
@@ -183,7 +203,7 @@ class _Push:
             meter = Meter(self._teller, diff_id, 0)
             meter.state("Preparing")
             jobs.append(partial(self._layer, diff_id, layer, meter, sent))
-        run_together(self._repository.registry.transport, jobs)
+        run_together(self._layers.uploads.transport, jobs)
         config = self._store.blobs.get(image.id)
         if original is not None:
             content, media_type, manifest = original
@@ -196,8 +216,7 @@ class _Push:
         told = self._layers.uploads.put_manifest(content, media_type, version)
         if told.startswith("sha256:") and told != digest_of(content):
             raise RegistryError(
-                f"`{self._repository.registry.name}` stored another manifest than it was sent: "
-                f"{told}"
+                f"`{self._layers.uploads.label}` stored another manifest than it was sent: {told}"
             )
         return content, media_type
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dissolver.image.reference import Reference
     from dissolver.registry.client import Document, Repository
     from dissolver.registry.credentials import CredentialStore
+    from dissolver.registry.ends import Provider
     from dissolver.registry.transport import Transport
 
 DEEPEST_INDEX = 4
@@ -30,15 +31,15 @@ DEEPEST_INDEX = 4
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """An image in a registry, as far as documents tell.
+    """An image in a registry or a layout, as far as documents tell.
 
     ``named`` is the manifest or index that the reference means, ``document`` the manifest for
-    the platform, which may be the same. ``layers`` has a layer of ``manifest`` for each diff
-    ID of ``config``. ``repository`` is where it was found, on a mirror perhaps.
+    the platform, which may be the same. ``manifest`` has a layer for each diff ID of
+    ``config``. ``provider`` is where it was found, a mirror's repository perhaps.
     """
 
     reference: Reference
-    repository: Repository
+    provider: Provider
     named: Document
     document: Document
     manifest: Manifest
@@ -116,39 +117,60 @@ class Sources:
     def resolve_from(
         self,
         reference: Reference,
-        repository: Repository,
+        provider: Provider,
         named: Document,
         platform: Platform,
         *,
         is_strict: bool,
     ) -> Resolved:
         """Do the same with what ``fetch`` answered."""
-        document = _manifest_for(repository, named, reference, platform)
-        manifest = manifests.decode_manifest(document.content)
-        if manifest.config.media_type not in media_types.CONFIGS:
-            raise RegistryError(
-                f"`{reference.familiar}` is no container image but a `{manifest.config.media_type}`"
-            )
-        content = repository.document_blob(checked_digest(manifest.config), manifest.config.size)
-        config = check_config(decode_config(content))
-        for layer in manifest.layers:
-            checked_digest(layer)
-            media_types.layer_compression(layer.media_type)
-        if len(manifest.layers) != len(config.diff_ids):
-            raise RegistryError(
-                f"the manifest of `{reference.familiar}` has {len(manifest.layers)} layers, "
-                f"and its configuration {len(config.diff_ids)}"
-            )
-        if is_strict and distance_between(config.platform, platform) is None:
-            raise NotInRegistry(
-                f"`{reference.familiar}` is for `{config.platform}` only, not for `{platform}`"
-            )
-        return Resolved(reference, repository, named, document, manifest, config, content)
+        return resolved_image(
+            reference, provider, named, platform, name=reference.familiar, is_strict=is_strict
+        )
 
 
-def _manifest_for(
-    repository: Repository, named: Document, reference: Reference, platform: Platform
-) -> Document:
+def resolved_image(
+    reference: Reference,
+    provider: Provider,
+    named: Document,
+    platform: Platform,
+    *,
+    name: str,
+    is_strict: bool,
+) -> Resolved:
+    """Find out what an image is, without its layers; everything is verified.
+
+    ``reference`` is what the image will be called, ``name`` what messages call it now.
+
+    Raises:
+        As ``Sources.resolve``.
+    """
+    document = manifest_for(provider, named, name, platform)
+    manifest = manifests.decode_manifest(document.content)
+    if manifest.config.media_type not in media_types.CONFIGS:
+        raise RegistryError(f"`{name}` is no container image but a `{manifest.config.media_type}`")
+    content = provider.document_blob(checked_digest(manifest.config), manifest.config.size)
+    config = check_config(decode_config(content))
+    for layer in manifest.layers:
+        checked_digest(layer)
+        media_types.layer_compression(layer.media_type)
+    if len(manifest.layers) != len(config.diff_ids):
+        raise RegistryError(
+            f"the manifest of `{name}` has {len(manifest.layers)} layers, "
+            f"and its configuration {len(config.diff_ids)}"
+        )
+    if is_strict and distance_between(config.platform, platform) is None:
+        raise NotInRegistry(f"`{name}` is for `{config.platform}` only, not for `{platform}`")
+    return Resolved(reference, provider, named, document, manifest, config, content)
+
+
+def manifest_for(provider: Provider, named: Document, name: str, platform: Platform) -> Document:
+    """Follow an index to the manifest for a platform; a manifest stands for itself.
+
+    Raises:
+        NotInRegistry: there is none for the platform.
+        RegistryError: an index says what is not so, or leads to too many others.
+    """
     document = named
     for _ in range(DEEPEST_INDEX):
         if document.media_type not in media_types.INDEXES:
@@ -157,16 +179,16 @@ def _manifest_for(
         chosen = choose(entries, platform) or _only_one(entries)
         if chosen is None:
             raise NotInRegistry(
-                f"`{reference.familiar}` has no image for `{platform}`",
+                f"`{name}` has no image for `{platform}`",
                 hint=_offered(entries),
             )
-        document = repository.manifest(checked_digest(chosen))
+        document = provider.manifest(checked_digest(chosen))
         if len(document.content) != chosen.size:
             raise RegistryError(
                 f"the manifest `{chosen.digest}` has {len(document.content)} bytes, "
                 f"and the index says {chosen.size}"
             )
-    raise RegistryError(f"`{reference.familiar}` leads through too many indexes")
+    raise RegistryError(f"`{name}` leads through too many indexes")
 
 
 def _only_one(entries: tuple[Descriptor, ...]) -> Descriptor | None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
 
     from dissolver.registry.endpoints import Endpoint
+    from dissolver.registry.ends import Reading
     from dissolver.registry.settings import RegistrySettings
 
 CONNECT_SECONDS = 5.0
@@ -44,6 +45,7 @@ MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 Body = bytes | Iterator[bytes] | None
+Read = TypeVar("Read", bound="Reading")
 
 
 class Interrupted(RegistryError):
@@ -142,7 +144,7 @@ class Transport:
         self._agent = user_agent
         self._pools: dict[tuple[str, str, bool], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
-        self._open: set[Answer] = set()
+        self._open: set[Reading] = set()
 
     def send(self, request: Request, endpoint: Endpoint) -> Answer:
         """Send a request once, follow redirects, and answer whatever comes.
@@ -191,7 +193,7 @@ class Transport:
         raise AssertionError("the last attempt answers or raises")
 
     @contextmanager
-    def watched(self, answer: Answer) -> Iterator[Answer]:
+    def watched(self, answer: Read) -> Iterator[Read]:
         """Read an answer such that ``abort`` of another thread ends it."""
         with self._lock:
             self._open.add(answer)

@@ -21,7 +21,7 @@ from dissolver.store.faults import explained
 if TYPE_CHECKING:
     from dissolver.image.manifest import Descriptor
     from dissolver.registry.client import Repository
-    from dissolver.registry.transport import Answer
+    from dissolver.registry.transport import Answer, Transport
 
 OnSent = Callable[[int], None]
 
@@ -40,6 +40,16 @@ class Uploads:
         self._name = repository.name
         self._scopes = (push_scope(repository.name),)
         self._chunk = chunk_bytes
+
+    @property
+    def label(self) -> str:
+        """How messages call where blobs go."""
+        return self._repository.label
+
+    @property
+    def transport(self) -> Transport:
+        """What its requests go through."""
+        return self._repository.transport
 
     def has(self, digest: str) -> bool:
         """Ask whether the repository has a blob.

@@ -1,0 +1,246 @@
+"""OCI layouts as receivers: a directory that is added to, and a tar that is written anew."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dissolver.errors import ExportError
+from dissolver.export.docker_archive import MANIFEST_FILE
+from dissolver.export.oci_layout import INDEX_FILE, VERSION, VERSION_FILE
+from dissolver.export.parcels import BLOBS, blob_name
+from dissolver.image import manifest as manifests
+from dissolver.image import media_types
+from dissolver.image.digest import digest_of
+from dissolver.image.manifest import MANIFEST_LIMIT, Descriptor, Index, describe
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from dissolver.export.parcels import TarParcel
+    from dissolver.registry.transport import Transport
+
+_CHUNK_BYTES = 1 << 20
+
+
+class DirectoryReceiver:
+    """A layout in a directory. Use it as a context: what fails leaves no half layout behind.
+
+    A blob gets its name when it is complete. The index is replaced last, so that readers see
+    an image whole or not at all; images that are there stay, but for one of the same name.
+    """
+
+    def __init__(self, path: Path, transport: Transport) -> None:
+        self._path = path
+        self.transport = transport
+        self.label = str(path)
+        self._is_new = self._was_empty = False
+
+    def __enter__(self) -> DirectoryReceiver:
+        """Make the directory, or see that it is a layout.
+
+        Raises:
+            ExportError: it is something else.
+        """
+        with explained("make the directory"):
+            if self._path.exists() and not self._path.is_dir():
+                raise ExportError(f"`{self._path}` exists and is no directory")
+            if not self._path.exists() or not any(self._path.iterdir()):
+                self._is_new, self._was_empty = not self._path.exists(), True
+                (self._path / BLOBS).mkdir(parents=True, exist_ok=True)
+                (self._path / VERSION_FILE).write_bytes(VERSION)
+                return self
+            if not (self._path / VERSION_FILE).is_file():
+                raise ExportError(
+                    f"`{self._path}` is not empty, and no OCI image layout",
+                    hint="choose a directory that does not exist, or one that is a layout",
+                )
+            for name in ("blobs", BLOBS, INDEX_FILE):
+                if (self._path / name).is_symlink():
+                    raise ExportError(f"`{self._path / name}` is a symbolic link")
+            (self._path / BLOBS).mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._was_empty:
+            with suppress(OSError):
+                shutil.rmtree(self._path / "blobs")
+                (self._path / VERSION_FILE).unlink()
+                if self._is_new:
+                    self._path.rmdir()
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a blob is there and undamaged."""
+        try:
+            with (self._path / blob_name(digest)).open("rb") as file:
+                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
+        except FileNotFoundError:
+            return False
+
+    def mount(self, digest: str, source: str) -> bool:  # noqa: ARG002
+        """Answer that there is nothing beside it to take a blob from."""
+        return False
+
+    def send_document(self, content: bytes, blob: Descriptor) -> None:
+        """Add a blob that is at hand."""
+        with self._blob(blob.digest) as file, explained("write the layout"):
+            _write(file, content)
+
+    def send_file(self, descriptor: int, blob: Descriptor, on_sent: Callable[[int], None]) -> None:
+        """Add a blob from an open file."""
+        with self._blob(blob.digest) as file:
+            for chunk in _chunks(self.transport, descriptor, blob.size, on_sent):
+                with explained("write the layout"):
+                    _write(file, chunk)
+
+    def put_manifest(self, content: bytes, media_type: str, version: str) -> str:  # noqa: ARG002
+        """Add a manifest or an index; `name` makes an image of the layout of it."""
+        digest = digest_of(content)
+        self.send_document(content, Descriptor(media_type, digest, len(content)))
+        return digest
+
+    def name(self, entry: Descriptor) -> None:
+        """Enter an image into the index, in the place of one that has the same name."""
+        place = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with explained("write the layout"):
+                fcntl.flock(place, fcntl.LOCK_EX)
+                index = self._index()
+                _write_file(self._path / INDEX_FILE, _with_entry(index, entry))
+        finally:
+            os.close(place)
+
+    def _index(self) -> dict[str, Any]:
+        # Read as it is: fields that are not known here stay in it.
+        path = self._path / INDEX_FILE
+        if not path.exists():
+            return dict(msgspec.json.decode(manifests.encode(Index(manifests=()))))
+        with path.open("rb") as file:
+            content = file.read(MANIFEST_LIMIT + 1)
+        manifests.decode_index(content)
+        return dict(msgspec.json.decode(content))
+
+    @contextmanager
+    def _blob(self, digest: str) -> Iterator[int]:
+        final = self._path / blob_name(digest)
+        part = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with explained("write the layout"):
+            file = os.open(part, flags, 0o666)
+        try:
+            try:
+                yield file
+            finally:
+                os.close(file)
+            with explained("write the layout"):
+                part.replace(final)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+class TarReceiver:
+    """A layout in a tar, which `finish` ends; with ``is_docker`` one for ``docker load``."""
+
+    def __init__(self, parcel: TarParcel, path: Path, transport: Transport) -> None:
+        self._parcel = parcel
+        self.transport = transport
+        self.label = str(path)
+        self._lock = threading.Lock()
+
+    def has(self, digest: str) -> bool:
+        """Tell whether a blob is in it."""
+        with self._lock:
+            return self._parcel.has(blob_name(digest))
+
+    def mount(self, digest: str, source: str) -> bool:  # noqa: ARG002
+        """Answer that there is nothing beside it to take a blob from."""
+        return False
+
+    def send_document(self, content: bytes, blob: Descriptor) -> None:
+        """Add a blob that is at hand."""
+        with self._lock:
+            self._parcel.document(blob_name(blob.digest), content)
+
+    def send_file(self, descriptor: int, blob: Descriptor, on_sent: Callable[[int], None]) -> None:
+        """Add a blob from an open file; one after the other, as tars are."""
+        with self._lock:
+            chunks = _chunks(self.transport, descriptor, blob.size, on_sent)
+            self._parcel.file(blob_name(blob.digest), blob.size, chunks)
+
+    def put_manifest(self, content: bytes, media_type: str, version: str) -> str:  # noqa: ARG002
+        """Add a manifest or an index."""
+        return self._parcel.blob(content)
+
+    def finish(self, entry: Descriptor, row: Mapping[str, Any] | None) -> None:
+        """Write what names the image, for OCI tools, and with ``row`` for Docker; end the tar."""
+        index = dict(msgspec.json.decode(manifests.encode(Index(manifests=()))))
+        self._parcel.document(VERSION_FILE, VERSION)
+        self._parcel.document(INDEX_FILE, _with_entry(index, entry))
+        if row is not None:
+            self._parcel.document(MANIFEST_FILE, msgspec.json.encode([row]))
+        self._parcel.finish()
+
+
+def docker_row(content: bytes, names: list[str]) -> dict[str, Any]:
+    """Write what Docker reads of an image whose manifest is ``content``."""
+    manifest = manifests.decode_manifest(content)
+    return {
+        "Config": blob_name(manifest.config.digest),
+        "RepoTags": names or None,
+        "Layers": [blob_name(layer.digest) for layer in manifest.layers],
+    }
+
+
+def described(content: bytes, media_type: str, annotations: Mapping[str, str]) -> Descriptor:
+    """Describe a manifest or an index as the index of a layout does."""
+    return describe(media_type, content, annotations=dict(annotations))
+
+
+def _with_entry(index: dict[str, Any], entry: Descriptor) -> bytes:
+    made = msgspec.to_builtins(entry)
+    kept = [one for one in index["manifests"] if not _is_replaced(one, entry)]
+    return msgspec.json.encode({**index, "manifests": [*kept, made]})
+
+
+def _is_replaced(old: dict[str, Any], entry: Descriptor) -> bool:
+    before = old.get("annotations") or {}
+    for key in (media_types.CONTAINERD_NAME, media_types.REFERENCE_NAME):
+        if key in entry.annotations:
+            return before.get(key) == entry.annotations[key]
+    return not before and old.get("digest") == entry.digest
+
+
+def _chunks(
+    transport: Transport, descriptor: int, size: int, on_sent: Callable[[int], None]
+) -> Iterator[bytes]:
+    done = 0
+    while done < size:
+        transport.patience.check()
+        with explained("read the layer"):
+            chunk = os.pread(descriptor, min(_CHUNK_BYTES, size - done), done)
+        if not chunk:
+            raise ExportError("the file of a layer is cut short")
+        yield chunk
+        done += len(chunk)
+        on_sent(done)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
