@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -27,12 +28,21 @@ from plan.planning import EMPTY, failure_of, graph_of, lower_all
 
 EXAMPLES = int(os.environ.get("DISSOLVER_FUZZ_EXAMPLES", "400"))
 TESTS = Path(__file__).parents[1]
-FILES = tuple(
-    path.read_text().partition("----\n")[0]
+CORPUS = TESTS.parents[1] / "shared" / "corpus" / "dockerfile-parser"
+
+
+def _files() -> Iterator[str]:
+    """Give the Dockerfiles to mutate: those of the tests, and of the vectors where these are."""
     for pattern in ("plan/plans/*.txt", "plan/checks/*.txt", "plan/fixes/*.txt",
-                    "dockerfile/errors/*.txt")
-    for path in sorted(TESTS.glob(pattern))
-)  # fmt: skip
+                    "dockerfile/errors/*.txt", "dockerfile/syntax/*.txt"):  # fmt: skip
+        for path in sorted(TESTS.glob(pattern)):
+            yield path.read_text().partition("----\n")[0]
+    shapes, vectors = TESTS.glob("shapes/*/Dockerfile"), CORPUS.glob("*/*/Dockerfile")
+    for path in (*sorted(shapes), *sorted(vectors)):
+        yield decode_source(path.read_bytes())
+
+
+FILES = tuple(_files())
 CONTEXT = listing("package.json", ".env", ".git/", ignore=("*.log", "dist"))
 
 FRAGMENTS = st.sampled_from(

@@ -122,6 +122,11 @@ def _plain_run(escape: str, stop: str, quotes_matter: bool) -> re.Pattern[str]:
     return re.compile(f"[^{re.escape(special)}]+")
 
 
+@cache
+def _plain_quoted_run(escape: str) -> re.Pattern[str]:
+    return re.compile(f'[^"${re.escape(escape)}]+')
+
+
 class _Words:
     """Collects words from characters that are cut at white space and others that are not."""
 
@@ -248,7 +253,13 @@ class _Lexer:
     def _read_double_quoted(self) -> str:
         self.position += 1
         parts = ['"'] if self.keeps_quotes else []
+        plain = _plain_quoted_run(self.escape)
         while self.position < len(self.text):
+            run = plain.match(self.text, self.position)
+            if run is not None:
+                self.position = run.end()
+                parts.append(run.group())
+                continue
             character = self._peek()
             if character == '"':
                 self.position += 1
@@ -259,10 +270,7 @@ class _Lexer:
                 parts.append(self._read_dollar())
                 continue
             self.position += 1
-            if character == self.escape:
-                parts.append(self._read_escape_in_quotes())
-            else:
-                parts.append(character)
+            parts.append(self._read_escape_in_quotes())
         raise DockerfileError("a double quote is not closed")
 
     def _read_escape_in_quotes(self) -> str:

@@ -91,12 +91,17 @@ def with_labels(run: RunConfig, labels: Mapping[str, str]) -> RunConfig:
 
 def with_ports(run: RunConfig, ports: Iterable[str]) -> RunConfig:
     """Return ``run`` with ``ports`` (``80/tcp``) exposed as well."""
-    return replace(run, exposed_ports=tuple(sorted({*run.exposed_ports, *ports})))
+    return replace(run, exposed_ports=_united(run.exposed_ports, ports))
 
 
 def with_volumes(run: RunConfig, volumes: Iterable[str]) -> RunConfig:
     """Return ``run`` with ``volumes`` (paths) added."""
-    return replace(run, volumes=tuple(sorted({*run.volumes, *volumes})))
+    return replace(run, volumes=_united(run.volumes, volumes))
+
+
+def _united(old: tuple[str, ...], new: Iterable[str]) -> tuple[str, ...]:
+    """Merge ``new`` into sorted texts; their order is kept up to here, so that sorting is cheap."""
+    return tuple(sorted(dict.fromkeys((*old, *new))))
 
 
 def environment_of(run: RunConfig) -> dict[str, str]:
