@@ -1,0 +1,3 @@
+from django import wsgi
+
+print("the shop serves", wsgi)

@@ -1,0 +1,1 @@
+config :chat, port: 4000

@@ -1,0 +1,3 @@
+defmodule Chat do
+  IO.puts "people talk"
+end

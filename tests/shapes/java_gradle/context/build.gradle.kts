@@ -1,0 +1,3 @@
+dependencies {
+    implementation("org.example:core:2.1.0")
+}

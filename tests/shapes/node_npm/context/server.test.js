@@ -1,0 +1,1 @@
+console.log("not in the image");

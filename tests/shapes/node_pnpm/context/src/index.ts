@@ -1,0 +1,2 @@
+const server = require("fastify")();
+console.log("orders are taken");

@@ -1,0 +1,3 @@
+require("koa");
+require("pg");
+console.log("the shop is open");

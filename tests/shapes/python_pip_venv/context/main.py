@@ -1,0 +1,4 @@
+import app
+import flask
+
+print("routes are ready", app, flask)

@@ -1,0 +1,3 @@
+import rich
+
+print("the mountain is high", rich)

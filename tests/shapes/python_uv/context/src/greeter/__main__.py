@@ -1,0 +1,3 @@
+import httpx
+
+print("hello from the project", httpx)

@@ -1,0 +1,3 @@
+require "rails"
+require "puma"
+puts "rails runs"
