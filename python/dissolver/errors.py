@@ -55,6 +55,10 @@ class DissolverError(Exception):
         self.detail = detail
 
 
+class BadOption(DissolverError):
+    """A text, given as an option, that does not say what is meant."""
+
+
 class CoreFailure(DissolverError):
     """A failure that the Rust core reported; ``kind`` is its stable name."""
 

@@ -53,7 +53,7 @@ def test_a_newer_database_is_refused_by_name(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(UnknownStoreFormat) as caught:
         store.images.list()
-    assert "has version 7, and this version knows version 2" in caught.value.message
+    assert "has version 7, and this version knows version 4" in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "1"}', '{"format": null}'])

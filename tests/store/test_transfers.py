@@ -32,7 +32,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store) -> 
     image = add_image(store, "a", "app")
     store.close()
     with sqlite3.connect(store.layout.database) as connection:
-        for table in ("image_manifests", "layer_blobs", "blob_places"):
+        for table in ("image_manifests", "layer_blobs", "blob_places", "image_annotations"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE step_records DROP COLUMN depot")
         connection.execute("PRAGMA user_version = 1")
@@ -41,7 +41,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(store: Store) -> 
     assert again.images.resolve("app") == image
     assert with_blob(again, image) in again.transfers.layer_blobs(image.config.diff_ids[0])
     version = again.database.read().execute("PRAGMA user_version").fetchone()[0]
-    assert version == SCHEMA_VERSION == 3
+    assert version == SCHEMA_VERSION == 4
     again.close()
 
 
@@ -53,7 +53,7 @@ def test_old_and_new_databases_have_the_same_tables(store: Store, tmp_path: Path
     fresh = tables(store)
     old = Store(tmp_path / "old", tmp_path / "run")
     with sqlite3.connect(old.layout.database) as connection:
-        for table in ("image_manifests", "layer_blobs", "blob_places"):
+        for table in ("image_manifests", "layer_blobs", "blob_places", "image_annotations"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE step_records DROP COLUMN depot")
         connection.execute("PRAGMA user_version = 1")

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from dissolver.build import commit
 from dissolver.build.bases import BaseImages
+from dissolver.build.entitlements import check_steps
 from dissolver.build.events import Progress
 from dissolver.build.fetching import Fetcher
 from dissolver.build.origins import origins_of
 from dissolver.build.predecessor import Predecessors
-from dissolver.build.preparation import prepare
+from dissolver.build.preparation import names_stage, prepare
 from dissolver.build.request import BuildResult
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.ssh_agents import Agents
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage
 from dissolver.build.workbench import Workbench
+from dissolver.image.annotations import annotations_for
 from dissolver.image.reference import parse_reference
 from dissolver.plan.graph import ImageBase
 
@@ -71,6 +73,8 @@ def build(
         agents = stack.enter_context(Agents(store, request.ssh))
         fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
         prepared = prepare(store, request, progress, bases, fetcher)
+        check_steps(request, prepared.steps)
+        annotations = annotations_for(request.annotations, prepared.platform)
         bench = Workbench(
             store=store,
             request=request,
@@ -85,12 +89,13 @@ def build(
             predecessors=Predecessors(store, prepared.identity),
         )
         results = _build_stages(bench, prepared, progress)
-        config = results[prepared.graph.target.index].config
-        image = commit.export(store, config, tags, progress)
+        config = commit.finished(results[prepared.graph.target.index].config, request)
+        image = commit.export(store, config, tags, annotations, progress)
     outcomes = [
         outcome for stage in prepared.graph.needed for outcome in results[stage.index].outcomes
     ]
-    return BuildResult(image, tuple(outcomes), time.monotonic() - began)
+    names = tuple(tag.canonical for tag in tags)
+    return BuildResult(image, tuple(outcomes), time.monotonic() - began, names, annotations)
 
 
 def explain_plan(
@@ -122,7 +127,7 @@ def explain_plan(
 def _build_stages(
     bench: Workbench, prepared: Preparation, progress: Progress
 ) -> dict[int, StageResult]:
-    planned, context_vertex = _announce(prepared, bench.bases, progress)
+    planned, context_vertex = _announce(prepared, bench.bases, bench.request, progress)
     for stage in planned.values():
         base = stage.lowered.stage.base
         is_there = isinstance(base, ImageBase) and not bench.bases.is_remote(base.reference)
@@ -142,7 +147,7 @@ def _build_stages(
 
 
 def _announce(
-    prepared: Preparation, bases: BaseImages, progress: Progress
+    prepared: Preparation, bases: BaseImages, request: BuildRequest, progress: Progress
 ) -> tuple[dict[int, PlannedStage], OpenVertex | None]:
     """Tell about everything that will be done, before the first of it begins."""
     from dissolver.plan.numbering import number_steps
@@ -155,7 +160,7 @@ def _announce(
         from_vertex = _announce_base(prepared, bases, stage, numbers.base, progress)
         if context_vertex is None and _reads_context(lowered):
             context_vertex = progress.vertex("[internal] load build context")
-        steps = tuple(_announce_steps(lowered, numbers.steps, progress))
+        steps = tuple(_announce_steps(lowered, numbers.steps, request, progress))
         base = prepared.bases[stage.index]
         planned[stage.index] = PlannedStage(lowered, base, from_vertex, steps)
     return planned, context_vertex
@@ -181,12 +186,13 @@ def _announce_base(
 
 
 def _announce_steps(
-    lowered: LoweredStage, labels: Sequence[str | None], progress: Progress
+    lowered: LoweredStage, labels: Sequence[str | None], request: BuildRequest, progress: Progress
 ) -> Iterator[PlannedStep]:
+    is_done_again = request.no_cache or names_stage(request, lowered.stage)
     stage = lowered.stage.name or str(lowered.stage.index)
     places: dict[str, int] = {}
     for step, label in zip(lowered.steps, labels, strict=True):
         vertex = None if label is None else progress.vertex(label + step.display)
         kind = type(step).__name__
         places[kind] = places.get(kind, 0) + 1
-        yield PlannedStep(step, vertex, f"{stage}/{kind}/{places[kind]}")
+        yield PlannedStep(step, vertex, f"{stage}/{kind}/{places[kind]}", is_done_again)

@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dissolver.image.mutate import with_author, with_history, with_layer, with_run_config
+from dissolver.image.mutate import (
+    with_author,
+    with_history,
+    with_labels,
+    with_layer,
+    with_run_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dissolver.build.events import Progress
+    from dissolver.build.request import BuildRequest
+    from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
     from dissolver.plan.steps import Step
@@ -36,15 +44,26 @@ def with_start_values(config: ImageConfig, lowered: ImageConfig) -> ImageConfig:
     return with_author(with_run_config(config, lowered.config), lowered.author)
 
 
+def finished(config: ImageConfig, request: BuildRequest) -> ImageConfig:
+    """Return ``config`` with what the request puts on the image beyond the Dockerfile."""
+    if request.labels:
+        config = with_run_config(config, with_labels(config.config, request.labels))
+    return config
+
+
 def export(
-    store: Store, config: ImageConfig, tags: Sequence[Reference], progress: Progress
+    store: Store,
+    config: ImageConfig,
+    tags: Sequence[Reference],
+    annotations: Annotations,
+    progress: Progress,
 ) -> Image:
     """Store the image and give it its names, and tell so as BuildKit does."""
     with progress.vertex("exporting to image") as vertex:
         with vertex.status("exporting layers"):
             # The layers are in the store since their steps ended: only the
             # image's configuration and its names are still to be written.
-            image = store.images.put(config, tags=tags)
+            image = store.images.put(config, tags=tags, annotations=annotations)
         with vertex.status(f"writing image {image.id}"):
             pass
         for tag in tags:

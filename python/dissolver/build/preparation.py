@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from dissolver.build.request import BuildRequest
     from dissolver.dockerfile.ast import Dockerfile
     from dissolver.image.config import Image, ImageConfig
+    from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
     from dissolver.plan.graph import Stage, StageGraph
     from dissolver.plan.lower import LoweredStage
+    from dissolver.plan.steps import Step
     from dissolver.store import Store
 
 
@@ -48,6 +50,16 @@ class Preparation:
     lowered: Mapping[int, LoweredStage]
     identity: str
 
+    @property
+    def platform(self) -> Platform:
+        """What the image will be for."""
+        return self.lowered[self.graph.target.index].config.platform
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """The steps of all stages, in the order in which they could be carried out."""
+        return (step for stage in self.graph.needed for step in self.lowered[stage.index].steps)
+
 
 def prepare(
     store: Store,
@@ -68,6 +80,7 @@ def prepare(
     known = _named_images(store, request, bases)
     graph = _graph(opened.dockerfile, request, known)
     _warn_of_unused_arguments(opened.dockerfile, request, opened.vertex)
+    _warn_of_unknown_stages(graph, request, opened.vertex)
     graph, images = _load_metadata(bases, graph, request, progress)
     starts, lowered = _lower(graph, images, request)
     _check(graph, starts, request, opened.context, opened.vertex)
@@ -165,6 +178,28 @@ def _warn_of_unused_arguments(
             f"one or more build arguments were not consumed: {names}",
             hint="declare them with `ARG` in the stage that uses them",
         )
+
+
+def names_stage(request: BuildRequest, stage: Stage) -> bool:
+    """Tell whether the steps of a stage are to be done again, whatever is cached."""
+    return any(name.lower() == _label(stage).lower() for name in request.no_cache_filter)
+
+
+def _label(stage: Stage) -> str:
+    return stage.name or f"stage-{stage.index}"
+
+
+def _warn_of_unknown_stages(graph: StageGraph, request: BuildRequest, vertex: OpenVertex) -> None:
+    """Tell about ``--no-cache-filter`` names that no stage has."""
+    from dissolver.dockerfile.suggest import did_you_mean
+
+    labels = [_label(stage) for stage in graph.stages]
+    for name in request.no_cache_filter:
+        if name.lower() not in {label.lower() for label in labels}:
+            vertex.warn(
+                f"the stage `{name}` of `--no-cache-filter` does not exist",
+                hint=did_you_mean(name, labels),
+            )
 
 
 def _load_metadata(

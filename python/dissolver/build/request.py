@@ -6,8 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dissolver.errors import BadOption
+from dissolver.runtime import defaults
+
 if TYPE_CHECKING:
+    from dissolver.image.annotations import Annotation, Annotations
     from dissolver.image.config import Image
+    from dissolver.runtime.hosts import Host
+    from dissolver.runtime.spec import Rlimit
+
+
+_NETWORKS = {
+    "": "default",
+    "bridge": "default",
+    "default": "default",
+    "none": "none",
+    "host": "host",
+}
+"""What `--network` may say, and what a key is made with."""
+
+
+def network_mode(text: str) -> str:
+    """Read the network of a build: ``default``, ``none`` or ``host``.
+
+    Raises:
+        BadOption: it is another word.
+    """
+    if text not in _NETWORKS:
+        raise BadOption(
+            f"unknown network `{text}` of a build", hint="it is `default`, `none` or `host`"
+        )
+    return _NETWORKS[text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +53,12 @@ class BuildRequest:
     `oci-layout://`. ``context_file`` is an open file with an archive, or with a Dockerfile, that
     takes the place of ``context``. ``host_certificates`` lends the machine's trust store
     to RUN steps: ``certificate_file`` where one is named, else the one that is found.
-    ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``).
+    ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``), and
+    ``hosts``, ``shm_bytes`` and ``rlimits`` are what they see of the machine besides.
+    ``allow`` names rights that steps may ask for (``build.entitlements``).
+
+    ``labels`` are put on the image, and ``annotations`` beside it. ``no_cache_filter`` names
+    stages whose steps are done again.
 
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
     socket, or to those of private keys. ``environment`` is the caller's, for programs
@@ -45,6 +79,13 @@ class BuildRequest:
     platform: str | None = None
     contexts: Mapping[str, str] = field(default_factory=dict)
     context_file: int | None = None
+    hosts: tuple[Host, ...] = ()
+    shm_bytes: int = defaults.SHM_BYTES
+    rlimits: tuple[Rlimit, ...] = ()
+    allow: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = ()
+    no_cache_filter: tuple[str, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -70,11 +111,29 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """An image, and how each step of the build came about, in display order."""
+    """An image, and how each step of the build came about, in display order.
+
+    ``names`` are the image's new names in full; ``annotations`` lie beside it.
+    """
 
     image: Image
     steps: tuple[StepOutcome, ...]
     seconds: float
+    names: tuple[str, ...] = ()
+    annotations: Annotations | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What programs want to know, under BuildKit's keys.
+
+        An image of the store has no manifest yet, so its digest is its ID, as it is for the
+        builder that Docker has built in.
+        """
+        told = {
+            "containerimage.config.digest": self.image.id,
+            "containerimage.digest": self.image.id,
+        }
+        return {**told, "image.name": ",".join(self.names)} if self.names else told
 
     @property
     def is_cached(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dissolver.build.lent import Lent
 from dissolver.build.step_log import StepLog
 from dissolver.errors import BuildError, RunError, StepFailed
+from dissolver.runtime import defaults
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from dissolver.build.origins import Origins
     from dissolver.build.run_mounts import PlannedMounts
     from dissolver.build.workbench import Workbench
-    from dissolver.cache.inputs import CacheKey
+    from dissolver.cache.inputs import CacheKey, Input
     from dissolver.image.platform import Platform
     from dissolver.plan.steps import RunStep
     from dissolver.runtime.certificates import Bundle
+    from dissolver.runtime.step import Surroundings
 
 _CERTIFICATE_HINT = (
     "the machine's network seems to inspect TLS; `--host-certificates` lends the machine's "
@@ -83,6 +85,7 @@ class RunWork:
                 user=step.user,
                 network=_network(bench, step),
                 extra_mounts=(*mounts, *lent.mounts),
+                surroundings=_surroundings(bench, step),
                 on_output=log.write,
                 is_cancelled=bench.cancellation.is_requested,
             )
@@ -125,6 +128,32 @@ def _lent(bench: Workbench, step: RunStep) -> tuple[tuple[Bundle, ...], Iterator
     return lent.mounts, (pair for pair in lent.env if pair[0] not in own)
 
 
+def _surroundings(bench: Workbench, step: RunStep) -> Surroundings:
+    """Tell what the step sees of the machine, where that is not the usual."""
+    from dissolver.runtime.step import Surroundings
+
+    request = bench.request
+    return Surroundings(
+        hosts=request.hosts,
+        shm_bytes=request.shm_bytes,
+        rlimits=request.rlimits,
+        is_privileged=step.security == "insecure",
+    )
+
+
+def _unusual(bench: Workbench, step: RunStep) -> Iterator[Input]:
+    """Name what is unusual about the machine that a step sees, for its key."""
+    request = bench.request
+    # Where a name leads is where somebody happens to be; BuildKit leaves it out as well.
+    yield from ((f"host.{name}", "") for name in sorted({name for name, _ in request.hosts}))
+    if request.shm_bytes != defaults.SHM_BYTES:
+        yield "shm", str(request.shm_bytes)
+    for limit in sorted(request.rlimits, key=lambda limit: limit.name):
+        yield f"ulimit.{limit.name}", f"{limit.soft}:{limit.hard}"
+    if step.security != "sandbox":
+        yield "security", step.security
+
+
 def _network(bench: Workbench, step: RunStep) -> str:
     """Tell the step's own network, or the build's where it names none."""
     return bench.request.network if step.network == "default" else step.network
@@ -150,8 +179,9 @@ def plan_run(
 
     network = _network(bench, step)
     foreign = "" if platform == machine_platform() else str(platform)
+    unusual = tuple(_unusual(bench, step))
     if not (step.mounts or step.files):
-        key = run_key(step, parents, network=network, platform=foreign)
+        key = run_key(step, parents, network=network, platform=foreign, unusual=unusual)
         return RunWork("run", key, step, tuple(parents), platform)
     from dissolver.build.run_mounts import plan_mounts
 
@@ -161,6 +191,7 @@ def plan_run(
         parents,
         network=network,
         platform=foreign,
+        unusual=unusual,
         mounts=mounts.inputs(),
         listed=mounts.listed,
     )

@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step, its vertex if it has one, and its place: what it is compared with later."""
+    """A step, its vertex if it has one, and its place: what it is compared with later.
+
+    One that ``is_done_again`` has no use for earlier results.
+    """
 
     step: Step
     vertex: OpenVertex | None
     place: str
+    is_done_again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ def _answer(bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work)
 
     # As for BuildKit, `--no-cache` runs again what has an effect of its own; a
     # directory that exists has none.
-    ignores = bench.request.no_cache and not isinstance(item.step, WorkdirStep)
+    ignores = item.is_done_again and not isinstance(item.step, WorkdirStep)
     found = look_up(bench.store, work.key, no_cache=ignores, build=bench.identity, step=item.place)
     if isinstance(found, Hit):
         vertex.cached()

@@ -28,6 +28,7 @@ def run_key(
     *,
     network: str | None = None,
     platform: str = "",
+    unusual: Sequence[Input] = (),
     mounts: Sequence[Input] = (),
     listed: Callable[[], Iterable[Input]] | None = None,
 ) -> CacheKey:
@@ -35,7 +36,8 @@ def run_key(
 
     ``network`` is the mode in effect, where the build's default decides; the step's
     own otherwise. ``user`` counts as text: what it means is in the layers below.
-    ``platform`` is empty for the machine's own. ``mounts`` say what is mounted where,
+    ``platform`` is empty for the machine's own. ``unusual`` names what the step sees of the
+    machine that is not the default. ``mounts`` say what is mounted where,
     with digests of the files; ``listed`` names these one by one, where somebody asks
     what the difference was.
     """
@@ -48,6 +50,7 @@ def run_key(
         ("workdir", step.cwd),
         ("network", network or step.network),
         *((("platform", platform),) if platform else ()),
+        *unusual,
         *mounts,
         *((f"parent.{index}", diff_id) for index, diff_id in enumerate(parents)),
     )

@@ -13,6 +13,8 @@ _SINGLE = {
     "workdir": "the working directory changed",
     "network": "the network mode changed",
     "platform": "the platform changed",
+    "shm": "the size of `/dev/shm` changed",
+    "security": "the security mode changed",
     "destination": "the destination changed",
     "owner": "the owner (`--chown`) changed",
     "mode": "the mode (`--chmod`) changed",
@@ -36,9 +38,12 @@ def first_difference(before: Sequence[Input], after: Sequence[Input]) -> str | N
 def all_differences(before: Sequence[Input], after: Sequence[Input]) -> Iterator[str]:
     """Say everything that changed, the first input of the key first."""
     old, new = dict(before), dict(after)
+    changed = [name for name in new | old if old.get(name) != new.get(name)]
+    has_files = any(name.startswith(("context/", "from/")) for name in changed)
     seen_parent = False
-    for name in new | old:
-        if old.get(name) == new.get(name):
+    for name in changed:
+        if has_files and name in old and name in new and name.startswith("mount."):
+            # The files that are mounted there say more.
             continue
         if name.startswith("parent."):
             # One layer that changed changes those above it too.
@@ -53,6 +58,12 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     verb = "added" if before is None else "removed" if after is None else "changed"
     if name.startswith("env."):
         return f"variable `{name.removeprefix('env.')}` {verb}"
+    if name.startswith("host."):
+        return f"the name `{name.removeprefix('host.')}` of `--add-host` was {verb}"
+    if name.startswith("ulimit."):
+        return f"the limit `{name.removeprefix('ulimit.')}` {verb}"
+    if name.startswith("mount."):
+        return f"what is mounted at `{name.removeprefix('mount.')}` {verb}"
     if name.startswith("file."):
         return f"the text of `{name.removeprefix('file.')}` {verb}"
     kind, slash, path = name.partition("/")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
+from dissolver.cli.build_results import forget, write_result
 from dissolver.cli.build_words import (
+    annotation_values,
+    label_values,
     named_contexts,
     named_values,
     one_platform,
     read_agents,
     read_secrets,
+    stage_names,
     stdin_context,
 )
 from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.words import UsageSlip
 from dissolver.config import PROGRESS_MODES, caller_environment
 
@@ -65,6 +69,14 @@ def build(
         ),
     ] = None,
     no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
+    no_cache_filter: Annotated[
+        list[str] | None,
+        Option(
+            "--no-cache-filter",
+            metavar="STAGE,…",
+            help="Run every step of these stages again (may be repeated)",
+        ),
+    ] = None,
     pull: Annotated[
         bool, Option("--pull", help="Ask registries for newer versions of base images")
     ] = False,
@@ -81,6 +93,29 @@ def build(
             help="Network of RUN: default, none or host",
         ),
     ] = "default",
+    add_host: Hosts = None,
+    shm_size: ShmSize = None,
+    ulimit: Limits = None,
+    allow: Annotated[
+        list[str] | None,
+        Option(
+            "--allow",
+            metavar="RIGHT",
+            help="Let the Dockerfile have network.host or security.insecure (may be repeated)",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        Option("--label", metavar="NAME=VALUE", help="Label the image (may be repeated)"),
+    ] = None,
+    annotation: Annotated[
+        list[str] | None,
+        Option(
+            "--annotation",
+            metavar="[PLACE:]NAME=VALUE",
+            help="Annotate the image's manifest (may be repeated)",
+        ),
+    ] = None,
     host_certificates: Annotated[
         bool | None,
         Option(
@@ -96,6 +131,12 @@ def build(
     quiet: Annotated[bool, Option("-q", "--quiet", help="Print the image ID only")] = False,
     iidfile: Annotated[
         str | None, Option("--iidfile", metavar="FILE", help="Write the image ID to this file")
+    ] = None,
+    metadata_file: Annotated[
+        str | None,
+        Option(
+            "--metadata-file", metavar="FILE", help="Write what was built to this file, as JSON"
+        ),
     ] = None,
     check: Annotated[
         bool, Option("--check", help="Check the Dockerfile and build nothing")
@@ -137,7 +178,7 @@ def build(
         dockerfile = None if file == "-" else file
         subject = Subject(context, dockerfile, text, target, build_args)
         return answer(invocation.engine, question, subject)
-    _forget(iidfile)
+    forget(iidfile, metadata_file)
     display = choose_display(
         mode,
         sys.stderr,
@@ -161,16 +202,25 @@ def build(
             target=target,
             build_args=build_args,
             no_cache=no_cache,
+            no_cache_filter=stage_names(no_cache_filter or ()),
             pull=pull,
             platform=one_platform(platform or environment.get("DOCKER_DEFAULT_PLATFORM")),
             host_certificates=host_certificates,
             network=network,
+            add_hosts=add_host or (),
+            shm_size=shm_size,
+            ulimits=ulimit or (),
+            allow=allow or (),
+            labels=label_values(label or ()),
+            annotations=annotation_values(annotation or ()),
             secrets=secrets,
             ssh=agents,
             on_event=live.on_event,
         )
     if iidfile is not None:
-        Path(iidfile).write_text(result.image.id, encoding="ascii")
+        write_result(iidfile, result.image.id)
+    if metadata_file is not None:
+        write_result(metadata_file, json.dumps(result.metadata, indent=2))
     if mode == "quiet":
         sys.stdout.write(f"{result.image.id}\n")
     return 0
@@ -189,9 +239,3 @@ def _progress_mode(invocation: Invocation, progress: str | None, *, quiet: bool)
 
 def _text_from_stdin() -> str:
     return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-
-
-def _forget(iidfile: str | None) -> None:
-    """Remove an older result: a failed build must not leave it to be taken for its own."""
-    if iidfile is not None and os.path.lexists(iidfile):
-        Path(iidfile).unlink()

@@ -68,6 +68,37 @@ def named_contexts(words: Sequence[str]) -> dict[str, str]:
     return contexts
 
 
+def stage_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Read the stages that ``--no-cache-filter`` names, several of them between commas."""
+    return tuple(name for word in words for part in word.split(",") if (name := part.strip()))
+
+
+def label_values(words: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` labels; a bare ``NAME`` has an empty value, as it has for Docker.
+
+    Raises:
+        UsageSlip: there is no name.
+    """
+    pairs = [word.partition("=") for word in words]
+    for name, _, value in pairs:
+        if not name.strip():
+            raise UsageSlip(f"`--label {name}={value}` has no name before the `=`", None)
+    return {name: value for name, _, value in pairs}
+
+
+def annotation_values(words: Sequence[str]) -> dict[str, str]:
+    """Read ``[PLACE:]NAME=VALUE`` annotations.
+
+    Raises:
+        UsageSlip: there is no ``=``.
+    """
+    pairs = [word.partition("=") for word in words]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise UsageSlip(f"`--annotation {name}` has to be `NAME=VALUE`", None)
+    return {name: value for name, _, value in pairs}
+
+
 def stdin_context() -> int:
     """Give the descriptor of standard input, for a build that reads its context from there.
 

@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from dissolver.cli.build_words import named_values
 from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
@@ -98,6 +99,9 @@ def run(
         list[str] | None,
         Option("--security-opt", metavar="OPTION", help="seccomp=unconfined, no-new-privileges"),
     ] = None,
+    add_host: Hosts = None,
+    shm_size: ShmSize = None,
+    ulimit: Limits = None,
     pull: Annotated[
         str,
         Option(
@@ -138,6 +142,9 @@ def run(
         stop_signal=stop_signal,
         stop_timeout=stop_timeout,
         security=tuple(security_opt or ()),
+        add_hosts=tuple(add_host or ()),
+        ulimits=tuple(ulimit or ()),
+        shm_size=shm_size,
     )
     words = tuple(command or ())
     _have_image(invocation, image, pull, platform, quiet=quiet)

@@ -48,10 +48,17 @@ class Building:
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
         no_cache: bool = False,
+        no_cache_filter: Sequence[str] = (),
         pull: bool = False,
         platform: str | None = None,
         host_certificates: bool | None = None,
         network: str = "default",
+        add_hosts: Sequence[str] = (),
+        shm_size: str | int | None = None,
+        ulimits: Sequence[str] = (),
+        allow: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         ssh: Mapping[str, Sequence[str]] | None = None,
         on_event: OnEvent | None = None,
@@ -69,6 +76,13 @@ class Building:
         asked anew what each name means.
         ``platform`` is what the image is for, such as ``linux/arm64`` (by default this machine);
         RUN steps of another one need an emulator.
+        ``no_cache`` runs every step again, ``no_cache_filter`` those of the stages it names.
+        ``network`` (``default``, ``none`` or ``host``), ``add_hosts`` (``name:address``),
+        ``shm_size`` (``1g``, or bytes) and ``ulimits`` (``nofile=1024:2048``) are for RUN steps.
+        ``allow`` names rights that the Dockerfile may take: ``network.host`` and
+        ``security.insecure``.
+        ``labels`` go into the image, ``annotations`` into its manifest; their names may begin
+        with where they lie (``manifest-descriptor:``).
         ``host_certificates`` lends the machine's trust store to RUN steps (by default as the
         settings say). ``secrets`` are contents by the id that `RUN --mount=type=secret` asks
         for, and ``ssh`` maps ids of `RUN --mount=type=ssh` to the path of an agent's socket,
@@ -80,14 +94,26 @@ class Building:
             DockerfileError: a mistake in the Dockerfile, with its place.
             StepFailed: a RUN step ended with another code than 0.
             BuildError: anything else that a build depends on.
+            BadOption: a text among the options says nothing that can be meant.
             Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes
                 through as ``KeyboardInterrupt`` when everything has ended.
         """
-        from dissolver.build.request import BuildRequest
+        from dissolver.build.entitlements import check_names
+        from dissolver.build.request import BuildRequest, network_mode
         from dissolver.config import caller_environment
         from dissolver.engine import builds
         from dissolver.engine.wire import Descriptor
+        from dissolver.errors import BadOption
+        from dissolver.image.annotations import parse_annotations
+        from dissolver.runtime.hosts import parse_host
+        from dissolver.runtime.limits import parse_limits, parse_shm_size
 
+        check_names(allow)
+        if no_cache and no_cache_filter:
+            raise BadOption(
+                "`--no-cache` does every step again, and `--no-cache-filter` only some",
+                hint="leave one of them out",
+            )
         certificates = self.settings.host_certificates
         request = BuildRequest(
             context=STDIN if isinstance(context, int) else os.fspath(context),
@@ -99,11 +125,18 @@ class Building:
             target=target,
             build_args=dict(build_args or {}),
             no_cache=no_cache,
+            no_cache_filter=tuple(no_cache_filter),
             pull=pull,
             platform=platform,
             host_certificates=certificates if host_certificates is None else host_certificates,
             certificate_file=caller_environment().get("SSL_CERT_FILE"),
-            network=network,
+            network=network_mode(network),
+            hosts=tuple(parse_host(text) for text in add_hosts),
+            shm_bytes=parse_shm_size(shm_size),
+            rlimits=parse_limits(ulimits),
+            allow=tuple(allow),
+            labels=dict(labels or {}),
+            annotations=parse_annotations(annotations or {}),
             secrets=dict(secrets or {}),
             ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
             environment=caller_environment(),

@@ -32,7 +32,9 @@ def image(session: Session, text: str) -> dict[str, Any]:
     """Tell everything about the image that ``text`` means."""
     images = session.store.images
     found = images.resolve(text)
-    return image_document(found, images.references(found.id))
+    document = image_document(found, images.references(found.id))
+    said = images.annotations(found.id).manifest
+    return {**document, "Annotations": said} if said else document
 
 
 def image_document(found: Image, references: Sequence[Reference]) -> dict[str, Any]:
@@ -153,6 +155,11 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
         "AutoRemove": config.is_removed_at_end,
         "ReadonlyRootfs": config.is_read_only,
         "SecurityOpt": ["seccomp=unconfined"] if config.is_unconfined else None,
+        "ExtraHosts": [f"{name}:{address}" for name, address in config.hosts],
+        "ShmSize": config.shm_bytes,
+        "Ulimits": [
+            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in config.rlimits
+        ],
         "Privileged": False,
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from dissolver.errors import BadManifest
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from dissolver.export.parcels import Parcel
     from dissolver.export.selection import Selected
+    from dissolver.image.annotations import Annotations
     from dissolver.image.reference import Reference
     from dissolver.store import Store
     from dissolver.store.layer_blobs import Packing
@@ -52,11 +55,12 @@ def pack_layout(
     packed: list[Packed] = []
     for one in chosen:
         document = one.document if one.document is not None else store.blobs.get(one.image.id)
+        said = store.images.annotations(one.image.id)
         original = original_manifest(store, one, packing)
         if original is None:
             blobs = tuple(layers.any(diff_id) for diff_id in one.image.config.diff_ids)
             media_type = media_types.OCI_MANIFEST
-            content = manifests.encode(_manifest(document, blobs))
+            content = manifests.encode(_manifest(document, blobs, said))
         else:
             media_type, content, blobs = original
             for blob in blobs:
@@ -64,7 +68,10 @@ def pack_layout(
         parcel.blob(document)
         parcel.blob(content)
         plain = manifests.describe(
-            media_type, content, platform=manifests.platform_fields(one.image.config.platform)
+            media_type,
+            content,
+            platform=manifests.platform_fields(one.image.config.platform),
+            annotations=said.descriptor,
         )
         packed.append(Packed(plain, blobs))
         entries += _named(plain, one.references)
@@ -136,13 +143,14 @@ class _Layers:
             self._parcel.kept(self._store.blobs.path(blob.digest), blob)
 
 
-def _manifest(document: bytes, layers: Sequence[LayerBlob]) -> Manifest:
+def _manifest(document: bytes, layers: Sequence[LayerBlob], said: Annotations) -> Manifest:
     return Manifest(
         config=manifests.describe(media_types.OCI_CONFIG, document),
         layers=tuple(
             Descriptor(media_types.layer_type(layer.compression), layer.digest, layer.size)
             for layer in layers
         ),
+        annotations=said.manifest or UNSET,
     )
 
 
@@ -152,7 +160,7 @@ def _named(plain: Descriptor, references: Sequence[Reference]) -> Iterator[Descr
     if not references:
         yield plain
     for reference in references:
-        annotations = {media_types.CONTAINERD_NAME: reference.canonical}
+        annotations = {**plain.annotations, media_types.CONTAINERD_NAME: reference.canonical}
         if reference.tag is not None:
             annotations[media_types.REFERENCE_NAME] = reference.tag
         yield replace(plain, annotations=annotations)

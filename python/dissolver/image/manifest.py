@@ -39,12 +39,16 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """One image: its configuration, and its layers as blobs, bottom first."""
+    """One image: its configuration, its layers as blobs, bottom first, and what is said about it.
+
+    Without annotations the field is not written.
+    """
 
     schema_version: int = SCHEMA
     media_type: str = media_types.OCI_MANIFEST
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    annotations: dict[str, str] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Index(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -29,6 +29,9 @@ REFERENCE_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 """The annotation with the whole name, which containerd, BuildKit and Docker read and write."""
 
+NAMES = frozenset((REFERENCE_NAME, CONTAINERD_NAME))
+"""Annotations that name an image, and say nothing about it."""
+
 
 def layer_type(compression: Compression) -> str:
     """Name the type of a layer as a blob (OCI image specification, `layer.md`)."""

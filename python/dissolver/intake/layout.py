@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dissolver.errors import IntakeError
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
+from dissolver.image.annotations import NOTHING, Annotations
 from dissolver.image.choice import choose
 from dissolver.image.manifest import MANIFEST_LIMIT, Descriptor, Manifest
 from dissolver.image.platform import Platform, platform_of_machine
@@ -26,13 +27,14 @@ _DEEPEST = 4
 @dataclass(frozen=True, slots=True)
 class LayoutImage:
     """An image's manifest, its names in the layout, the manifest's digest, and all annotations
-    that name the image, be they whole names or tags alone.
+    that name the image, be they whole names or tags alone. ``said`` is what else is said of it.
     """
 
     manifest: Manifest
     names: tuple[str, ...]
     digest: str = ""
     tags: tuple[str, ...] = ()
+    said: Annotations = NOTHING
 
 
 def images(files: Files, index: Stretch) -> list[LayoutImage]:
@@ -55,14 +57,19 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
             entry.annotations.get(media_types.REFERENCE_NAME, "")
         )
     return [
-        LayoutImage(
-            manifests.decode_manifest(blob(files, entry).document()),
-            tuple(names),
-            entry.digest,
-            tuple(filter(None, tags[entry.digest])),
-        )
-        for entry, names in named.values()
+        _layout_image(files, entry, names, tags[entry.digest]) for entry, names in named.values()
     ]
+
+
+def _layout_image(
+    files: Files, entry: Descriptor, names: Sequence[str], tags: Sequence[str]
+) -> LayoutImage:
+    manifest = manifests.decode_manifest(blob(files, entry).document())
+    beside = {
+        name: value for name, value in entry.annotations.items() if name not in media_types.NAMES
+    }
+    said = Annotations(manifest.annotations or {}, beside)
+    return LayoutImage(manifest, tuple(names), entry.digest, tuple(filter(None, tags)), said)
 
 
 def _preferred(entries: Sequence[Descriptor]) -> list[Descriptor]:

@@ -17,6 +17,7 @@ from dissolver.store.faults import explained
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image
     from dissolver.image.reference import Reference
     from dissolver.intake.layout import LayoutImage
@@ -40,6 +41,7 @@ class Found:
     config: Part
     layers: tuple[Part, ...]
     names: tuple[str, ...]
+    annotations: Annotations | None = None
 
 
 class Row(msgspec.Struct, rename="pascal"):
@@ -87,7 +89,7 @@ def found_image(files: Files, one: LayoutImage) -> Found:
     """Find the parts of an image of a layout."""
     config = blob(files, one.manifest.config)
     layers = tuple(blob(files, layer) for layer in one.manifest.layers)
-    return Found(config, layers, one.names)
+    return Found(config, layers, one.names, one.said)
 
 
 def store_image(store: Store, found: Found) -> Image:
@@ -140,7 +142,9 @@ def _stored(store: Store, found: Found) -> Loaded:
     references = _references(found.names)
     for diff_id, part in zip(config.diff_ids, found.layers, strict=True):
         _store_layer(store, diff_id, part)
-    image = store.images.put(config, tags=references, document=document)
+    image = store.images.put(
+        config, tags=references, document=document, annotations=found.annotations
+    )
     return Loaded(image, tuple(references))
 
 

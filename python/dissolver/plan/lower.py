@@ -31,7 +31,7 @@ from dissolver.plan.ports import parse_port
 from dissolver.plan.scope import Scope, joined_path
 from dissolver.plan.signals import is_signal
 from dissolver.plan.steps import MetadataStep, Step, WorkdirStep
-from dissolver.plan.support import check_carried_out, check_triggers
+from dissolver.plan.triggers import check_triggers
 
 
 class LoweredStage(msgspec.Struct, frozen=True):
@@ -76,7 +76,6 @@ def lower_stage(
         with faults:
             step = lower_instruction(graph, stage, instruction, scope, proxies)
             if step is not None:
-                check_carried_out(instruction, step)
                 is_trigger = index < len(stage.triggers)
                 steps.append(_as_trigger(step) if is_trigger else step)
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import get_args
 
@@ -25,6 +24,7 @@ from dissolver.plan.mounts import (
 )
 from dissolver.plan.origins import EmptyOrigin, Origin
 from dissolver.plan.scope import Scope, joined_path
+from dissolver.plan.sizes import FORMS, parse_bytes
 
 TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 
@@ -65,10 +65,7 @@ _TRUTHS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?", re.ASCII | re.IGNORECASE)
-_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _HIGHEST_ID = 2**32 - 1
-_HIGHEST_SIZE = 2**63 - 1
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -295,14 +292,9 @@ class _MountReader:
         value = self._values.get("size")
         if value is None:
             return None
-        found = _SIZE.fullmatch(value) if len(value) <= 32 else None
-        size = None
-        if found is not None:
-            size = int(float(found[1]) * 1024 ** _UNITS[found[2].lower()])
-        if size is None or size > _HIGHEST_SIZE:
-            raise self._error(
-                f"invalid value for size: `{value}`", "size", "sizes read `64m` or `1g`"
-            )
+        size = parse_bytes(value)
+        if size is None:
+            raise self._error(f"invalid value for size: `{value}`", "size", FORMS)
         return size or None
 
     def _error(

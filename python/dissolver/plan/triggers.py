@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dissolver.dockerfile.ast import Instruction, Onbuild
 from dissolver.dockerfile.parse import parse_instructions
-from dissolver.errors import DockerfileError, Where
+from dissolver.errors import DockerfileError, NotSupportedYet, Where
 
 NOT_TRIGGERS = ("FROM", "MAINTAINER")
 """Instructions that no image may keep for others."""
@@ -39,3 +39,15 @@ def read_triggers(texts: Sequence[str], image: str, where: Where) -> tuple[Instr
 def own_triggers(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
     """Return what the ONBUILD instructions of a stage leave for the stages built on it."""
     return tuple(item.trigger for item in instructions if isinstance(item, Onbuild))
+
+
+def check_triggers(texts: tuple[str, ...], is_fired: bool, where: Where) -> None:
+    """Check that the triggers of a base image are not left out.
+
+    Raises:
+        NotSupportedYet: there are some, and nobody gave them to the graph.
+    """
+    if texts and not is_fired:
+        raise NotSupportedYet(
+            "the `ONBUILD` instructions of the base image are not carried out here", where=where
+        )

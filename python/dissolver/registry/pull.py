@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dissolver.errors import BadReference, ImageNotFound
+from dissolver.image.annotations import Annotations
 from dissolver.image.choice import distance_between
 from dissolver.registry.crew import run_together
 from dissolver.registry.download import fetch_layer
@@ -132,7 +133,12 @@ def store_image(
         _fetch_layers(store, resolved, teller, place)
         store.blobs.put(resolved.document.content)
         names = names_of(resolved.reference, resolved.digest) if tags is None else tags
-        image = store.images.put(resolved.config, tags=names, document=resolved.config_bytes)
+        image = store.images.put(
+            resolved.config,
+            tags=names,
+            document=resolved.config_bytes,
+            annotations=Annotations(resolved.manifest.annotations or {}),
+        )
         document = resolved.document
         store.transfers.remember_manifest(image.id, document.digest, document.media_type)
     return image

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from dissolver.errors import BadManifest, ImageNotFound, RegistryError
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
@@ -26,6 +28,7 @@ from dissolver.store.layer_blobs import Packing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image
     from dissolver.image.media_types import Compression
     from dissolver.image.reference import Reference
@@ -209,7 +212,8 @@ class _Push:
             content, media_type, manifest = original
             self._layers.document(config, manifest.config)
         else:
-            manifest = _manifest(config, [sent[diff_id] for diff_id in diff_ids])
+            said = self._store.images.annotations(image.id)
+            manifest = _manifest(config, [sent[diff_id] for diff_id in diff_ids], said)
             self._layers.document(config, manifest.config)
             content, media_type = manifests.encode(manifest), media_types.OCI_MANIFEST
         version = self._version or digest_of(content)
@@ -247,8 +251,9 @@ class _Push:
         sent[diff_id] = self._layers.layer(diff_id, wanted, meter)
 
 
-def _manifest(config: bytes, layers: Sequence[LayerBlob]) -> Manifest:
+def _manifest(config: bytes, layers: Sequence[LayerBlob], said: Annotations) -> Manifest:
     return Manifest(
         config=describe(media_types.OCI_CONFIG, config),
         layers=tuple(descriptor_of(layer) for layer in layers),
+        annotations=said.manifest or UNSET,
     )

@@ -6,7 +6,7 @@ bound over its own; a layer never holds them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,12 @@ class EtcFiles:
     hostname: str
     resolv_conf: str
 
+    def with_hosts(self, names: Iterable[tuple[str, str]]) -> EtcFiles:
+        """Return the files with further (address, name) pairs at the end of ``hosts``."""
+        lines = _host_lines(names)
+        separator = "\n" if lines and not self.hosts.endswith("\n") else ""
+        return replace(self, hosts=self.hosts + separator + lines)
+
     def write(self, directory: Path) -> tuple[BindMount, ...]:
         """Write the files into ``directory`` and return the mounts that put them in place."""
         contents = {
@@ -60,7 +66,11 @@ class EtcFiles:
 
 def hosts_text(names: Iterable[tuple[str, str]] = ()) -> str:
     """Write an ``/etc/hosts`` with the local names and further (address, name) pairs."""
-    return _LOCAL_NAMES + "".join(f"{address}\t{name}\n" for address, name in names)
+    return _LOCAL_NAMES + _host_lines(names)
+
+
+def _host_lines(names: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{address}\t{name}\n" for address, name in names)
 
 
 def resolv_conf_text(host: str, fallback: str = "") -> str:

@@ -7,16 +7,18 @@ bridge (`dissolver.runtime.bridge`), for others pasta (`dissolver.runtime.pasta`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from dissolver.errors import NetworkError
 from dissolver.runtime.etc_files import EtcFiles, hosts_text, separate_files, shared_files
+from dissolver.runtime.hosts import HOST_GATEWAY, wants_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from dissolver.runtime.hosts import Host
     from dissolver.runtime.ports import Port
     from dissolver.runtime.programs import Command
 
@@ -36,7 +38,8 @@ class NetworkPlan:
 
     ``setup`` runs between the making of the namespace and the start of the process,
     ``teardown`` after its end. ``ports`` are settled: each has its host port. ``address`` is
-    the container's own, where it has one that others could use.
+    the container's own, where it has one that others could use. ``machine`` is an address at
+    which this machine can be reached from inside, if that is so.
     """
 
     namespace: Literal["host", "new"]
@@ -46,6 +49,7 @@ class NetworkPlan:
     ports: tuple[Port, ...] = ()
     address: str = ""
     gateway: str = ""
+    machine: str = ""
 
     @property
     def resolv_conf(self) -> str:
@@ -77,29 +81,49 @@ def plan_network(
     run: Path,
     state_file: str = "",
     is_step: bool = False,
+    hosts: Sequence[Host] = (),
 ) -> NetworkPlan:
     """Plan the network of the container or step ``name``, and settle its ports.
 
     For the bridge this takes an address lease in the name of the calling process, or of
     the supervisor that keeps ``state_file``. ``run`` is a private directory for what a
-    reboot may remove. Published ports are ignored on ``host``, as Docker does.
+    reboot may remove. Published ports are ignored on ``host``, as Docker does. ``hosts`` are
+    further names for `/etc/hosts`. A step that has no network does without the name of
+    this machine, for other steps of the same build may have use for it.
 
     Raises:
-        NetworkError: what the network needs is missing, or a port is taken.
+        NetworkError: what the network needs is missing, a port is taken, or this machine is
+            to have a name where it cannot be reached.
     """
     if mode == "host":
-        return NetworkPlan("host", (), (), shared_files(hostname))
-    if mode == "none":
-        if ports:
+        plan = NetworkPlan("host", (), (), shared_files(hostname), machine="127.0.0.1")
+    elif mode == "none":
+        plan = _plan_none(ports, hostname, is_step=is_step)
+        if wants_gateway(hosts) and not is_step:
             raise NetworkError(
-                "ports cannot be published without a network",
-                hint="leave out `--network none` or `-p`",
+                "this machine cannot be reached without a network",
+                hint="leave out `--network none` or `host-gateway`",
             )
-        names = [("127.0.0.1", hostname)] if is_step else []
-        return NetworkPlan("new", (), (), EtcFiles(hosts_text(names), f"{hostname}\n", ""))
-    if is_rootless:
-        return _plan_pasta(ports, name, hostname, run)
-    return _plan_bridge(ports, name, hostname, state_file, is_step=is_step)
+    elif is_rootless:
+        plan = _plan_pasta(ports, name, hostname, run, reaches_host=wants_gateway(hosts))
+    else:
+        plan = _plan_bridge(ports, name, hostname, state_file, is_step=is_step)
+    return _with_hosts(plan, hosts)
+
+
+def _with_hosts(plan: NetworkPlan, hosts: Sequence[Host]) -> NetworkPlan:
+    names = [(plan.machine if at == HOST_GATEWAY else at, name) for name, at in hosts]
+    return replace(plan, files=plan.files.with_hosts([pair for pair in names if pair[0]]))
+
+
+def _plan_none(ports: Sequence[Port], hostname: str, *, is_step: bool) -> NetworkPlan:
+    if ports:
+        raise NetworkError(
+            "ports cannot be published without a network",
+            hint="leave out `--network none` or `-p`",
+        )
+    names = [("127.0.0.1", hostname)] if is_step else []
+    return NetworkPlan("new", (), (), EtcFiles(hosts_text(names), f"{hostname}\n", ""))
 
 
 def _plan_bridge(
@@ -118,14 +142,18 @@ def _plan_bridge(
         place.ports,
         place.address,
         place.gateway,
+        place.gateway,
     )
 
 
-def _plan_pasta(ports: Sequence[Port], name: str, hostname: str, run: Path) -> NetworkPlan:
+def _plan_pasta(
+    ports: Sequence[Port], name: str, hostname: str, run: Path, *, reaches_host: bool
+) -> NetworkPlan:
     from dissolver.runtime import pasta
     from dissolver.runtime.ports import settle
 
     settled = settle(ports, ())
-    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.netns")
+    machine = pasta.host_gateway() if reaches_host else ""
+    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.netns", gateway=machine)
     files = separate_files(hostname, [("127.0.0.1", hostname)])
-    return NetworkPlan("new", commands.setup, commands.teardown, files, settled)
+    return NetworkPlan("new", commands.setup, commands.teardown, files, settled, machine=machine)

@@ -10,7 +10,10 @@ import msgspec
 
 from dissolver.errors import RunError
 from dissolver.runtime import defaults, names, ports
+from dissolver.runtime.hosts import Host, parse_host
+from dissolver.runtime.limits import parse_limits, parse_shm_size
 from dissolver.runtime.network import parse_mode
+from dissolver.runtime.spec import Rlimit
 from dissolver.runtime.volumes import Volume, image_volumes, parse_volume
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ class RunOptions:
     """How a container differs from what its image says; texts are as on the command line.
 
     ``entrypoint`` of ``""`` clears the image's. ``env`` holds ``NAME=value``, ``ports`` and
-    ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes.
+    ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes, and
+    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take.
     ``name`` is made up where there is none. ``stop_timeout`` is in seconds.
     """
 
@@ -48,6 +52,9 @@ class RunOptions:
     stop_signal: str | None = None
     stop_timeout: float | None = None
     security: tuple[str, ...] = ()
+    add_hosts: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
+    shm_size: str | None = None
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +83,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     stop_seconds: float = defaults.STOP_SECONDS
     is_unconfined: bool = False
     no_new_privileges: bool = False
+    hosts: tuple[Host, ...] = ()
+    rlimits: tuple[Rlimit, ...] = ()
+    shm_bytes: int = defaults.SHM_BYTES
 
 
 def settle(
@@ -94,6 +104,7 @@ def settle(
 
     Raises:
         RunError: there is nothing to run, or a text is not valid.
+        BadOption: a text says no host, limit or size.
     """
     volumes = [parse_volume(text, working_directory) for text in options.volumes]
     volumes += image_volumes(image.volumes, volumes)
@@ -128,6 +139,9 @@ def settle(
         else options.stop_timeout,
         is_unconfined=unconfined,
         no_new_privileges=no_new_privileges,
+        hosts=tuple(parse_host(text) for text in options.add_hosts),
+        rlimits=parse_limits(options.ulimits),
+        shm_bytes=parse_shm_size(options.shm_size),
     )
 
 

@@ -9,7 +9,9 @@ watches that file: removing it ends pasta, whoever removes it.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.errors import NetworkError
@@ -17,11 +19,11 @@ from dissolver.runtime.programs import Command, find_program, need_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from dissolver.runtime.ports import Port
 
 TUN = "/dev/net/tun"
+ROUTES = "/proc/net/route"
 
 _SCRIPT = ': > "$2" && mount --bind "$1" "$2" && f=$2 && shift 2 && exec "$@" "$f"'
 """$1 the namespace, $2 the file, then pasta and its options; the last one wants the file."""
@@ -35,10 +37,11 @@ class Commands:
     teardown: tuple[Command, ...]
 
 
-def commands(ports: Sequence[Port], file: Path, *, tun: str = TUN) -> Commands:
+def commands(ports: Sequence[Port], file: Path, *, gateway: str = "", tun: str = TUN) -> Commands:
     """Plan pasta for one container; ``file`` will stand for its network namespace.
 
-    pasta answers when the network is ready, and goes on in the background.
+    pasta answers when the network is ready, and goes on in the background. ``gateway`` is an
+    address that leads to this machine, its loopback interface included; without one nothing does.
 
     Raises:
         NetworkError: pasta or a program around it is missing, or tun devices are forbidden.
@@ -55,7 +58,7 @@ def commands(ports: Sequence[Port], file: Path, *, tun: str = TUN) -> Commands:
         "--config-net",
         "--netns-only",
         "--quiet",
-        "--no-map-gw",
+        *(("--gateway", gateway) if gateway else ("--no-map-gw",)),
         *forwarded("-t", "tcp", ports),
         *forwarded("-u", "udp", ports),
         *("-T", "none", "-U", "none"),
@@ -63,6 +66,37 @@ def commands(ports: Sequence[Port], file: Path, *, tun: str = TUN) -> Commands:
     shell = (unshare, "--mount", "sh", "-c", _SCRIPT, "sh", "{netns}", str(file))
     setup = Command((*shell, pasta, *options, "--netns"))
     return Commands((setup,), (Command(("rm", "-f", "--", str(file))),))
+
+
+def host_gateway(table: str = ROUTES) -> str:
+    """Give the address that pasta lets lead to this machine: that of its default gateway.
+
+    Raises:
+        NetworkError: it has none.
+    """
+    from socket import inet_ntoa
+
+    rows = [line.split() for line in _lines(table)[1:]]
+    # (metric, place) decides between several, as it does for the kernel.
+    found = sorted(
+        (int(row[6]), place, row[2])
+        for place, row in enumerate(rows)
+        if len(row) > 7 and row[1] == row[7] == "0" * 8 and row[2] != "0" * 8
+    )
+    if not found:
+        raise NetworkError(
+            "`host-gateway` has no address: this machine has no default gateway to lend its own",
+            hint="use `--network host`",
+        )
+    # The table has addresses as the processor keeps them.
+    return inet_ntoa(int(found[0][2], 16).to_bytes(4, sys.byteorder))
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
 
 
 def forwarded(option: str, protocol: str, ports: Iterable[Port]) -> list[str]:

@@ -85,9 +85,10 @@ class ProcMount(msgspec.Struct, frozen=True, tag_field="kind", tag="proc"):
 
 
 class SysfsMount(msgspec.Struct, frozen=True, tag_field="kind", tag="sysfs"):
-    """The kernel's objects, read-only."""
+    """The kernel's objects, read-only unless it says otherwise."""
 
     target: str = "/sys"
+    read_only: bool = True
 
 
 class DevptsMount(msgspec.Struct, frozen=True, tag_field="kind", tag="devpts"):
@@ -103,9 +104,10 @@ class MqueueMount(msgspec.Struct, frozen=True, tag_field="kind", tag="mqueue"):
 
 
 class CgroupMount(msgspec.Struct, frozen=True, tag_field="kind", tag="cgroup"):
-    """The container's control groups, read-only."""
+    """The container's control groups, read-only unless it says otherwise."""
 
     target: str = "/sys/fs/cgroup"
+    read_only: bool = True
 
 
 class LayersMount(msgspec.Struct, frozen=True, tag_field="kind", tag="layers"):
@@ -217,14 +219,16 @@ def decode_spec(data: bytes) -> SandboxSpec:
     return msgspec.json.decode(data, type=SandboxSpec)
 
 
-def system_mounts(*, shm_bytes: int = defaults.SHM_BYTES) -> tuple[Mount, ...]:
+def system_mounts(
+    *, shm_bytes: int = defaults.SHM_BYTES, is_privileged: bool = False
+) -> tuple[Mount, ...]:
     """List the mounts that every container has, in the order they are made."""
     return (
         ProcMount(),
         DevMount(),
         DevptsMount(),
-        SysfsMount(),
-        CgroupMount(),
+        SysfsMount(read_only=not is_privileged),
+        CgroupMount(read_only=not is_privileged),
         MqueueMount(),
         TmpfsMount("/dev/shm", shm_bytes, 0o1777),  # noqa: S108 - inside the container
     )
@@ -262,8 +266,14 @@ def step_spec(
     network: Literal["host", "new"],
     seccomp: str | None,
     hostname: str = defaults.BUILD_HOSTNAME,
+    shm_bytes: int = defaults.SHM_BYTES,
+    rlimits: Sequence[Rlimit] = (),
+    is_privileged: bool = False,
 ) -> SandboxSpec:
-    """Specify the process of a RUN step; ``mounts`` come after the system's own."""
+    """Specify the process of a RUN step; ``mounts`` come after the system's own.
+
+    One that ``is_privileged`` has every right that this process has.
+    """
     return SandboxSpec(
         rootfs=rootfs,
         hostname=hostname,
@@ -271,9 +281,13 @@ def step_spec(
         env=environment(env, home=user.home),
         cwd=cwd or "/",
         user=UserIds(user.uid, user.gid, user.groups),
-        mounts=(*system_mounts(), *mounts),
+        mounts=(*system_mounts(shm_bytes=shm_bytes, is_privileged=is_privileged), *mounts),
         namespaces=Namespaces(network),
-        seccomp=seccomp,
+        capabilities=defaults.ALL_CAPABILITIES if is_privileged else defaults.CAPABILITIES,
+        seccomp=None if is_privileged else seccomp,
+        masked_paths=() if is_privileged else defaults.MASKED_PATHS,
+        read_only_paths=() if is_privileged else defaults.READ_ONLY_PATHS,
+        rlimits=tuple(rlimits),
         sysctls=network_sysctls(network),
     )
 
@@ -294,6 +308,7 @@ def container_spec(
     capabilities: Sequence[str] = defaults.CAPABILITIES,
     no_new_privileges: bool = False,
     shm_bytes: int = defaults.SHM_BYTES,
+    rlimits: Sequence[Rlimit] = (),
     sysctls: Mapping[str, str] | None = None,
 ) -> SandboxSpec:
     """Specify the first process of a container; ``mounts`` come after the system's own.
@@ -314,6 +329,7 @@ def container_spec(
         capabilities=tuple(capabilities),
         no_new_privileges=no_new_privileges,
         seccomp=seccomp,
+        rlimits=tuple(rlimits),
         sysctls={**network_sysctls(network), **(sysctls or {})},
     )
 

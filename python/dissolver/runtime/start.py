@@ -93,6 +93,7 @@ def prepare(
         is_rootless=is_rootless(),
         run=store.run,
         state_file=str(directory / STATE_FILE),
+        hosts=config.hosts,
     )
     mounts: tuple[Mount, ...] = (
         *plan.files.write(directory),
@@ -146,6 +147,8 @@ def _specify(
         hostname=_hostname(config),
         terminal=config.has_terminal,
         no_new_privileges=config.no_new_privileges,
+        shm_bytes=config.shm_bytes,
+        rlimits=config.rlimits,
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dissolver._core.layer import View
     from dissolver._core.sandbox import Process
     from dissolver.runtime.certificates import Bundle, Loan
+    from dissolver.runtime.hosts import Host
     from dissolver.runtime.network import NetworkPlan
     from dissolver.runtime.spec import Mount
     from dissolver.store import Store
@@ -42,6 +43,23 @@ CHUNK_BYTES = 64 << 10
 
 KILLED = 137
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a step sees of a machine, where it is not the usual.
+
+    ``hosts`` are names with addresses, as ``runtime.hosts`` reads them. ``shm_bytes`` is the
+    size of `/dev/shm`. One that ``is_privileged`` has every right of the builder.
+    """
+
+    hosts: tuple[Host, ...] = ()
+    shm_bytes: int = defaults.SHM_BYTES
+    rlimits: tuple[spec.Rlimit, ...] = ()
+    is_privileged: bool = False
+
+
+PLAIN = Surroundings()
 
 
 @dataclass
@@ -83,6 +101,7 @@ def run_step(
     network: str = "default",
     hostname: str = defaults.BUILD_HOSTNAME,
     extra_mounts: Sequence[Mount | Bundle] = (),
+    surroundings: Surroundings = PLAIN,
     on_output: Callable[[bytes], None],
     is_cancelled: Callable[[], bool],
     is_rootless: bool | None = None,
@@ -94,6 +113,8 @@ def run_step(
     returns nothing of the step runs or is mounted any more, however it ended; a killed
     caller leaves a directory that the store's next sweep removes, and no process.
 
+    ``surroundings`` say what is unusual about the machine that the process sees.
+
     Raises:
         RunError: the sandbox could not be set up, or the user does not exist.
         NetworkError: the network that was asked for could not be set up.
@@ -101,7 +122,7 @@ def run_step(
     workspace = store.workspace(waits=False)
     directory = workspace.__enter__()
     try:
-        step = _Step(store, directory, parents, extra_mounts, is_rootless=is_rootless)
+        step = _Step(store, directory, parents, extra_mounts, surroundings, is_rootless=is_rootless)
         step.connect(network, hostname)
         specification = step.specify(argv, env, cwd, user, hostname)
         status = step.run(specification, on_output, is_cancelled)
@@ -124,10 +145,12 @@ class _Step:
         directory: Path,
         parents: Sequence[str],
         mounts: Sequence[Mount | Bundle],
+        surroundings: Surroundings,
         *,
         is_rootless: bool | None,
     ) -> None:
         self._store = store
+        self._surroundings = surroundings
         self._directory = directory
         self._parents = list(parents)
         self._is_rootless = rootless.is_rootless() if is_rootless is None else is_rootless
@@ -154,6 +177,7 @@ class _Step:
             is_rootless=self._is_rootless,
             run=self._store.run,
             is_step=True,
+            hosts=self._surroundings.hosts,
         )
 
     def specify(
@@ -178,7 +202,11 @@ class _Step:
             userxattr=self._is_rootless,
             volatile=True,
         )
-        filter_ = seccomp.default_filter(defaults.CAPABILITIES, cache=self._store.run)
+        around = self._surroundings
+        filter_: str | None = None
+        if not around.is_privileged:
+            program = seccomp.default_filter(defaults.CAPABILITIES, cache=self._store.run)
+            filter_ = seccomp.encoded(program)
         return spec.encode_spec(
             spec.step_spec(
                 roots,
@@ -188,8 +216,11 @@ class _Step:
                 user=users.resolve_user(user, self._view),
                 mounts=mounts,
                 network=self._plan.namespace,
-                seccomp=seccomp.encoded(filter_),
+                seccomp=filter_,
                 hostname=hostname,
+                shm_bytes=around.shm_bytes,
+                rlimits=around.rlimits,
+                is_privileged=around.is_privileged,
             )
         )
 

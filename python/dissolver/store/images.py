@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.errors import BadImageConfig, BadReference, InUse, StoreError
 from dissolver.image.digest import short
+from dissolver.store.annotations import annotate, annotations_of
 from dissolver.store.faults import explained
 from dissolver.store.references import find_image, not_found, stored_name
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from dissolver._core.layer import Layers
+    from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
     from dissolver.store.blobs import BlobStore
@@ -70,12 +72,14 @@ class ImageStore:
         *,
         tags: Sequence[Reference] = (),
         document: bytes | None = None,
+        annotations: Annotations | None = None,
     ) -> Image:
         """Store the image that ``config`` describes and give it ``tags``.
 
         Storing it again is cheap and answers the same image. ``document`` is the
-        encoded configuration as it came from elsewhere, whose digest is its ID. A
-        tag that another image had moves here. The caller holds the store lock shared
+        encoded configuration as it came from elsewhere, whose digest is its ID.
+        ``annotations`` take the place of those that the image has; ``None`` leaves them.
+        A tag that another image had moves here. The caller holds the store lock shared
         from before it made the layers until this returns.
 
         Raises:
@@ -88,17 +92,21 @@ class ImageStore:
         identity = digest_of(content)
         names = [stored_name(tag) for tag in tags]
         with self._lock.shared(), explained("store the image"):
-            size = self._stored_size(identity, names)
+            size = self._stored_size(identity, names, annotations)
             if size is None:
                 size = self._content_size(config.diff_ids)
                 self._blobs.put(content)
                 with self._database.write("store the image") as connection:
                     _insert(connection, identity, size, config.diff_ids)
                     _point(connection, names, identity)
+                    if annotations is not None:
+                        annotate(connection, identity, annotations)
         return Image(identity, config, size)
 
-    def _stored_size(self, identity: str, names: Sequence[str]) -> int | None:
-        """Answer the size if the image is there with all its names and nothing is to do."""
+    def _stored_size(
+        self, identity: str, names: Sequence[str], annotations: Annotations | None
+    ) -> int | None:
+        """Answer the size if the image is there with all that it is to have."""
         connection = self._database.read()
         row = connection.execute("SELECT size FROM images WHERE id = ?", (identity,)).fetchone()
         if row is None or not self._blobs.has(identity):
@@ -107,6 +115,8 @@ class ImageStore:
             target = connection.execute("SELECT image FROM refs WHERE name = ?", (name,)).fetchone()
             if target is None or target[0] != identity:
                 return None
+        if annotations is not None and annotations_of(connection, identity) != annotations:
+            return None
         return int(row[0])
 
     def _content_size(self, diff_ids: Sequence[str]) -> int:
@@ -199,6 +209,11 @@ class ImageStore:
         """List the references to one image, sorted."""
         with explained("read the names of the image"):
             return _references(self._database.read(), identity)
+
+    def annotations(self, identity: str) -> Annotations:
+        """Tell what is said about an image beside its configuration."""
+        with explained("read the annotations of the image"):
+            return annotations_of(self._database.read(), identity)
 
     def tag(self, identity: str, reference: Reference) -> None:
         """Make ``reference`` mean the image; an image that had the name loses it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _TRANSFERS = """
 CREATE TABLE image_manifests (
@@ -32,6 +32,17 @@ CREATE TABLE blob_places (
 ) STRICT, WITHOUT ROWID;
 """
 """What version 2 added: what is remembered of pulls and pushes."""
+
+_ANNOTATIONS = """
+CREATE TABLE image_annotations (
+    image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    place TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (image, place, name)
+) STRICT, WITHOUT ROWID;
+"""
+"""What version 4 added: what is said about images beside their configurations."""
 
 SCHEMA = f"""
 CREATE TABLE images (
@@ -89,12 +100,12 @@ CREATE TABLE step_uses (
     PRIMARY KEY (build, step)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX step_uses_by_key ON step_uses (key);
-{_TRANSFERS}"""
+{_TRANSFERS}{_ANNOTATIONS}"""
 
 _DEPOTS = "ALTER TABLE step_records ADD COLUMN depot TEXT NOT NULL DEFAULT ''"
 """What version 3 added: from which shared cache a record came; empty for one made here."""
 
-_STEPS = {1: _TRANSFERS, 2: _DEPOTS}
+_STEPS = {1: _TRANSFERS, 2: _DEPOTS, 3: _ANNOTATIONS}
 """What makes a database of each older version one of the next."""
 
 

@@ -210,6 +210,9 @@ fn setup_hint(op: &str, errno: Errno) -> Option<&'static str> {
         ("become the user", Errno::INVAL) => {
             Some("the user namespace has no such user or group ID: see `/etc/subuid`")
         }
+        ("set the limit", Errno::PERM) => Some(
+            "nobody but root may raise a hard limit above the one of who starts it: see `ulimit -H -a`",
+        ),
         (_, Errno::NOTDIR) if op.starts_with("mount") => {
             Some("a directory cannot be mounted on a file, nor a file on a directory")
         }

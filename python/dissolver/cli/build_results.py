@@ -1,0 +1,47 @@
+"""Files that ``build`` writes about its result: ``--iidfile`` and ``--metadata-file``."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from dissolver.errors import DissolverError
+
+
+def forget(*names: str | None) -> None:
+    """Remove older results: a failed build must not leave them to be taken for its own.
+
+    Only ordinary files are: `/dev/stdout` may be named as well.
+    """
+    for name in names:
+        if name is not None and _is_file(name):
+            Path(name).unlink()
+
+
+def write_result(name: str, text: str) -> None:
+    """Write a file, whole or not at all where it is an ordinary one.
+
+    Raises:
+        DissolverError: it cannot be written.
+    """
+    path = Path(name)
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        if os.path.lexists(name) and not _is_file(name):
+            path.write_text(text, encoding="utf-8")
+            return
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        why = (error.strerror or str(error)).lower()
+        raise DissolverError(f"cannot write `{name}`: {why}") from error
+
+
+def _is_file(name: str) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(os.lstat(name).st_mode)
+    return False
