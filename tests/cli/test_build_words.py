@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dissolver.cli.build_words import fields_of, named_values, read_agents, read_secrets
+from dissolver.cli.build_words import (
+    annotation_values,
+    fields_of,
+    label_values,
+    named_values,
+    read_agents,
+    read_secrets,
+    stage_names,
+)
 from dissolver.cli.words import UsageSlip
 from dissolver.errors import BuildError
 
@@ -92,3 +101,26 @@ def test_named_values_may_come_from_the_caller() -> None:
 
 def test_quoted_fields_hold_commas() -> None:
     assert fields_of("--x", 'a=1,"b=2,3"') == {"a": "1", "b": "2,3"}
+
+
+def test_stages_may_stand_between_commas() -> None:
+    assert stage_names(["a,b", " c ", ","]) == ("a", "b", "c")
+
+
+def test_a_label_without_a_value_is_empty() -> None:
+    assert label_values(["a=1", "b", "c=x=y", "a=2"]) == {"a": "2", "b": "", "c": "x=y"}
+
+
+@pytest.mark.parametrize(
+    ("read", "word", "message"),
+    [
+        (label_values, "=x", "`--label =x` has no name before the `=`"),
+        (annotation_values, "a", "`--annotation a` has to be `NAME=VALUE`"),
+    ],
+)
+def test_pairs_without_their_parts_are_slips(
+    read: Callable[[list[str]], object], word: str, message: str
+) -> None:
+    with pytest.raises(UsageSlip) as caught:
+        read([word])
+    assert caught.value.message == message

@@ -41,6 +41,31 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
             "error: unknown flag `--rot` of `dissolver`\nhint: did you mean `--root`?",
             2,
         ),
+        (
+            ["build", "--cpu-quota=5", "."],
+            "error: `--cpu-quota` is not supported: steps run in the control group of who builds\n",
+            2,
+        ),
+        (
+            ["image", "build", "-m", "1g", "."],
+            "error: `-m` is not supported: steps run in the control group of who builds\nhint: ",
+            2,
+        ),
+        (
+            ["build", "--builder", "remote", "."],
+            "error: `--builder` is not supported: there is one builder, and it runs in this comm",
+            2,
+        ),
+        (
+            ["build", "--attest=type=sbom", "."],
+            "error: `--attest` is not supported: no attestations are made here\nhint: sign and ",
+            2,
+        ),
+        (
+            ["build", "--provenance", "mode=max", "."],
+            "error: `--provenance mode=max` is not supported: no attestations are made here\n",
+            2,
+        ),
         (["rm"], "error: `dissolver rm` needs CONTAINER...\nhint: see `dissolver rm --help`", 2),
         (["run"], "error: `dissolver run` needs IMAGE\nhint: see `dissolver run --help`", 125),
         (["exec", "web"], "error: `dissolver exec` needs COMMAND [ARGUMENT]...\n", 125),

@@ -29,7 +29,10 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         *("--build-arg", "A=1=2", "--build-arg", "FROM_OUTSIDE", "--build-arg", "NOT_THERE"),
         *("--no-cache", "--network", "none", "--host-certificates"),
         *("--platform", "linux/arm64", "--build-context", "docs=../docs"),
-        *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent", "context"),
+        *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent"),
+        *("--no-cache-filter", "a,b", "--add-host", "db:10.0.0.1", "--shm-size", "1g"),
+        *("--ulimit", "nofile=1", "--allow", "network.host", "--label", "l=1"),
+        *("--annotation", "manifest:a=1", "context"),
     )
     arguments, named = line.asked("build")
     assert done.code == 0
@@ -43,10 +46,17 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "target": "final",
         "build_args": {"A": "1=2", "FROM_OUTSIDE": "yes"},
         "no_cache": True,
+        "no_cache_filter": ("a", "b"),
         "pull": False,
         "platform": "linux/arm64",
         "host_certificates": True,
         "network": "none",
+        "add_hosts": ["db:10.0.0.1"],
+        "shm_size": "1g",
+        "ulimits": ["nofile=1"],
+        "allow": ["network.host"],
+        "labels": {"l": "1"},
+        "annotations": {"manifest:a": "1"},
         "secrets": {"s": b"yes"},
         "ssh": {"default": ("/run/agent",)},
     }
@@ -95,6 +105,18 @@ def test_the_id_is_written_to_a_file(line: Any, tmp_path: Path) -> None:
     line.engine.answers["build"] = BUILT
     line("build", "--iidfile", tmp_path / "id", ".")
     assert (tmp_path / "id").read_text() == IMAGE.id
+
+
+def test_what_no_builder_has_any_more_is_ignored_aloud(line: Any) -> None:
+    line.engine.answers["build"] = BUILT
+    words = ("--compress", "--isolation", "hyperv", "--security-opt", "a=b", "--squash", "--rm")
+    done = line("build", "-q", *words, "--provenance=false", "--sbom=false", ".")
+    assert (done.code, done.out) == (0, IMAGE.id + "\n")
+    assert done.err == "".join(
+        f"warning: `{flag}` has no effect on a build, as it has none with BuildKit\n"
+        for flag in ("--isolation", "--security-opt", "--squash")
+    )
+    assert line("build", "-q", "--isolation=default", ".").err == ""
 
 
 def test_a_failed_build_leaves_no_older_id(line: Any, tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ DOCKERFILES = {
         "FROM nowhere:1\nRUN true\n",
         [r"error: .*nowhere:1", r"hint: .*dissolver (image bootstrap|import|build)"],
     ),
-    "not supported yet": (
+    "not allowed": (
         "FROM box\nRUN --security=insecure true\n",
-        [r"error: `RUN --security=insecure` is not supported yet", r"Dockerfile:2"],
+        [r"error: `RUN --security=insecure` is not allowed", r"Dockerfile:2", r"hint: .*--allow"],
     ),
     "bad json": (
         'FROM box\nVOLUME [""]\n',

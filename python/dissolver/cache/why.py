@@ -61,7 +61,7 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     if name.startswith("host."):
         return f"the name `{name.removeprefix('host.')}` of `--add-host` was {verb}"
     if name.startswith("ulimit."):
-        return f"the limit `{name.removeprefix('ulimit.')}` {verb}"
+        return f"the limit `{name.removeprefix('ulimit.')}` of `--ulimit` was {verb}"
     if name.startswith("mount."):
         return f"what is mounted at `{name.removeprefix('mount.')}` {verb}"
     if name.startswith("file."):

@@ -22,6 +22,7 @@ from dissolver.cli.build_words import (
     stdin_context,
 )
 from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.refusals import refuse_attestations, tell_ignored
 from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.words import UsageSlip
 from dissolver.config import PROGRESS_MODES, caller_environment
@@ -157,6 +158,12 @@ def build(
     load: Annotated[bool, Option("--load", hidden=True)] = False,  # noqa: ARG001
     rm: Annotated[bool, Option("--rm/--no-rm", hidden=True)] = True,  # noqa: ARG001
     force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
+    compress: Annotated[bool, Option("--compress", hidden=True)] = False,  # noqa: ARG001
+    isolation: Annotated[str | None, Option("--isolation", hidden=True)] = None,
+    security_opt: Annotated[list[str] | None, Option("--security-opt", hidden=True)] = None,
+    squash: Annotated[bool, Option("--squash", hidden=True)] = False,
+    provenance: Annotated[str | None, Option("--provenance", hidden=True)] = None,
+    sbom: Annotated[str | None, Option("--sbom", hidden=True)] = None,
 ) -> int:
     """Build an image from a Dockerfile."""
     from dissolver.cli.render.progress.display import LiveDisplay, choose_display
@@ -166,6 +173,8 @@ def build(
     if invocation.debug and mode == "auto":
         # Plans of sandboxes would be drawn over.
         mode = "plain"
+    refuse_attestations(provenance=provenance, sbom=sbom)
+    tell_ignored(isolation=isolation, security_opt=security_opt, squash=squash)
     environment = caller_environment()
     build_args = named_values(build_arg or (), environment)
     secrets = read_secrets(secret or (), environment)

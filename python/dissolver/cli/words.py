@@ -163,6 +163,11 @@ def explain_slip(error: click.UsageError, path: str) -> tuple[str, str]:
     if isinstance(error, UsageSlip):
         return error.message, error.hint or see
     if isinstance(error, click.NoSuchOption):
+        from dissolver.cli.refusals import refusal
+
+        refused = refusal(path, error.option_name)
+        if refused is not None:
+            return refused
         known = [
             name
             for parameter in (error.ctx.command.params if error.ctx is not None else [])
