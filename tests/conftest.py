@@ -22,10 +22,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from forms import BOTH_FORMS, EVERY, FORM
 from scene import Account, Cli, kill_processes_of
 
 # No test asks a registry on another machine, whatever an image is called.
@@ -212,7 +214,18 @@ def _remove_tree(path: Path) -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=False)
 
 
-@pytest.fixture(params=["root", "user"])
+@pytest.fixture(scope="session")
+def extracted_account(root_account: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
+    """Root, whose layers are extracted although they could be mounted in place."""
+    from dissolver._core.layer import Layers
+
+    reason = Layers(tmp_path_factory.mktemp("probe"), userxattr=False).image_refusal()
+    if reason or FORM == "directory":
+        pytest.skip(f"layers of root are extracted anyway: {reason or 'DISSOLVER_LAYERS is set'}")
+    return replace(root_account, form="directory")
+
+
+@pytest.fixture(params=BOTH_FORMS if EVERY else ["root", "user"])
 def who(request: pytest.FixtureRequest) -> Account:
     """Run the test as root, and again as an ordinary user."""
     account: Account = request.getfixturevalue(f"{request.param}_account")

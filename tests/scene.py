@@ -12,8 +12,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forms import FORM
+
+if TYPE_CHECKING:
+    from dissolver.store import LayerForm
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Account:
     home: Path
     python: str
     paths: str
+    form: LayerForm = FORM
 
     @property
     def is_root(self) -> bool:
@@ -45,7 +50,7 @@ class Account:
             "PYTHONDONTWRITEBYTECODE": "1",
             "XDG_RUNTIME_DIR": str(runtime),
             "DISSOLVER_OFFLINE": "1",
-            **({"DISSOLVER_LAYERS": FORM} if self.is_root else {}),
+            **({"DISSOLVER_LAYERS": self.form} if self.is_root else {}),
         }
 
     def command(self, *words: str) -> list[str]:

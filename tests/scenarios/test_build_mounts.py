@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import in_both_forms
 from scene import Cli, processes, wait_until
 
 SECRET = "TheWordThatNobodyMayFind42"
@@ -173,6 +174,7 @@ def test_a_new_cache_has_the_owner_and_mode_that_it_is_to_have(box: Cli) -> None
     assert cat(box, "/tmp/seen") == "750 1000:29"
 
 
+@in_both_forms
 def test_a_cache_can_start_with_files_of_a_stage(box: Cli) -> None:
     dockerfile = (
         "FROM box AS seed\nRUN mkdir -m 0711 /s && echo seed > /s/a && chown -R node /s\n"
@@ -225,6 +227,7 @@ def test_a_bind_shows_what_the_ignore_file_leaves_as_roots_and_read_only(box: Cl
     assert not is_there(box, "/ctx")
 
 
+@in_both_forms
 def test_what_is_written_to_a_bind_is_thrown_away(box: Cli) -> None:
     dockerfile = (
         "FROM box\nRUN --mount=type=bind,target=/ctx,rw \\\n"
@@ -238,6 +241,7 @@ def test_what_is_written_to_a_bind_is_thrown_away(box: Cli) -> None:
     assert (context / "a").read_text() == "old"
 
 
+@in_both_forms
 def test_a_single_file_can_be_mounted_over_one_of_the_image(box: Cli) -> None:
     dockerfile = (
         "FROM box\nRUN --mount=source=motd,target=/etc/passwd cat /etc/passwd > /x\n"
@@ -248,6 +252,7 @@ def test_a_single_file_can_be_mounted_over_one_of_the_image(box: Cli) -> None:
     assert cat(box, "/x", "/y") == "hello\nroot:x:0:0:root:/root:/bin/sh"
 
 
+@in_both_forms
 def test_stages_and_images_can_be_mounted_whole_and_in_part(box: Cli) -> None:
     dockerfile = (
         "FROM box AS one\n"
@@ -264,6 +269,7 @@ def test_stages_and_images_can_be_mounted_whole_and_in_part(box: Cli) -> None:
     assert cat(box, "/x").split("\n") == ["deep", "more", "deep", "1000", "root:x:0:"]
 
 
+@in_both_forms
 def test_mounts_lie_over_each_other_in_their_order(box: Cli) -> None:
     dockerfile = (
         "FROM box\nRUN --mount=target=/app,rw --mount=type=cache,target=/app/cache \\\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import in_both_forms
 from scene import Cli
 from servers import Repository, Web, git_server, web_server
 
@@ -45,6 +46,7 @@ def shell(box: Cli, script: str) -> list[str]:
     return box.out("run", "--rm", "--network=none", "made", "sh", "-c", script).split("\n")
 
 
+@in_both_forms
 def test_add_takes_archives_urls_and_repositories(
     box: Cli, web: Web, repository: Repository
 ) -> None:

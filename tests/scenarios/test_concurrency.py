@@ -7,8 +7,11 @@ import os
 import re
 import subprocess
 
+from forms import in_both_forms
 from scenarios.test_crashes import MARK, outputs
 from scene import Cli
+
+pytestmark = in_both_forms
 
 FILES = {f"d{number % 7}/f{number}": os.urandom(3000) for number in range(200)}
 SUMS = "cd /data && find . -type f | sort | xargs sha256sum"

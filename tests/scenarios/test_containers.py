@@ -11,6 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from forms import in_both_forms
 from scene import Cli, free_port, page, wait_until
 
 
@@ -84,6 +85,7 @@ def test_detach_keys_leave_the_container_running(box: Cli) -> None:
     box("rm", "-f", "kept")
 
 
+@in_both_forms
 def test_exec_shares_the_container(box: Cli) -> None:
     box("run", "-d", "--name", "host", "--hostname", "inside", "box", "sleep", "300")
     assert box.out("exec", "host", "hostname") == "inside"
@@ -228,6 +230,7 @@ def test_the_process_gets_what_the_options_say(box: Cli) -> None:
     assert box.out("run", "--rm", "--entrypoint", "echo", "box", "hi") == "hi"
 
 
+@in_both_forms
 def test_isolation_is_what_docker_gives(box: Cli) -> None:
     status = box.out("run", "--rm", "box", "cat", "/proc/self/status")
     assert "CapEff:\t00000000a80425fb" in status

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import in_both_forms
 from scene import Cli
 
 
@@ -88,6 +89,7 @@ def test_mistakes_are_told_in_a_line(box: Cli, sources: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@in_both_forms
 def test_copies_go_both_ways_in_every_state(box: Cli, web: str, sources: Path) -> None:
     box("cp", sources / "tree", f"{web}:/home/node")
     assert content(box, "/home/node/tree/sub/b") == "22"
@@ -176,6 +178,7 @@ def test_tars_go_in_and_out(box: Cli, web: str, sources: Path) -> None:
         assert message in refused.stderr or "empty" in refused.stderr
 
 
+@in_both_forms
 def test_no_link_of_a_container_leads_out_of_it(box: Cli, web: str, sources: Path) -> None:
     """What the container's owner might have prepared, and what the host keeps to itself."""
     secret = box.directory("secret", {"key": "secret"})
@@ -217,6 +220,7 @@ def test_links_that_lie_where_a_copy_goes_are_not_followed(box: Cli, web: str) -
     assert (place / "precious").read_text() == "precious"
 
 
+@in_both_forms
 def test_volumes_are_part_of_what_is_copied_and_not_of_what_is_exported(box: Cli) -> None:
     here = box.directory("bound", {"in-bind": "1"})
     started(box, "-v", f"{here}:/bound", "-v", "data:/data")
@@ -297,6 +301,7 @@ LISTED = [
 ]
 
 
+@in_both_forms
 def test_diff_lists_what_the_container_changed(box: Cli) -> None:
     assert box.out("create", "box", check=False) == ""
     started(box, command=f"{CHANGES}; touch /tmp/done; rm /tmp/done; sleep 600")
@@ -309,6 +314,7 @@ def test_diff_lists_what_the_container_changed(box: Cli) -> None:
         box("stop", "-t", "0", "web")
 
 
+@in_both_forms
 def test_a_container_that_changed_nothing_has_no_changes(box: Cli) -> None:
     started(box)
     assert box.out("diff", "web") == ""
@@ -317,6 +323,7 @@ def test_a_container_that_changed_nothing_has_no_changes(box: Cli) -> None:
     assert box.out("diff", created_name) == ""
 
 
+@in_both_forms
 def test_an_exported_container_can_be_imported_again(box: Cli) -> None:
     started(box, command=f"{CHANGES}; sleep 600")
     box("exec", "web", "sh", "-c", "until test -L /tmp/link; do sleep 0.05; done; sleep 0.2")
@@ -334,6 +341,7 @@ def test_an_exported_container_can_be_imported_again(box: Cli) -> None:
     assert box.out("run", "--rm", "again:0", "sh", "-c", look) == expected
 
 
+@in_both_forms
 def test_an_exported_image_is_its_root_file_system(box: Cli) -> None:
     box("run", "--name", "idle", "box", "true")
     target = box.account.home / f"idle-{os.getpid()}.tar"

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from forms import in_both_forms
 from scene import Cli, kill_group, processes, wait_until
+
+pytestmark = in_both_forms
 
 MARK = "dissolver-crash-test"
 

@@ -6,7 +6,10 @@ import os
 
 import pytest
 
+from forms import in_both_forms
 from scene import Cli
+
+pytestmark = in_both_forms
 
 
 @pytest.fixture
