@@ -10,6 +10,7 @@ import pytest
 
 from dissolver.errors import AccessDenied, ImageNotFound, RegistryError
 from dissolver.image import media_types
+from dissolver.image.annotations import Annotations
 from dissolver.image.config import HistoryEntry, Image
 from dissolver.image.manifest import decode_manifest
 from dissolver.image.mutate import with_layer
@@ -383,3 +384,24 @@ def test_the_manifest_of_a_push_is_kept(
     assert ways.store.transfers.manifests(image.id) == [(digest, media_types.OCI_MANIFEST)]
     assert decode_manifest(ways.store.blobs.get(digest)).config.digest == image.id
     assert ways.store.check() == ()
+
+
+def test_what_is_said_of_an_image_is_pushed_and_pulled(
+    server: RegistryServer, repository: str, ways: Ways, new_store: Callable[[], Store]
+) -> None:
+    name = server.name(f"{repository}:v1")
+    image = add_image(ways.store, "a", name)
+    plain = ways.push(name)
+    said = Annotations({"org.x": "1"}, {"org.y": "2"})
+    ways.store.images.put(image.config, annotations=said)
+    pushed = ways.push(name)
+    document = server.manifest(repository, "v1", media_types.OCI_MANIFEST)
+    assert document["annotations"] == {"org.x": "1"}
+    assert pushed.digest != plain.digest
+    other = Ways(new_store())
+    pulled = other.pull(name)
+    assert (pulled.image.id, pulled.digest) == (image.id, pushed.digest)
+    assert other.store.images.annotations(image.id) == Annotations({"org.x": "1"})
+    assert other.push(name).digest == pushed.digest
+    ways.store.images.put(image.config, annotations=Annotations())
+    assert ways.push(name).digest == plain.digest

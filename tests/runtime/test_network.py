@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from dissolver.errors import NetworkError
 from dissolver.runtime import bridge, network, pasta, programs
+from dissolver.runtime.hosts import Host
 from dissolver.runtime.leases import Lease
 from dissolver.runtime.ports import Port
 from dissolver.runtime.programs import Command, complaint
@@ -17,7 +20,13 @@ LEASE = Lease("0123456789abcdef", "10.88.0.7", (1, 1))
 SUBNET = "10.88.0.0/16"
 
 
-def plan(mode: network.Mode, tmp_path: Path, *ports: Port, is_step: bool = False):
+def plan(
+    mode: network.Mode,
+    tmp_path: Path,
+    *ports: Port,
+    is_step: bool = False,
+    hosts: Sequence[Host] = (),
+):
     return network.plan_network(
         mode,
         ports,
@@ -26,6 +35,7 @@ def plan(mode: network.Mode, tmp_path: Path, *ports: Port, is_step: bool = False
         is_rootless=True,
         run=tmp_path,
         is_step=is_step,
+        hosts=hosts,
     )
 
 
@@ -172,3 +182,64 @@ def test_a_command_is_bound_to_a_container() -> None:
 )
 def test_the_last_line_says_what_went_wrong(output: str, expected: str) -> None:
     assert complaint(output) == expected
+
+
+# Further names ------------------------------------------------------------------------
+
+
+def test_names_are_added_behind_those_that_are_there(tmp_path: Path) -> None:
+    found = plan("none", tmp_path, is_step=True, hosts=[("db", "10.0.0.1"), ("db", "fd00::1")])
+    assert found.files.hosts.endswith("127.0.0.1\tweb\n10.0.0.1\tdb\nfd00::1\tdb\n")
+
+
+def test_on_the_hosts_network_the_machine_is_local(tmp_path: Path) -> None:
+    found = plan("host", tmp_path, hosts=[("machine", "host-gateway")])
+    assert found.files.hosts.endswith("\n127.0.0.1\tmachine\n")
+
+
+def test_a_step_without_a_network_does_without_the_machine(tmp_path: Path) -> None:
+    names = [("machine", "host-gateway"), ("db", "10.0.0.1")]
+    found = plan("none", tmp_path, is_step=True, hosts=names)
+    assert "machine" not in found.files.hosts
+    assert found.files.hosts.endswith("10.0.0.1\tdb\n")
+    with pytest.raises(NetworkError, match="this machine cannot be reached without a network"):
+        plan("none", tmp_path, hosts=names)
+
+
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth1\t00000000\t0204A8C0\t0003\t0\t0\t200\t00000000\t0\t0\t0
+eth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the table is written as here")
+def test_pasta_lends_the_machine_the_address_of_its_gateway(tmp_path: Path) -> None:
+    table = tmp_path / "route"
+    table.write_text(ROUTES)
+    assert pasta.host_gateway(str(table)) == "192.168.0.1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", ROUTES.splitlines()[0] + "\n", "\n".join(ROUTES.split("\n")[3:])]
+)
+def test_without_a_gateway_there_is_none_to_lend(tmp_path: Path, text: str) -> None:
+    table = tmp_path / "route"
+    table.write_text(text)
+    with pytest.raises(NetworkError) as raised:
+        pasta.host_gateway(str(table))
+    assert raised.value.hint == "use `--network host`"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "words"), [("", ["--no-map-gw"]), ("10.0.0.1", ["--gateway", "10.0.0.1"])]
+)
+def test_pasta_leads_to_the_machine_only_if_it_is_to(
+    tmp_path: Path, gateway: str, words: list[str]
+) -> None:
+    if programs.find_program("pasta") is None:
+        pytest.skip("passt is not installed")
+    (command,) = pasta.commands((), tmp_path / "net", gateway=gateway, tun="/dev/null").setup
+    found = [one for one in command.argv if one in ("--no-map-gw", "--gateway", "10.0.0.1")]
+    assert found == words

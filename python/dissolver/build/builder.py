@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from dissolver.build import commit
 from dissolver.build.bases import BaseImages
-from dissolver.build.entitlements import check_steps
 from dissolver.build.events import Progress
 from dissolver.build.fetching import Fetcher
 from dissolver.build.origins import origins_of
 from dissolver.build.predecessor import Predecessors
 from dissolver.build.preparation import names_stage, prepare
 from dissolver.build.request import BuildResult
+from dissolver.build.rights import check_steps
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.ssh_agents import Agents
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage

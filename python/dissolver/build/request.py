@@ -55,7 +55,7 @@ class BuildRequest:
     to RUN steps: ``certificate_file`` where one is named, else the one that is found.
     ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``), and
     ``hosts``, ``shm_bytes`` and ``rlimits`` are what they see of the machine besides.
-    ``allow`` names rights that steps may ask for (``build.entitlements``).
+    ``allow`` names rights that steps may ask for (``build.rights``).
 
     ``labels`` are put on the image, and ``annotations`` beside it. ``no_cache_filter`` names
     stages whose steps are done again.

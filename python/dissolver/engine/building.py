@@ -98,8 +98,8 @@ class Building:
             Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes
                 through as ``KeyboardInterrupt`` when everything has ended.
         """
-        from dissolver.build.entitlements import check_names
         from dissolver.build.request import BuildRequest, network_mode
+        from dissolver.build.rights import check_names
         from dissolver.config import caller_environment
         from dissolver.engine import builds
         from dissolver.engine.wire import Descriptor
