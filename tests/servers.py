@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import threading
@@ -74,17 +75,9 @@ def web_server() -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    web.host = f"127.0.0.1:{server.server_port}"
-    web.url = f"http://{web.host}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with _serving(Handler) as web.host:
+        web.url = f"http://{web.host}"
         yield web
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 IDENTITY = {
@@ -150,6 +143,70 @@ def git_server(base: Path) -> Iterator[Repository]:
     finally:
         os.killpg(process.pid, 15)
         process.wait()
+
+
+@contextmanager
+def git_http_server(base: Path, secret: str) -> Iterator[Repository]:
+    """Serve a new repository below ``base`` by HTTP, to who sends ``secret`` as authorization."""
+    work = base / "repo.git"
+    work.mkdir(parents=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") != secret:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic realm=git")
+                self.end_headers()
+                return
+            path, _, query = self.path.partition("?")
+            environment = {
+                **os.environ, "GIT_HTTP_EXPORT_ALL": "1", "GIT_PROJECT_ROOT": str(base),
+                "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "REMOTE_USER": "robot",
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+            }  # fmt: skip
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            done = subprocess.run(
+                ["git", "http-backend"],
+                env=environment,
+                input=body,
+                capture_output=True,
+                check=True,
+            )
+            head, _, answer = done.stdout.partition(b"\r\n\r\n")
+            fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            self.send_response(int(fields.pop("Status", "200").partition(" ")[0]))
+            for name, value in fields.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815 - the name that the class looks for
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(Handler) as host:
+        repository = Repository(work, f"http://{host}/repo.git")
+        repository.git("init", "-q", "-b", "main", "--template=")
+        yield repository
+
+
+@contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve on a port of this machine, and give host and port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _wait_for(port: int) -> None:

@@ -47,11 +47,11 @@ class Fetcher:
         Raises:
             BuildError: it cannot be had, or is another one than ``checksum`` says.
         """
-        from dissolver.build.url_files import fetch_url
+        from dissolver.build.url_files import fetch_url, shown
 
         transport = self._bases.transport
         if transport is None:
-            raise BuildError(f"cannot fetch `{url}`: this build may not use the network")
+            raise BuildError(f"cannot fetch `{shown(url)}`: this build may not use the network")
         return fetch_url(
             self._store,
             transport,

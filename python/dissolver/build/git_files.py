@@ -12,12 +12,15 @@ import os
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dissolver.build.fetched_files import find_files, keep_files, key_of
 from dissolver.errors import BuildError, Cancelled
+from dissolver.plan.credentials import basic_authorization, split_credentials
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -46,13 +49,16 @@ class Git:
     """How git is run: the caller's variables, an agent for SSH, and secrets.
 
     `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER` among the secrets, with `.host` at their end
-    for one host alone, are sent to HTTP servers that are asked.
+    for one host alone, are sent to HTTP servers that are asked; without these, it is
+    ``credentials``, which a URL had before its host. Git is given the URL without them, so
+    that they are neither in what it writes nor in what it says.
     """
 
     environment: Mapping[str, str]
     agent: Callable[[], str | None]
     secrets: Mapping[str, bytes] = field(repr=False)
     is_cancelled: Callable[[], bool]
+    credentials: str = field(default="", repr=False)
 
     def run(self, directory: Path, *words: str, remote: str = "") -> str:
         """Run git in a directory, and answer what it printed.
@@ -123,7 +129,7 @@ class Git:
     def _authorization(self, remote: str) -> str | None:
         if not remote.startswith(("http://", "https://")):
             return None
-        host = remote.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        host = remote.partition("://")[2].partition("/")[0]
         for suffix in (f".{host}", ""):
             header = self.secrets.get(f"GIT_AUTH_HEADER{suffix}")
             if header is not None:
@@ -132,7 +138,7 @@ class Git:
             if token is not None:
                 pair = f"{_USER}:{token.decode('latin-1').strip()}"
                 return f"basic {base64.b64encode(pair.encode('latin-1')).decode()}"
-        return None
+        return basic_authorization(self.credentials) if self.credentials else None
 
 
 class GitFailed(BuildError):
@@ -157,6 +163,9 @@ def fetch_git(
     Raises:
         BuildError: there is no such repository, ref or directory, or it is another commit.
     """
+    address, credentials = split_credentials(reference.remote)
+    git = replace(git, credentials=credentials)
+    reference = msgspec.structs.replace(reference, remote=address)
     with store.workspace() as directory:
         with vertex.status(f"resolving {reference.remote}"):
             commit, ref = _resolve(git, directory, reference)
@@ -282,7 +291,7 @@ def _set_times(work: Path, seconds: int) -> None:
 
 def _server(remote: str) -> str:
     scheme, _, rest = remote.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/"
+    return f"{scheme}://{rest.partition('/')[0]}/"
 
 
 def _last_line(output: bytes) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from dissolver.build.fetched_files import find_files, keep_files, key_of
 from dissolver.errors import BuildError, RegistryError
+from dissolver.plan.credentials import basic_authorization, split_credentials
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ def fetch_url(
     """Fetch the file behind ``url``, or find it where the server says that it is the same.
 
     One that is known by its ``checksum`` is not asked for again. ``secrets`` may hold what
-    a server has to be told: `HTTP_AUTH_HEADER_host` and `HTTP_AUTH_TOKEN_host`.
+    a server has to be told: `HTTP_AUTH_HEADER_host` and `HTTP_AUTH_TOKEN_host`. Without
+    these, it is told what the URL has before the host.
 
     Raises:
         BuildError: there is no such file, nobody answers, or it is another one than
             ``checksum`` says.
     """
-    key = key_of("http", url, name)
+    # Who asks is no part of the key: nothing of it is kept, and a server is asked anyway.
+    key = key_of("http", split_credentials(url)[0], name)
     known = find_files(store, key, build)
     facts = dict(known.inputs) if known is not None else {}
     if known is not None and checksum is not None and facts.get("digest") == checksum:
@@ -83,7 +86,9 @@ def fetch_url(
             )
             return UrlFile(layer, name, found["digest"])
     except RegistryError as error:
-        raise BuildError(f"cannot fetch `{url}`: {error.message}", hint=error.hint) from error
+        raise BuildError(
+            f"cannot fetch `{shown(url)}`: {error.message}", hint=error.hint
+        ) from error
 
 
 def _ask(
@@ -98,14 +103,15 @@ def _ask(
     from dissolver.registry.endpoints import Endpoint
     from dissolver.registry.transport import Interrupted, Request
 
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    address, information = split_credentials(url)
+    host = urlsplit(address).netloc
     endpoint = Endpoint(host, host, (urlsplit(url).scheme,))
     headers: dict[str, str] = {}
     if facts.get("etag"):
         headers["If-None-Match"] = facts["etag"]
     elif facts.get("last-modified"):
         headers["If-Modified-Since"] = facts["last-modified"]
-    request = Request("GET", url, headers, _authorization(host, secrets))
+    request = Request("GET", address, headers, _authorization(host, secrets, information))
     with vertex.status(f"fetching {shown(url)}") as status:
         for attempt in transport.patience.attempts():
             try:
@@ -140,14 +146,14 @@ def _receive(answer: Answer, target: Path, on_progress: object) -> str:
     return f"sha256:{state.hexdigest()}"
 
 
-def _authorization(host: str, secrets: Mapping[str, bytes]) -> dict[str, str]:
+def _authorization(host: str, secrets: Mapping[str, bytes], information: str) -> dict[str, str]:
     header = secrets.get(f"HTTP_AUTH_HEADER_{host}")
     token = secrets.get(f"HTTP_AUTH_TOKEN_{host}")
     if header is not None:
         return {"Authorization": header.decode("latin-1").strip()}
     if token is not None:
         return {"Authorization": f"Bearer {token.decode('latin-1').strip()}"}
-    return {}
+    return {"Authorization": basic_authorization(information)} if information else {}
 
 
 def _check(url: str, found: str, expected: str | None) -> None:

@@ -10,6 +10,7 @@ from dissolver.dockerfile.ignore import clean_path
 from dissolver.errors import BadDigest, DockerfileError
 from dissolver.image.digest import parse_digest
 from dissolver.plan import history
+from dissolver.plan.credentials import redacted
 from dissolver.plan.git_reference import GitReference, parse_git_reference
 from dissolver.plan.modes import FileMode, parse_mode
 from dissolver.plan.origins import Origin
@@ -70,8 +71,8 @@ def lower_add(add: Add, scope: Scope) -> AddStep:
         )
     return AddStep(
         where=add.where,
-        display=scope.display(add.statement.text),
-        created_by=words.history("ADD"),
+        display=redacted(scope.display(add.statement.text)),
+        created_by=redacted(words.history("ADD")),
         config=scope.run,
         sources=tuple(
             _source(add, word, text, checksum or None)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from dissolver.image.config import RunConfig
+from dissolver.plan.credentials import redacted
 from dissolver.plan.graph import Base, ContextBase, ScratchBase, StageBase, StageGraph
 from dissolver.plan.lower import LoweredStage
 from dissolver.plan.modes import format_mode
@@ -120,11 +121,12 @@ def _source(source: AddSource) -> str:
     checksum = f", {source.checksum}" if source.checksum else ""
     if isinstance(source, UrlSource):
         unpacked = ", unpacked" if source.unpacks else ""
-        return f"{source.url} as {source.file_name}{unpacked}{checksum}"
+        return f"{redacted(source.url)} as {source.file_name}{unpacked}{checksum}"
     reference = source.reference
     part = f", its {reference.subdirectory}" if reference.subdirectory else ""
     kept = ", with .git" if source.keeps_git_directory else ""
-    return f"{reference.remote} at {reference.ref or 'its default branch'}{part}{kept}{checksum}"
+    remote = redacted(reference.remote)
+    return f"{remote} at {reference.ref or 'its default branch'}{part}{kept}{checksum}"
 
 
 def _mount(graph: StageGraph, mount: Mount) -> str:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from dissolver.dockerfile.suggest import did_you_mean
 from dissolver.errors import DockerfileError
+from dissolver.plan.credentials import redacted
 
 ModificationTimes = Literal["checkout", "commit"]
 """What files of a checkout get as their time: that of the checkout, or of the commit."""
@@ -94,7 +95,7 @@ def _reference(remote: str, text: str, query: str, fragment: str) -> GitReferenc
     name = remote.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
     if fragment.startswith("#"):
         raise DockerfileError(
-            f"`{text}` has two `#` before its ref",
+            f"`{redacted(text)}` has two `#` before its ref",
             hint="write `#REF:SUBDIRECTORY`, or `?ref=REF&subdir=SUBDIRECTORY`",
         )
     ref, _, subdirectory = unquote(fragment).partition(":")
