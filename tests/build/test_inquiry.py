@@ -103,3 +103,25 @@ def test_triggers_of_a_base_image_are_carried_out(site: Site) -> None:
         "[stage-1 4/5] ONBUILD RUN cat /a /b >/c",
     ]
     assert site.engine.image(found.image).config.config.on_build == ()
+
+
+def test_named_contexts_take_the_place_of_images_in_questions_as_well(site: Site) -> None:
+    text = "FROM ext\nENV A=$PATH B=$NOPE\nCOPY --from=files f /f\n"
+    contexts = {"ext": "docker-image://box", "files": str(site.directory)}
+    report = site.engine.check_dockerfile(site.directory, dockerfile_text=text, contexts=contexts)
+    assert [(finding.where.line, finding.rule.name) for finding in report.findings] == [
+        (2, "UndefinedVar")
+    ]
+    told = site.engine.plan(site.directory, dockerfile_text=text, contexts=contexts)
+    assert "FROM docker.io/library/box:latest" in told
+    assert "context files" in told
+    layout = site.engine.check_dockerfile(
+        site.directory, dockerfile_text=text, contexts={"ext": "oci-layout:///nowhere"}
+    )
+    assert (layout.findings, layout.error) == ((), None)
+
+
+def test_a_question_may_be_about_another_platform(site: Site) -> None:
+    text = "ARG TARGETARCH\nFROM --platform=$TARGETPLATFORM box-$TARGETARCH AS b\n"
+    told = site.engine.outline(site.directory, dockerfile_text=text, platform="linux/arm64")
+    assert [(one.name, one.value) for one in told.arguments] == [("TARGETARCH", "arm64")]

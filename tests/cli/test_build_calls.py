@@ -71,7 +71,8 @@ def test_other_words_are_slips(words: dict[str, Any], message: str) -> None:
 def test_a_check_passes_every_word_on(line: Any) -> None:
     line.engine.answers["check_dockerfile"] = CLEAN
     done = line(
-        *("build", "--check", "-f", "a.Dockerfile", "--target", "b", "--build-arg", "C=d", "here")
+        *("build", "--check", "-f", "a.Dockerfile", "--target", "b", "--build-arg", "C=d"),
+        *("--build-context", "e=docker-image://f", "--platform", "linux/arm64", "here"),
     )
     arguments, named = line.asked("check_dockerfile")
     assert (done.code, done.out) == (0, "Check complete, no warnings found.\n")
@@ -81,6 +82,8 @@ def test_a_check_passes_every_word_on(line: Any) -> None:
         "dockerfile_text": None,
         "target": "b",
         "build_args": {"C": "d"},
+        "contexts": {"e": "docker-image://f"},
+        "platform": "linux/arm64",
     }
 
 

@@ -16,8 +16,10 @@ from dissolver.build.request import BuildRequest, BuildResult, StepOutcome
 from dissolver.engine.results import HistoryRow, Pruned, RunResult
 from dissolver.engine.wire import Decoder, Descriptor, Encoder
 from dissolver.errors import DissolverError, StepFailed, Where
+from dissolver.image.annotations import Annotation, Annotations
 from dissolver.image.config import HistoryEntry, Image, ImageConfig, RootFs, RunConfig
 from dissolver.image.reference import Reference
+from dissolver.runtime.spec import Rlimit
 from dissolver.store.images import ListedImage
 
 CONFIG = ImageConfig(
@@ -55,6 +57,14 @@ def crossed(value: object) -> Any:
         {1: "one"},
         Path("/a/b"),
         BuildRequest("ctx", tags=("a:b",), build_args={"$x": "y"}),
+        BuildRequest(
+            "ctx",
+            hosts=(("db", "::1"),),
+            rlimits=(Rlimit("core", 0, -1),),
+            annotations=(Annotation("a", "b", "manifest-descriptor", "linux/amd64"),),
+            labels={"a": "b"},
+        ),
+        BuildResult(IMAGE, (), 1.5, ("docker.io/library/a:1",), Annotations({"a": "b"})),
         BuildResult(IMAGE, (StepOutcome("[1/1] RUN x", "stage-0", True, None, "d", 0.5),), 1.5),
         ListedImage(IMAGE, (Reference("docker.io", "library/node", "latest"),)),
         Vertex(1, "x", 1.0, 2.0, cached=True),

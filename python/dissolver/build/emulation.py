@@ -12,6 +12,9 @@ from dissolver.image.platform import platform_of_machine
 if TYPE_CHECKING:
     from dissolver.image.platform import Platform
 
+LOCAL = "local"
+"""The machine's own platform, said explicitly."""
+
 REGISTERED = Path("/proc/sys/fs/binfmt_misc")
 """Where the kernel lists which formats it hands to which interpreter."""
 
@@ -30,6 +33,18 @@ _DATA_PLACE, _MACHINE_PLACE = 5, 18
 def machine_platform() -> Platform:
     """Tell what this machine is."""
     return platform_of_machine(os.uname().machine)
+
+
+def wanted_platform(text: str | None) -> Platform:
+    """Read what an image is to be for: this machine where nothing, or `local`, is said.
+
+    Raises:
+        BadPlatform: the text names no platform.
+    """
+    from dissolver.image.platform import parse_platform
+
+    machine = machine_platform()
+    return machine if text in (None, LOCAL) else parse_platform(text, default=machine)
 
 
 def why_not(platform: Platform, registered: Path = REGISTERED) -> str | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dissolver.build.request import BuildRequest
     from dissolver.dockerfile.ast import Dockerfile
     from dissolver.image.config import ImageConfig
+    from dissolver.image.reference import Reference
     from dissolver.plan.checks.findings import Finding
     from dissolver.plan.checks.subject import Listing
     from dissolver.plan.graph import Stage, StageGraph
@@ -169,16 +170,32 @@ def _parse(definition: Definition) -> Dockerfile:
 
 
 def _graph(dockerfile: Dockerfile, request: BuildRequest, *, has_all: bool) -> StageGraph:
-    from dissolver.image.platform import platform_of_machine
+    from dissolver.build.emulation import machine_platform, wanted_platform
     from dissolver.plan.graph import stage_graph
 
     return stage_graph(
         dockerfile,
         build_args=request.build_args,
         target=request.target,
-        platform=platform_of_machine(os.uname().machine),
+        platform=wanted_platform(request.platform),
+        build_platform=machine_platform(),
+        contexts={name: _image_of(name, value) for name, value in request.contexts.items()},
         has_all=has_all,
     )
+
+
+def _image_of(name: str, value: str) -> Reference | None:
+    """Tell which image a named context is; files are none.
+
+    An image of a layout is not taken in to be asked about: its name stands for it, and
+    counts as an image that is not there.
+    """
+    from dissolver.build.preparation import IMAGE_SCHEME, LAYOUT_SCHEME
+    from dissolver.image.reference import parse_reference
+
+    if value.startswith(IMAGE_SCHEME):
+        return parse_reference(value.removeprefix(IMAGE_SCHEME))
+    return parse_reference(name) if value.startswith(LAYOUT_SCHEME) else None
 
 
 def _known_bases(store: Store, graph: StageGraph) -> Iterator[tuple[int, ImageConfig]]:

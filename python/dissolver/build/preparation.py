@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 IMAGE_SCHEME = "docker-image://"
 LAYOUT_SCHEME = "oci-layout://"
 
-LOCAL_PLATFORM = "local"
-"""The machine's own, said explicitly."""
-
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
@@ -130,22 +127,15 @@ def _used_contexts(graph: StageGraph) -> list[str]:
 def _graph(
     dockerfile: Dockerfile, request: BuildRequest, contexts: Mapping[str, Reference | None]
 ) -> StageGraph:
-    from dissolver.build.emulation import machine_platform
-    from dissolver.image.platform import parse_platform
+    from dissolver.build.emulation import machine_platform, wanted_platform
     from dissolver.plan.graph import stage_graph
 
-    machine = machine_platform()
-    wanted = request.platform
-    if wanted is None or wanted == LOCAL_PLATFORM:
-        platform = machine
-    else:
-        platform = parse_platform(wanted, default=machine)
     return stage_graph(
         dockerfile,
         build_args=request.build_args,
         target=request.target,
-        platform=platform,
-        build_platform=machine,
+        platform=wanted_platform(request.platform),
+        build_platform=machine_platform(),
         contexts=contexts,
     )
 

@@ -179,13 +179,15 @@ def build(
     build_args = named_values(build_arg or (), environment)
     secrets = read_secrets(secret or (), environment)
     agents = read_agents(ssh or (), environment)
+    contexts = named_contexts(build_context or ())
+    wanted = one_platform(platform or environment.get("DOCKER_DEFAULT_PLATFORM"))
     if context == "-" and file == "-":
         raise UsageSlip("standard input is either the context or the Dockerfile", None)
     text = _text_from_stdin() if file == "-" else None
     question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
     if question is not None:
         dockerfile = None if file == "-" else file
-        subject = Subject(context, dockerfile, text, target, build_args)
+        subject = Subject(context, dockerfile, text, target, build_args, contexts, wanted)
         return answer(invocation.engine, question, subject)
     forget(iidfile, metadata_file)
     display = choose_display(
@@ -204,7 +206,7 @@ def build(
     with LiveDisplay(display) as live:
         result = engine.build(
             stdin_context() if context == "-" else context,
-            contexts=named_contexts(build_context or ()),
+            contexts=contexts,
             dockerfile=None if file == "-" else file,
             dockerfile_text=text,
             tags=tag or (),
@@ -213,7 +215,7 @@ def build(
             no_cache=no_cache,
             no_cache_filter=stage_names(no_cache_filter or ()),
             pull=pull,
-            platform=one_platform(platform or environment.get("DOCKER_DEFAULT_PLATFORM")),
+            platform=wanted,
             host_certificates=host_certificates,
             network=network,
             add_hosts=add_host or (),

@@ -41,6 +41,8 @@ class Subject:
     dockerfile_text: str | None
     target: str | None
     build_args: Mapping[str, str]
+    contexts: Mapping[str, str]
+    platform: str | None
 
     def words(self) -> dict[str, Any]:
         """Return the arguments that every question takes."""
@@ -49,6 +51,8 @@ class Subject:
             "dockerfile_text": self.dockerfile_text,
             "target": self.target,
             "build_args": self.build_args,
+            "contexts": self.contexts,
+            "platform": self.platform,
         }
 
 
@@ -114,9 +118,8 @@ def answer(engine: Engine, call: Call, subject: Subject) -> int:
         case "targets":
             from dissolver.plan.outline import targets_json, targets_text
 
-            words = subject.words()
-            del words["target"], words["build_args"]
-            targets = engine.targets(subject.context, **words)
+            text = {"dockerfile": subject.dockerfile, "dockerfile_text": subject.dockerfile_text}
+            targets = engine.targets(subject.context, **text)
             sys.stdout.write(targets_json(targets) if call.is_json else targets_text(targets))
         case _:
             return _check(engine, call, subject)

@@ -52,7 +52,7 @@ def shared_options(*, hidden: bool) -> list[click.Parameter]:
             hidden=hidden,
         ),
         click.Option(
-            ["--debug"],
+            ["-D", "--debug"],
             is_flag=True,
             help="Show tracebacks, and what a sandbox is made of",
             expose_value=False,

@@ -151,6 +151,8 @@ class Building:
         dockerfile_text: str | None = None,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        platform: str | None = None,
     ) -> str:
         """Say in words what ``build`` would do, step by step; nothing is run or written.
 
@@ -158,14 +160,10 @@ class Building:
             DockerfileError: a mistake in the Dockerfile, with its place.
             ImageNotFound: a base is no local image.
         """
-        from dissolver.build.request import BuildRequest
         from dissolver.engine import builds
+        from dissolver.engine.inquiries import asked
 
-        request = BuildRequest(
-            context=os.fspath(context),
-            dockerfile=None if dockerfile is None else os.fspath(dockerfile),
-            dockerfile_text=dockerfile_text,
-            target=target,
-            build_args=dict(build_args or {}),
+        request = asked(
+            context, dockerfile, dockerfile_text, target, build_args, contexts, platform
         )
         return self._do(builds.plan, request)

@@ -36,13 +36,17 @@ class Inquiries:
         dockerfile_text: str | None = None,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        platform: str | None = None,
     ) -> CheckReport:
         """Find what a Dockerfile violates: rules of docs/checks.md, and mistakes.
 
         All stages are looked at unless ``target`` names one. No registry is asked. A mistake
         is a part of the answer (``error``).
         """
-        request = _request(context, dockerfile, dockerfile_text, target, build_args)
+        request = asked(
+            context, dockerfile, dockerfile_text, target, build_args, contexts, platform
+        )
         return self._do(check, request)
 
     def fix_dockerfile(
@@ -53,9 +57,13 @@ class Inquiries:
         dockerfile_text: str | None = None,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        platform: str | None = None,
     ) -> FixReport:
         """Rewrite what can be rewritten safely, and answer the text; no file is changed."""
-        request = _request(context, dockerfile, dockerfile_text, target, build_args)
+        request = asked(
+            context, dockerfile, dockerfile_text, target, build_args, contexts, platform
+        )
         return self._do(fix, request)
 
     def outline(
@@ -66,13 +74,17 @@ class Inquiries:
         dockerfile_text: str | None = None,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        platform: str | None = None,
     ) -> Outline:
         """Tell which arguments, secrets and agents a target takes.
 
         Raises:
             DockerfileError: a mistake in the Dockerfile, with its place.
         """
-        request = _request(context, dockerfile, dockerfile_text, target, build_args)
+        request = asked(
+            context, dockerfile, dockerfile_text, target, build_args, contexts, platform
+        )
         return self._do(outline, request)
 
     def targets(
@@ -87,16 +99,19 @@ class Inquiries:
         Raises:
             DockerfileError: a mistake in the Dockerfile, with its place.
         """
-        return self._do(targets, _request(context, dockerfile, dockerfile_text, None, None))
+        return self._do(targets, asked(context, dockerfile, dockerfile_text))
 
 
-def _request(
+def asked(
     context: str | os.PathLike[str],
     dockerfile: str | os.PathLike[str] | None,
     dockerfile_text: str | None,
-    target: str | None,
-    build_args: Mapping[str, str] | None,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    contexts: Mapping[str, str] | None = None,
+    platform: str | None = None,
 ) -> BuildRequest:
+    """Make the request of a build that is only asked about."""
     from dissolver.build.request import BuildRequest
 
     return BuildRequest(
@@ -105,6 +120,8 @@ def _request(
         dockerfile_text=dockerfile_text,
         target=target,
         build_args=dict(build_args or {}),
+        contexts=dict(contexts or {}),
+        platform=platform,
     )
 
 
