@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
 
-.PHONY: setup demo test lint format bench fuzz mutate soak clean help
+.PHONY: setup demo test lint format bench fuzz mutate soak peers clean help
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ mutate: setup ## Plan and check 100,000 random and mutated Dockerfiles; EXAMPLES
 
 soak: setup ## Kill builds, imports, pulls and prunes at 200 random moments; KILLS, SEED
 	@DISSOLVER_SOAK_KILLS=$(or $(KILLS),200) DISSOLVER_SOAK_SEED=$(SEED) $(PY) -m pytest -q -s tests/soak
+
+peers: setup ## Send images to Docker and podman and back, and run them (root)
+	@DISSOLVER_TEST_PEERS=1 $(PY) -m pytest -q tests/peers
 
 clean: ## Remove what was built (the image store is not touched)
 	rm -rf $(VENV) target fuzz/target python/dissolver/_core.abi3.so

@@ -191,7 +191,7 @@ def test_an_archive_of_old_is_compressed_for_a_registry_as_a_push_would(
     new_store: Callable[[], Store],
     tmp_path: Path,
 ) -> None:
-    plain, packed = layer("tar", a=b"a" * 9000), layer(b=b"b")
+    plain, packed = layer(media_types.OCI_LAYER, a=b"a" * 9000), layer(b=b"b")
     config = old_archive(tmp_path / "old", plain, packed, names=["old:v1"])
     name = server.name(f"{repository}:v1")
     made = copied(ways, f"docker-archive:{tmp_path}/old", name)
@@ -214,7 +214,7 @@ def test_an_archive_of_old_is_compressed_for_a_registry_as_a_push_would(
 def test_an_archive_of_old_keeps_its_layers_elsewhere(
     ways: Ways, tmp_path: Path, target: str
 ) -> None:
-    plain = layer("tar", a=b"a" * 9000)
+    plain = layer(media_types.OCI_LAYER, a=b"a" * 9000)
     config = old_archive(tmp_path / "old", plain)
     copied(ways, f"docker-archive:{tmp_path}/old", target.format(tmp_path))
     if target == "store:x":
@@ -227,8 +227,10 @@ def test_an_archive_of_old_keeps_its_layers_elsewhere(
 def test_a_layer_of_an_archive_must_be_what_the_configuration_says(
     server: RegistryServer, repository: str, ways: Ways, tmp_path: Path
 ) -> None:
-    one = layer("tar", a=b"a")
-    old_archive(tmp_path / "old", Layer(one.tar, layer("tar", a=b"b").blob, one.media_type))
+    one = layer(media_types.OCI_LAYER, a=b"a")
+    old_archive(
+        tmp_path / "old", Layer(one.tar, layer(media_types.OCI_LAYER, a=b"b").blob, one.media_type)
+    )
     source = f"docker-archive:{tmp_path}/old"
     for target in (server.name(f"{repository}:v1"), f"oci:{tmp_path}/to", "store:x"):
         with pytest.raises((ContentMismatch, CoreFailure)):

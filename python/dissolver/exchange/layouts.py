@@ -28,7 +28,7 @@ class StretchReading:
     def __init__(self, stretch: Stretch, offset: int) -> None:
         self._stretch = stretch
         self._offset = offset
-        self.status = 206 if offset < stretch.size else 416
+        self.status = 206 if offset else 200
         self.headers: Mapping[str, str] = {"content-range": f"bytes {offset}-"}
 
     @property
@@ -109,7 +109,7 @@ class LayoutProvider:
             raise self._mismatch(digest, version)
         return Document(settled_type(content, ""), content, digest)
 
-    def blob(self, digest: str, *, offset: int = 0) -> StretchReading:
+    def blob(self, digest: str, *, offset: int = 0, size: int = 0) -> StretchReading:  # noqa: ARG002
         """Begin to give a blob, from ``offset`` on.
 
         Raises:

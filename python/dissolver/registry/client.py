@@ -214,15 +214,16 @@ class Repository:
                 raise self.registry.refuse(answer, f"look up `{self.name}:{version}`")
             return answer.headers.get("docker-content-digest")
 
-    def blob(self, digest: str, *, offset: int = 0) -> Answer:
-        """Begin to fetch a blob, from ``offset`` on where the registry can.
+    def blob(self, digest: str, *, offset: int = 0, size: int = 0) -> Answer:
+        """Begin to fetch a blob of ``size`` bytes, from ``offset`` on where the registry can.
 
         The status tells what comes: 206 the rest, 200 all of it, 416 nothing.
 
         Raises:
             NotInRegistry: there is none.
         """
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        # Some registries read no range without an end.
+        headers = {"Range": f"bytes={offset}-{size - 1 if size else ''}"} if offset else {}
         answer = self._get(f"{self.name}/blobs/{digest}", headers)
         if answer.status not in (200, 206, 416):
             with answer:

@@ -116,6 +116,7 @@ class _Fetch:
         self._transport = provider.transport
         self._hash = hashlib.sha256()
         self._done = 0
+        self._takes_parts = True
 
     def run(self) -> None:
         """Fetch it, with what is in the file already, and verify it."""
@@ -156,8 +157,16 @@ class _Fetch:
 
     def _receive(self) -> None:
         """Take what one answer has of the rest."""
-        answer = self._provider.blob(checked_digest(self._layer), offset=self._done)
+        answer = self._provider.blob(
+            checked_digest(self._layer),
+            offset=self._done if self._takes_parts else 0,
+            size=self._layer.size,
+        )
         with self._transport.watched(answer):
+            if answer.status == 416 and self._takes_parts:
+                # It has less than it should, or gives no parts: all of it will show which.
+                self._takes_parts = False
+                raise Interrupted(f"`{self._provider.label}` gives no part of a layer")
             skip = self._check_place(answer)
             for chunk in answer.chunks():
                 self._transport.patience.check()

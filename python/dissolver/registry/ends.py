@@ -55,8 +55,8 @@ class Provider(Protocol):
     def manifest(self, version: str) -> Document:
         """Give a manifest or an index by its digest, verified."""
 
-    def blob(self, digest: str, *, offset: int = 0) -> Reading:
-        """Begin to give a blob, from ``offset`` on where that can be."""
+    def blob(self, digest: str, *, offset: int = 0, size: int = 0) -> Reading:
+        """Begin to give a blob of ``size`` bytes, from ``offset`` on where that can be."""
 
     def document_blob(self, digest: Digest, size: int) -> bytes:
         """Give a small blob whole, verified."""
