@@ -89,6 +89,20 @@ def test_missing_subordinate_ids_are_told_where_they_matter(
     assert capsys.readouterr().err == "warning: there is a single user\n"
 
 
+def test_missing_subordinate_ids_are_told_once(
+    recorded: Recorded, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news = [False, True]
+    monkeypatch.setattr(rootless, "is_news", news.pop)
+    recorded.notice = "there is a single user"
+    told = []
+    for _ in range(2):
+        recorded.uid = 1234
+        app.main(["import", "x.tar"])
+        told.append(capsys.readouterr().err)
+    assert told == ["warning: there is a single user\n", ""]
+
+
 def test_nothing_is_read_or_opened_before_it_is_asked_for(tmp_path: Path) -> None:
     def fail(_: Settings) -> Any:
         raise AssertionError

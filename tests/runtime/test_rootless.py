@@ -49,6 +49,11 @@ def test_without_ranges_the_user_is_alone(
     assert (maps.uids, maps.gids, maps.needs_helpers) == (((0, 1000, 1),), ((0, 1001, 1),), False)
 
 
+def test_a_notice_is_news_once(tmp_path: Path) -> None:
+    assert [rootless.is_news(tmp_path) for _ in range(3)] == [True, False, False]
+    assert rootless.living(tmp_path) == []
+
+
 def test_only_living_processes_are_listed(tmp_path: Path) -> None:
     rootless.register(tmp_path, os.getpid())
     (tmp_path / "1").write_text("1\n")

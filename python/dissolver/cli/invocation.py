@@ -33,7 +33,8 @@ def _enter_user_namespace() -> None:
 
     entered = rootless.enter()
     entry = current().entry
-    if entered.notice is not None and entry is not None and entry.needs_users:
+    is_due = entered.notice is not None and entry is not None and entry.needs_users
+    if entered.notice is not None and is_due and rootless.is_news():
         from dissolver.cli.render.failures import warning
 
         sys.stderr.write(warning(entered.notice, colored=current().colors_errors))

@@ -28,6 +28,9 @@ NOTICE = (
     "some with `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`"
 )
 
+TOLD = "told"
+"""A file beside the list of processes that says that the user knows the notice."""
+
 _registry: Path | None = None
 """Where this process is listed, once it has entered the namespace."""
 
@@ -88,6 +91,22 @@ def enter(directory: Path | None = None) -> Entered:
         os.close(lock)
     _registry = registry
     return entered
+
+
+def is_news(directory: Path | None = None) -> bool:
+    """Tell whether the user was not told yet what the notice says; from now on it is no news.
+
+    A reboot forgets that. ``directory`` is where processes of the namespace are listed, by
+    default the one that this process is listed in.
+    """
+    registry = directory or _registry
+    if registry is None:
+        return True
+    try:
+        (registry / TOLD).touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def run_directory(uid: int) -> Path:
