@@ -140,10 +140,12 @@ class BaseImages:
     @property
     def transport(self) -> Transport | None:
         """What speaks HTTP, with the caller's proxies and certificates, if anything may."""
-        sources = self._sources()
+        sources = self.sources
         return None if sources is None else sources.transport
 
-    def _sources(self) -> Sources | None:
+    @property
+    def sources(self) -> Sources | None:
+        """The way to registries, opened when it is first asked for, if there is any."""
         with self._opening:
             if self._opened is None and self._open_sources is not None:
                 opened = self._open_sources(self._is_cancelled)
@@ -173,7 +175,7 @@ class BaseImages:
             raise
 
     def _ask(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
-        sources = self._sources()
+        sources = self.sources
         if sources is None:
             raise RegistryError("no registry is asked here")
         repository, named = sources.fetch(reference)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from dissolver.build import commit
 from dissolver.build.bases import BaseImages
+from dissolver.build.epoch import epoch_of
 from dissolver.build.events import Progress
 from dissolver.build.fetching import Fetcher
 from dissolver.build.origins import origins_of
+from dissolver.build.outputs import Exporter, Target, check_outputs
 from dissolver.build.predecessor import Predecessors
 from dissolver.build.preparation import names_stage, prepare
 from dissolver.build.request import BuildResult
@@ -44,7 +46,9 @@ def build(
     cancel: threading.Event | None = None,
     open_sources: OpenSources | None = None,
 ) -> BuildResult:
-    """Build the image that ``request`` describes, and store it under its tags.
+    """Build what ``request`` describes, and leave behind what it wants.
+
+    By default that is the image in the store, under its tags.
 
     The store's lock is held shared meanwhile, and what killed builds left half done
     is removed first. Steps that were finished when a build fails or is cancelled stay
@@ -58,7 +62,9 @@ def build(
         Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes through.
     """
     began = time.monotonic()
-    tags = [parse_reference(tag) for tag in request.tags]
+    tags = tuple(parse_reference(tag) for tag in request.tags)
+    epoch_ns = epoch_of(request.build_args)
+    check_outputs(request)
     progress = Progress(on_event)
     cancellation = Cancellation(cancel)
     is_over = cancellation.is_requested
@@ -87,15 +93,19 @@ def build(
             agents=agents,
             fetcher=fetcher,
             predecessors=Predecessors(store, prepared.identity),
+            epoch_ns=epoch_ns,
         )
         results = _build_stages(bench, prepared, progress)
-        config = commit.finished(results[prepared.graph.target.index].config, request)
-        image = commit.export(store, config, tags, annotations, progress)
+        config = commit.finished(results[prepared.graph.target.index].config, request, epoch_ns)
+        target = Target(config, prepared.base_layers, tags, annotations, epoch_ns)
+        exporter = Exporter(store, target, bases, progress, cancellation, temporary)
+        image, exported = exporter.run(request.outputs)
     outcomes = [
         outcome for stage in prepared.graph.needed for outcome in results[stage.index].outcomes
     ]
-    names = tuple(tag.canonical for tag in tags)
-    return BuildResult(image, tuple(outcomes), time.monotonic() - began, names, annotations)
+    return BuildResult(
+        image, tuple(outcomes), time.monotonic() - began, annotations=annotations, outputs=exported
+    )
 
 
 def explain_plan(

@@ -3,7 +3,8 @@
 The times in an image come from the records of its steps, never from the clock:
 a layer's time is when it was first made, a metadata instruction takes that of
 the step before it, and without any it is the base's. So the same inputs give the
-same image ID, today and after the image was removed.
+same image ID, today and after the image was removed. With ``SOURCE_DATE_EPOCH`` all
+of them are that time, and so the same in every store.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.image.mutate import (
     with_author,
+    with_created,
     with_history,
     with_labels,
     with_layer,
@@ -33,9 +35,14 @@ if TYPE_CHECKING:
 def with_step(
     config: ImageConfig, step: Step, diff_id: str | None, created_ns: int | None
 ) -> ImageConfig:
-    """Return ``config`` after ``step``, which made the layer ``diff_id`` if any."""
+    """Return ``config`` after ``step``, which made the layer ``diff_id`` if any.
+
+    A step without a layer is of the time ``created_ns`` too where that is given.
+    """
     if diff_id is None:
-        return with_history(config, step.history(config.created))
+        return with_history(
+            config, step.history(config.created if created_ns is None else created_ns)
+        )
     return with_layer(config, diff_id, step.history(created_ns))
 
 
@@ -44,11 +51,14 @@ def with_start_values(config: ImageConfig, lowered: ImageConfig) -> ImageConfig:
     return with_author(with_run_config(config, lowered.config), lowered.author)
 
 
-def finished(config: ImageConfig, request: BuildRequest) -> ImageConfig:
-    """Return ``config`` with what the request puts on the image beyond the Dockerfile."""
+def finished(config: ImageConfig, request: BuildRequest, epoch_ns: int | None) -> ImageConfig:
+    """Return ``config`` with what the request puts on the image beyond the Dockerfile.
+
+    It is of the time ``epoch_ns``, if there is one.
+    """
     if request.labels:
         config = with_run_config(config, with_labels(config.config, request.labels))
-    return config
+    return config if epoch_ns is None else with_created(config, epoch_ns)
 
 
 def export(

@@ -57,6 +57,16 @@ class Preparation:
         """The steps of all stages, in the order in which they could be carried out."""
         return (step for stage in self.graph.needed for step in self.lowered[stage.index].steps)
 
+    @property
+    def base_layers(self) -> int:
+        """How many layers of the target are those of the image that it is built on."""
+        base = self.graph.target.base
+        while isinstance(base, StageBase):
+            base = self.graph.stages[base.index].base
+        if isinstance(base, ImageBase):
+            return len(self.images[base.reference].config.diff_ids)
+        return 0
+
 
 def prepare(
     store: Store,

@@ -10,6 +10,7 @@ from dissolver.errors import BadOption
 from dissolver.runtime import defaults
 
 if TYPE_CHECKING:
+    from dissolver.export.output import Output
     from dissolver.image.annotations import Annotation, Annotations
     from dissolver.image.config import Image
     from dissolver.runtime.hosts import Host
@@ -62,7 +63,8 @@ class BuildRequest:
 
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
     socket, or to those of private keys. ``environment`` is the caller's, for programs
-    that fetch sources.
+    that fetch sources. ``outputs`` is what the build leaves behind; by default the image goes
+    into the store.
     """
 
     context: str
@@ -89,6 +91,23 @@ class BuildRequest:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Something that a build left behind.
+
+    ``kind`` is the type of the output, ``dest`` the path it was written to, or ``-`` for an
+    open file. For images, ``image`` is the ID, ``names`` are whole references, and ``digest``
+    is the manifest's where there is one: in archives, and where it was pushed.
+    """
+
+    kind: str
+    dest: str | None = None
+    image: str | None = None
+    names: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +132,39 @@ class StepOutcome:
 class BuildResult:
     """An image, and how each step of the build came about, in display order.
 
-    ``names`` are the image's new names in full; ``annotations`` lie beside it.
+    ``annotations`` lie beside it. ``outputs`` tells what was left behind: where that is no image
+    of the store, ``image`` is none that the store has.
     """
 
     image: Image
     steps: tuple[StepOutcome, ...]
     seconds: float
-    names: tuple[str, ...] = ()
     annotations: Annotations | None = None
+    outputs: tuple[Exported, ...] = ()
 
     @property
-    def metadata(self) -> dict[str, str]:
-        """What programs want to know, under BuildKit's keys.
+    def names(self) -> tuple[str, ...]:
+        """The image's new names in full, in the order of the outputs that have them."""
+        return tuple(dict.fromkeys(name for one in self.outputs for name in one.names))
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest that was made last, or else the image's ID.
 
         An image of the store has no manifest yet, so its digest is its ID, as it is for the
         builder that Docker has built in.
         """
+        made = [one.digest for one in self.outputs if one.digest is not None]
+        return made[-1] if made else self.image.id
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What programs want to know, under BuildKit's keys; files have none of them."""
+        if self.outputs and not any(one.image for one in self.outputs):
+            return {}
         told = {
             "containerimage.config.digest": self.image.id,
-            "containerimage.digest": self.image.id,
+            "containerimage.digest": self.digest,
         }
         return {**told, "image.name": ",".join(self.names)} if self.names else told
 

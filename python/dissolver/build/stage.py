@@ -113,12 +113,13 @@ def build_stage(
         bench.cancellation.check()
         step, vertex = item.step, item.vertex
         if not step.makes_layer or vertex is None:
-            config = commit.with_step(config, step, None, None)
+            config = commit.with_step(config, step, None, bench.epoch_ns)
             continue
         origins = take_origins(bench, step, results)
         ground = Ground(config.diff_ids, mtime_ns, planned.base.platform)
         layer = _perform(bench, item, vertex, ground, origins)
-        config = commit.with_step(config, step, layer.diff_id, layer.created_ns)
+        created_ns = layer.created_ns if bench.epoch_ns is None else bench.epoch_ns
+        config = commit.with_step(config, step, layer.diff_id, created_ns)
         outcomes.append(
             StepOutcome(
                 name=vertex.value.name,

@@ -28,7 +28,8 @@ class Workbench:
     """The store, the context and the images of a build, and whether to go on.
 
     ``identity`` names what is built again and again, so that a step can be
-    compared with what it was the last time.
+    compared with what it was the last time. ``epoch_ns`` is the time that the image says
+    its steps are of, in nanoseconds since the epoch, if one was given.
     """
 
     store: Store
@@ -42,6 +43,7 @@ class Workbench:
     agents: Agents
     fetcher: Fetcher
     predecessors: Predecessors
+    epoch_ns: int | None
 
     def context_of(self, origin: Origin) -> Context:
         """Give the context that ``origin`` names: the build's own, or a named one."""

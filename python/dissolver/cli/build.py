@@ -9,6 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
+from dissolver.cli.build_outputs import read_outputs
 from dissolver.cli.build_results import forget, write_result
 from dissolver.cli.build_words import (
     annotation_values,
@@ -155,7 +156,21 @@ def build(
     plan: Annotated[
         bool, Option("--plan", help="Say what would be done and build nothing")
     ] = False,
-    load: Annotated[bool, Option("--load", hidden=True)] = False,  # noqa: ARG001
+    output: Annotated[
+        list[str] | None,
+        Option(
+            "-o",
+            "--output",
+            metavar="DIR|-|type=TYPE[,dest=PATH,...]",
+            help="Leave this behind: image, registry, oci, docker, tar, local (may be repeated)",
+        ),
+    ] = None,
+    push: Annotated[
+        bool, Option("--push", help="Push the image: `--output type=registry`")
+    ] = False,
+    load: Annotated[
+        bool, Option("--load", help="Store the image as well: `--output type=docker`")
+    ] = False,
     rm: Annotated[bool, Option("--rm/--no-rm", hidden=True)] = True,  # noqa: ARG001
     force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
     compress: Annotated[bool, Option("--compress", hidden=True)] = False,  # noqa: ARG001
@@ -189,6 +204,7 @@ def build(
         dockerfile = None if file == "-" else file
         subject = Subject(context, dockerfile, text, target, build_args, contexts, wanted)
         return answer(invocation.engine, question, subject)
+    outputs = read_outputs(output or (), push=push, load=load, quiet=quiet, iidfile=iidfile)
     forget(iidfile, metadata_file)
     display = choose_display(
         mode,
@@ -226,13 +242,14 @@ def build(
             annotations=annotation_values(annotation or ()),
             secrets=secrets,
             ssh=agents,
+            outputs=outputs,
             on_event=live.on_event,
         )
     if iidfile is not None:
         write_result(iidfile, result.image.id)
     if metadata_file is not None:
         write_result(metadata_file, json.dumps(result.metadata, indent=2))
-    if mode == "quiet":
+    if mode == "quiet" and any(one.image for one in result.outputs):
         sys.stdout.write(f"{result.image.id}\n")
     return 0
 

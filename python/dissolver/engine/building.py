@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from dissolver.build.request import BuildResult
     from dissolver.config import Settings
     from dissolver.engine.session import Session
+    from dissolver.export.output import Output
 
 STDIN = "-"
 """What a context is called that is an open file."""
@@ -61,6 +64,7 @@ class Building:
         annotations: Mapping[str, str] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         ssh: Mapping[str, Sequence[str]] | None = None,
+        outputs: Sequence[str | Mapping[str, str] | Output] = (),
         on_event: OnEvent | None = None,
         cancel: threading.Event | None = None,
     ) -> BuildResult:
@@ -87,6 +91,10 @@ class Building:
         settings say). ``secrets`` are contents by the id that `RUN --mount=type=secret` asks
         for, and ``ssh`` maps ids of `RUN --mount=type=ssh` to the path of an agent's socket,
         or to those of private keys.
+        ``outputs`` say what is left behind, as texts (``type=oci,dest=app.tar``), as mappings of
+        the same keys, or as ``Output``; by default the image goes into the store.
+        ``SOURCE_DATE_EPOCH``, a build argument or else a variable of the caller's environment,
+        is the time that the image says it is of.
         ``on_event`` is called with each event of ``build.events``, from several
         threads but never twice at once. Setting ``cancel`` ends the build soon.
 
@@ -94,10 +102,12 @@ class Building:
             DockerfileError: a mistake in the Dockerfile, with its place.
             StepFailed: a RUN step ended with another code than 0.
             BuildError: anything else that a build depends on.
+            ExportError: an output says nothing that can be meant, or cannot be written.
             BadOption: a text among the options says nothing that can be meant.
             Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes
                 through as ``KeyboardInterrupt`` when everything has ended.
         """
+        from dissolver.build.epoch import with_epoch
         from dissolver.build.request import BuildRequest, network_mode
         from dissolver.build.rights import check_names
         from dissolver.config import caller_environment
@@ -114,6 +124,7 @@ class Building:
                 "`--no-cache` does every step again, and `--no-cache-filter` only some",
                 hint="leave one of them out",
             )
+        environment = caller_environment()
         certificates = self.settings.host_certificates
         request = BuildRequest(
             context=STDIN if isinstance(context, int) else os.fspath(context),
@@ -123,13 +134,13 @@ class Building:
             dockerfile_text=dockerfile_text,
             tags=tuple(tags),
             target=target,
-            build_args=dict(build_args or {}),
+            build_args=with_epoch(build_args or {}, environment),
             no_cache=no_cache,
             no_cache_filter=tuple(no_cache_filter),
             pull=pull,
             platform=platform,
             host_certificates=certificates if host_certificates is None else host_certificates,
-            certificate_file=caller_environment().get("SSL_CERT_FILE"),
+            certificate_file=environment.get("SSL_CERT_FILE"),
             network=network_mode(network),
             hosts=tuple(parse_host(text) for text in add_hosts),
             shm_bytes=parse_shm_size(shm_size),
@@ -139,7 +150,8 @@ class Building:
             annotations=parse_annotations(annotations or {}),
             secrets=dict(secrets or {}),
             ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
-            environment=caller_environment(),
+            environment=environment,
+            outputs=tuple(_placed(one) for one in outputs),
         )
         return self._do(builds.build, request, on_event, cancel)
 
@@ -167,3 +179,20 @@ class Building:
             context, dockerfile, dockerfile_text, target, build_args, contexts, platform
         )
         return self._do(builds.plan, request)
+
+
+def _placed(given: str | Mapping[str, str] | Output) -> Output:
+    """Read an output, and name its place so that another process finds it."""
+    from dissolver.engine.wire import Descriptor
+    from dissolver.export.output import STDOUT, Output, parse_output, read_output
+
+    if isinstance(given, str):
+        given = parse_output(given)
+    elif not isinstance(given, Output):
+        given = read_output(given)
+    dest = given.dest
+    if dest == STDOUT or (dest is None and given.kind in ("oci", "tar")):
+        dest = 1
+    if isinstance(dest, int):
+        return replace(given, dest=Descriptor(dest))
+    return given if dest is None else replace(given, dest=str(Path.cwd() / dest))

@@ -23,7 +23,7 @@ def opened(target: str | int) -> Iterator[int]:
         StoreError: it cannot be written.
     """
     if isinstance(target, int):
-        _refuse_terminal(target)
+        refuse_terminal(target)
         yield target
         return
     path = Path(target)
@@ -33,7 +33,7 @@ def opened(target: str | int) -> Iterator[int]:
         with explained(f"open `{path}`"):
             descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            _refuse_terminal(descriptor)
+            refuse_terminal(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -62,7 +62,12 @@ def _replaced(path: Path) -> Iterator[int]:
         raise
 
 
-def _refuse_terminal(descriptor: int) -> None:
+def refuse_terminal(descriptor: int) -> None:
+    """Refuse to write an archive where people read.
+
+    Raises:
+        ExportError: the open file is a terminal.
+    """
     if os.isatty(descriptor):
         raise ExportError(
             "a tar does not belong on a terminal",

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from dissolver.errors import BadManifest
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
+from dissolver.image.annotations import NOTHING
 from dissolver.image.manifest import Descriptor, Index, Manifest
 from dissolver.store.layer_blobs import LayerBlob, kept_blob
 
@@ -54,9 +55,13 @@ def pack_layout(
     layers = _Layers(store, parcel, packing)
     packed: list[Packed] = []
     for one in chosen:
-        document = one.document if one.document is not None else store.blobs.get(one.image.id)
-        said = store.images.annotations(one.image.id)
-        original = original_manifest(store, one, packing)
+        if one.document is None:
+            document = store.blobs.get(one.image.id)
+            said = store.images.annotations(one.image.id)
+            original = original_manifest(store, one, packing)
+        else:
+            # What was just built is the same whatever this store knows of such an image.
+            document, said, original = one.document, one.annotations or NOTHING, None
         if original is None:
             blobs = tuple(layers.any(diff_id) for diff_id in one.image.config.diff_ids)
             media_type = media_types.OCI_MANIFEST

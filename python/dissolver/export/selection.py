@@ -11,6 +11,7 @@ from dissolver.image.reference import Reference, parse_reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image
     from dissolver.store.images import ImageStore
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 class Selected:
     """An image and the names that go with it; none if it was chosen by its ID.
 
-    ``document`` is the configuration of an image that the store does not have.
+    ``document`` is the configuration of an image that the store does not have, and
+    ``annotations`` are what is said about it.
     """
 
     image: Image
     references: tuple[Reference, ...]
     document: bytes | None = None
+    annotations: Annotations | None = None
 
 
 def select(images: ImageStore, texts: Sequence[str]) -> list[Selected]:

@@ -33,6 +33,11 @@ def with_layer(config: ImageConfig, diff_id: str, entry: HistoryEntry) -> ImageC
     )
 
 
+def with_layers(config: ImageConfig, diff_ids: Iterable[str]) -> ImageConfig:
+    """Return ``config`` with each of its layers replaced; their history is the same."""
+    return replace(config, rootfs=RootFs(config.rootfs.type, tuple(diff_ids)))
+
+
 def with_history(config: ImageConfig, entry: HistoryEntry) -> ImageConfig:
     """Return ``config`` with an entry for a step that made no layer."""
     return replace(

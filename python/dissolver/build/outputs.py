@@ -1,0 +1,275 @@
+"""The end of a build: what its request wants to be left behind, one after the other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.build import commit
+from dissolver.build.request import Exported
+from dissolver.errors import ExportError
+from dissolver.export.output import IMAGE
+from dissolver.image.config import Image
+from dissolver.image.mutate import with_layers
+from dissolver.store.faults import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dissolver.build.bases import BaseImages
+    from dissolver.build.events import Progress
+    from dissolver.build.request import BuildRequest
+    from dissolver.build.scheduler import Cancellation
+    from dissolver.export.output import Output
+    from dissolver.export.save import Format
+    from dissolver.image.annotations import Annotations
+    from dissolver.image.config import ImageConfig
+    from dissolver.image.reference import Reference
+    from dissolver.store import Store
+    from dissolver.store.layer_blobs import Packing
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a build came to: an image that is not stored yet.
+
+    The lowest ``base_layers`` layers are those of the image that it was built on.
+    ``epoch_ns`` is the time that it says it is of, if one was given.
+    """
+
+    config: ImageConfig
+    base_layers: int
+    tags: tuple[Reference, ...]
+    annotations: Annotations
+    epoch_ns: int | None
+
+
+def check_outputs(request: BuildRequest) -> None:
+    """Refuse outputs that cannot be written, before anything is built for them.
+
+    Raises:
+        ExportError: two would overwrite each other, one is to be pushed and has no name, or
+            the place of one is of the wrong kind.
+        BadReference: a name is none.
+    """
+    from dissolver.export.files import refuse_terminal
+    from dissolver.image.reference import parse_reference
+
+    places: set[str | int] = set()
+    for output in request.outputs:
+        names = (*request.tags, *output.names)
+        for name in output.names:
+            parse_reference(name)
+        if output.pushes and not names:
+            raise ExportError("an image that is pushed needs a name", hint="name it: `-t NAME`")
+        if output.dest is None:
+            continue
+        if output.dest in places:
+            raise ExportError(f"two outputs have the same place `{output.dest}`")
+        places.add(output.dest)
+        if isinstance(output.dest, int):
+            refuse_terminal(output.dest)
+        elif output.kind == "local" or output.is_directory:
+            if os.path.lexists(output.dest) and not Path(output.dest).is_dir():
+                raise ExportError(f"`{output.dest}` exists and is no directory")
+        elif Path(output.dest).is_dir():
+            raise ExportError(f"`{output.dest}` is a directory", hint="name a file in it")
+
+
+@dataclass(slots=True)
+class Exporter:
+    """Writes the outputs of one build; the store lock is held meanwhile.
+
+    Layers that are made on the way are told to ``temporary``, for when nothing needs them.
+    """
+
+    store: Store
+    target: Target
+    bases: BaseImages
+    progress: Progress
+    cancellation: Cancellation
+    temporary: list[str]
+    _rewritten: ImageConfig | None = field(default=None, init=False)
+
+    def run(self, outputs: Sequence[Output]) -> tuple[Image, tuple[Exported, ...]]:
+        """Write ``outputs``; tell what they are, and which image they are of.
+
+        Without any the image goes into the store. What was written before one that fails stays.
+
+        Raises:
+            ExportError: a place does not fit what is to be written there.
+            RegistryError and its kinds: what a registry says to a push.
+            StoreError, CoreFailure: a layer is damaged, or the disk is full.
+        """
+        image: Image | None = None
+        done: list[Exported] = []
+        self._warn_of_missing_epoch(outputs)
+        for output in outputs or (IMAGE,):
+            self.cancellation.check()
+            if output.is_stored:
+                image = self._stored(output, done)
+            elif output.has_image:
+                written = self._archive(output, done)
+                image = image if image is not None else written
+            elif output.kind != "cacheonly":
+                self._files(output, done)
+        if image is None:
+            image = self._image(self.target.config)[0]
+        return image, tuple(done)
+
+    def _stored(self, output: Output, done: list[Exported]) -> Image:
+        tags = self._names(output)
+        config = self._config(output)
+        image = commit.export(self.store, config, tags, self.target.annotations, self.progress)
+        digest = None
+        if output.pushes:
+            for tag in tags:
+                digest = self._push(output, image, tag)
+        names = tuple(tag.canonical for tag in tags)
+        done.append(Exported(output.kind, image=image.id, names=names, digest=digest))
+        return image
+
+    def _push(self, output: Output, image: Image, tag: Reference) -> str:
+        from dissolver.registry.push import push
+
+        sources = self.bases.sources
+        if sources is None:
+            raise ExportError("this build has no way to registries, so nothing can be pushed")
+        reference = replace(tag, tag=None) if output.is_nameless else tag
+        with self.progress.vertex(f"pushing {reference.canonical}") as vertex:
+            with vertex.status("pushing layers"):
+                pushed = push(self.store, sources, reference, packing=output.packing, image=image)
+            with vertex.status(f"pushing manifest for {reference.canonical}@{pushed.digest}"):
+                pass
+        return pushed.digest
+
+    def _archive(self, output: Output, done: list[Exported]) -> Image:
+        from dissolver.export.save import write_images
+        from dissolver.export.selection import Selected
+
+        with self.progress.vertex(f"exporting to {output.kind} image format") as vertex:
+            image, document = self._image(self._config(output))
+            names = self._names(output)
+            chosen = Selected(image, tuple(names), document, self.target.annotations)
+            with vertex.status("exporting layers"):
+                (packed,) = write_images(
+                    self.store, [chosen], _place(output), _format(output), _packing(output)
+                )
+            with vertex.status(f"exporting manifest {packed.manifest.digest}"):
+                pass
+            with vertex.status(f"exporting config {image.id}"):
+                pass
+        done.append(
+            Exported(
+                output.kind,
+                dest=_told(output),
+                image=image.id,
+                names=tuple(name.canonical for name in names),
+                digest=packed.manifest.digest,
+            )
+        )
+        return image
+
+    def _files(self, output: Output, done: list[Exported]) -> None:
+        from dissolver.export.files import opened
+        from dissolver.export.rootfs import put_files, write_tar
+
+        target = self.target
+        layers = target.config.diff_ids
+        if output.kind == "tar":
+            with (
+                self.progress.vertex("exporting to client tarball") as vertex,
+                vertex.status("sending tarball"),
+                opened(_place(output)) as descriptor,
+            ):
+                write_tar(self.store, layers, descriptor, mtime_ns=target.epoch_ns)
+        else:
+            with self.progress.vertex("exporting to client directory") as vertex:
+                with vertex.status("copying files"):
+                    place = self._directory(output)
+                    devices = put_files(self.store, layers, place, mtime_ns=target.epoch_ns)
+                if devices:
+                    vertex.warn(
+                        f"{devices} devices were left out of `{place}`",
+                        hint="a tar has them: `--output type=tar,dest=FILE`",
+                    )
+        done.append(Exported(output.kind, dest=_told(output)))
+
+    def _directory(self, output: Output) -> Path:
+        place = Path(str(output.dest))
+        platform = str(self.target.config.platform).replace("/", "_")
+        return place / platform if output.splits_platforms else place
+
+    def _names(self, output: Output) -> list[Reference]:
+        from dissolver.image.reference import parse_reference
+
+        named = dict.fromkeys(self.target.tags)
+        named.update(dict.fromkeys(parse_reference(name) for name in output.names))
+        return list(named)
+
+    def _warn_of_missing_epoch(self, outputs: Sequence[Output]) -> None:
+        if self.target.epoch_ns is None and any(output.rewrites_times for output in outputs):
+            with self.progress.vertex("[internal] set times back") as vertex:
+                vertex.warn(
+                    "`rewrite-timestamp` changes nothing without SOURCE_DATE_EPOCH",
+                    hint="set that, for example to `$(git log -1 --pretty=%ct)`",
+                )
+
+    def _config(self, output: Output) -> ImageConfig:
+        """Give the configuration that an output is of, with its times set back if it wants so."""
+        target = self.target
+        if not output.rewrites_times or target.epoch_ns is None:
+            return target.config
+        if self._rewritten is None:
+            lower = target.config.diff_ids[: target.base_layers]
+            upper = target.config.diff_ids[target.base_layers :]
+            clamped = list(self._clamped(upper, target.epoch_ns))
+            self._rewritten = with_layers(target.config, (*lower, *clamped))
+        return self._rewritten
+
+    def _clamped(self, diff_ids: Iterable[str], latest_ns: int) -> Iterable[str]:
+        for diff_id in diff_ids:
+            with explained("set the times of a layer back"):
+                made = self.store.layers.clamp_times(diff_id, latest_ns).diff_id
+            if made != diff_id:
+                self.temporary.append(made)
+            yield made
+
+    def _image(self, config: ImageConfig) -> tuple[Image, bytes]:
+        """Describe an image that is not stored, with its encoded configuration."""
+        from dissolver.image.config import encode_config
+        from dissolver.image.digest import digest_of
+
+        document = encode_config(config)
+        size = 0
+        for diff_id in config.diff_ids:
+            info = self.store.layers.info(diff_id)
+            size += 0 if info is None else info.content_bytes
+        return Image(digest_of(document), config, size), document
+
+
+def _place(output: Output) -> str | int:
+    """Tell where an archive goes; who asked for standard output said which file that is."""
+    if output.dest is None:
+        raise ExportError(f"an output of type `{output.kind}` needs a place", hint="add `dest=`")
+    return output.dest
+
+
+def _told(output: Output) -> str:
+    return "-" if isinstance(output.dest, int) else str(output.dest)
+
+
+def _format(output: Output) -> Format:
+    if output.kind == "docker":
+        return "docker-directory" if output.is_directory else "docker"
+    return "oci-directory" if output.is_directory else "oci"
+
+
+def _packing(output: Output) -> Packing:
+    packing = output.packing
+    if output.kind != "docker" or packing.is_forced:
+        return packing
+    # As for `save`: older versions of `docker load` know no zstd, unless somebody wants it.
+    return replace(packing, kept=tuple({"none": 0, "gzip": 0, packing.compression: 0}))
