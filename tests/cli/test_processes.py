@@ -37,7 +37,8 @@ PLAYER = """
                 load.status("transferring dockerfile:").__exit__()
             with make:
                 {body}
-            return SimpleNamespace(image=SimpleNamespace(id="sha256:" + "a" * 64))
+            image = SimpleNamespace(id="sha256:" + "a" * 64)
+            return SimpleNamespace(image=image, outputs=[SimpleNamespace(image=image.id)])
         def images(self):
             return []
         def logs(self, container, *, follow):

@@ -184,6 +184,13 @@ GROUPS: dict[str, Group] = {
                 "Copy an image between registries, layouts, archives and the store",
                 "dissolver image copy node:22 oci:images/node:22",
             ),
+            "diff": Entry(
+                "image_diff",
+                "diff",
+                "Show what differs between two images",
+                "dissolver image diff goals:v1 goals:v2",
+                failure_code=2,
+            ),
             "history": _HISTORY,
             "import": _IMPORT,
             "inspect": Entry(

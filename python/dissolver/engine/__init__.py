@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import threading
 
     from dissolver.config import Settings
+    from dissolver.engine.comparison import ImageDifference
     from dissolver.engine.proxy import Proxy
     from dissolver.engine.results import (
         HistoryRow,
@@ -305,6 +306,20 @@ class Engine(Building, Interchange, Distribution, Inquiries):
         from dissolver.engine import images
 
         return self._do(images.history, image)
+
+    def diff_images(self, before: str, after: str, *, times: bool = False) -> ImageDifference:
+        """Tell what differs between two images: file by file, and field by field.
+
+        Files are compared by type, mode, owner, size, content, link target, device and
+        attributes, and with ``times`` by modification time; only indexes are read. Of the
+        configurations all fields are compared, layers and history place by place.
+
+        Raises:
+            ImageNotFound: no local image answers to one of the two.
+        """
+        from dissolver.engine import comparison
+
+        return self._do(comparison.diff_images, before, after, times)
 
     def inspect_image(self, image: str) -> dict[str, Any]:
         """Tell everything about an image, in the shape of ``docker image inspect``."""
