@@ -14,7 +14,7 @@ from dissolver.errors import ContainerNotFound, ImageNotFound, InUse
 from dissolver.runtime.container import RunOptions
 
 IMAGE = SimpleNamespace(id="sha256:" + "a" * 64)
-BUILT = SimpleNamespace(image=IMAGE)
+BUILT = SimpleNamespace(image=IMAGE, outputs=[SimpleNamespace(image=IMAGE.id)])
 
 
 # build ------------------------------------------------------------------------
@@ -32,7 +32,8 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         *("--secret", "id=s,env=FROM_OUTSIDE", "--ssh", "default=/run/agent"),
         *("--no-cache-filter", "a,b", "--add-host", "db:10.0.0.1", "--shm-size", "1g"),
         *("--ulimit", "nofile=1", "--allow", "network.host", "--label", "l=1"),
-        *("--annotation", "manifest:a=1", "context"),
+        *("--annotation", "manifest:a=1", "-o", "out", "--output", "type=image,name=c"),
+        *("--push", "--load", "context"),
     )
     arguments, named = line.asked("build")
     assert done.code == 0
@@ -59,7 +60,36 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "annotations": {"manifest:a": "1"},
         "secrets": {"s": b"yes"},
         "ssh": {"default": ("/run/agent",)},
+        "outputs": [
+            {"type": "local", "dest": "out"},
+            {"type": "image", "name": "c", "push": "true"},
+        ],
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "outputs"),
+    [
+        ([], []),
+        (["-o", "-"], [{"type": "tar", "dest": "-"}]),
+        (["--push"], [{"type": "image", "push": "true"}]),
+        (["--load"], [{"type": "docker"}]),
+        (
+            ["-o", "out", "--push", "--load"],
+            [{"type": "local", "dest": "out"}, {"type": "image", "push": "true"}],
+        ),
+        (["-o", "out", "--load"], [{"type": "local", "dest": "out"}, {"type": "docker"}]),
+        (
+            ["-o", "type=docker,dest=a", "--load"],
+            [{"type": "docker", "dest": "a"}, {"type": "docker"}],
+        ),
+        (["-o", "type=registry", "--load"], [{"type": "registry"}]),
+    ],
+)
+def test_shorthands_add_outputs(line: Any, words: list[str], outputs: list[dict[str, str]]) -> None:
+    line.engine.answers["build"] = BUILT
+    line("build", "-t", "a", *words, ".")
+    assert line.asked("build")[1]["outputs"] == outputs
 
 
 def test_build_leaves_what_was_not_said_to_the_engine(line: Any) -> None:
