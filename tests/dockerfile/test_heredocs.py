@@ -30,6 +30,23 @@ MARKERS = [
     ("x<<EOF", None),
     ('"<<EOF"', None),
     ("<<'EOF", None),
+    ("<<-'EOF'", Marker("EOF", False, True, 0)),
+    ('12<<-"EOF"', Marker("EOF", False, True, 12)),
+    ("<<''EOF", Marker("EOF", False, False, 0)),
+    # A shell would leave the body alone; for BuildKit only quotes say so.
+    ("<<E\\OF", Marker("EOF", True, False, 0)),
+    ("<<--EOF", Marker("-EOF", True, True, 0)),
+    ("<<1", Marker("1", True, False, 0)),
+    ("<<a=b", Marker("a=b", True, False, 0)),
+    ("<<é", Marker("é", True, False, 0)),
+    ("<<.", Marker(".", True, False, 0)),
+    ("<<''", None),
+    ("<<-", None),
+    ("<", None),
+    ("<EOF", None),
+    ("<<EOF<<", None),
+    ("-<<EOF", None),
+    ("", None),
 ]
 
 
@@ -52,6 +69,20 @@ FOUND = [
     ("RUN it's <<EOF", []),
     ("RUN (cat <<EOF) | sh", ["EOF)"]),
     ("RUN cat <<EOF; echo", ["EOF;"]),
+    ("RUN <<A <<-B 3<<'C'", ["A", "B", "C"]),
+    ("RUN cat <<A | sh <<B", ["A", "B"]),
+    ("RUN cat <<A>x", ["A>x"]),
+    ("RUN cat >x <<A", ["A"]),
+    ("RUN a<<A", []),
+    ("RUN a <<A&& b", ["A&&"]),
+    ("RUN a <<", []),
+    ("RUN a << && b", ["&&"]),
+    ("RUN <<'two words'", ["two words"]),
+    ('RUN echo "$(cat <<A)"', []),
+    ("RUN $X <<$Y", ["$Y"]),
+    ("RUN --mount=type=tmpfs,target=/x <<A", ["A"]),
+    ("COPY --chmod=755 <<a.sh <<b.sh /x/", ["a.sh", "b.sh"]),
+    ("COPY a <<b '<<c' /x/", ["b"]),
 ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dissolver.dockerfile.lines import read_directives
 from dissolver.dockerfile.parse import parse
-from dissolver.dockerfile.source import LINE_LIMIT_BYTES, decode_source
+from dissolver.dockerfile.source import LINE_LIMIT_BYTES, decode_source, read_source
 from dissolver.dockerfile.statements import StatementList, read_statements
 from dissolver.errors import DockerfileError
 
@@ -76,13 +77,57 @@ DIRECTIVES = [
     ("RUN a\n# escape=`", []),
     ("# escape=\nRUN a", []),
     ("\ufeff# escape=`\nRUN a", [("escape", "`", 1)]),
+    ("#escape=`", [("escape", "`", 1)]),
+    ("#\tescape\t=\t`\t\nRUN a", [("escape", "`", 1)]),
+    ("  # escape=`\nRUN a", [("escape", "`", 1)]),
+    ("# escape=`\r\n# check=skip=all\r\nRUN a",
+     [("escape", "`", 1), ("check", "skip=all", 2)]),
+    ("# escape=\\\nRUN a", [("escape", "\\", 1)]),
+    ("# Syntax=a\n# Escape=`\n# Check=b\nRUN a",
+     [("syntax", "a", 1), ("escape", "`", 2), ("check", "b", 3)]),
+    ("# check=skip=A,B;error=true\nRUN a", [("check", "skip=A,B;error=true", 1)]),
+    ("# syntax=a\n\n# escape=`\nRUN a", [("syntax", "a", 1)]),
+    ("# syntax=a\n# no\n# escape=`\nRUN a", [("syntax", "a", 1)]),
+    ("# syntax=a\n# =b\n# escape=`\nRUN a", [("syntax", "a", 1)]),
+    ("# syntax=a\n#\n# escape=`\nRUN a", [("syntax", "a", 1)]),
+    ("# syntax a\n# escape=`\nRUN a", []),
+    ("## escape=`\nRUN a", []),
+    ("# es cape=`\nRUN a", []),
+    ("# escape-=`\nRUN a", []),
+    ("#! escape=`\nRUN a", []),
+    ("// escape=`\nRUN a", []),
+    ("\\\n# escape=`\nRUN a", []),
+    ("# syntax= a b \nRUN a", [("syntax", "a b", 1)]),
+    ("# syntax=a=b=c\nRUN a", [("syntax", "a=b=c", 1)]),
+    ("# syntax=é\nRUN a", [("syntax", "é", 1)]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), DIRECTIVES)
 def test_directives_stand_at_the_top(text: str, expected: list[tuple[str, str, int]]) -> None:
-    found = read(text).directives
+    found = read_directives(read_source(text, "Dockerfile"))
     assert [(item.name, item.value, item.line) for item in found] == expected
+
+
+DIRECTIVE_FAULTS = [
+    ("# escape=`\n# escape=`\nRUN a", "only one `escape` parser directive can be used", 2),
+    ("# syntax=a\n# SYNTAX=b\nRUN a", "only one `syntax` parser directive can be used", 2),
+    ("# check=a\n# escape=`\n# check=b\nRUN a",
+     "only one `check` parser directive can be used", 3),
+    ("# escape=x\nRUN a", "invalid escape token `x`", 1),
+    ("# escape=``\nRUN a", "invalid escape token ````", 1),
+    ("# syntax=a\n# escape=` # why\nRUN a", "invalid escape token `` # why`", 2),
+    ("# escape='`'\nRUN a", "invalid escape token `'`'`", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message", "line"), DIRECTIVE_FAULTS)
+def test_wrong_directives_are_named(text: str, message: str, line: int) -> None:
+    with pytest.raises(DockerfileError) as caught:
+        read(text)
+    assert caught.value.message == message
+    assert caught.value.where is not None
+    assert caught.value.where.line == line
 
 
 def test_comments_right_above_belong_to_the_instruction() -> None:
