@@ -26,7 +26,7 @@ def save(
         Option(
             "--compression",
             metavar="KIND",
-            help="Of the layers: none, gzip or zstd (none for docker, gzip for oci)",
+            help="Of all layers: none, gzip or zstd; by default as they came, else none or gzip",
         ),
     ] = None,
 ) -> None:

@@ -40,9 +40,10 @@ class Interchange:
         """Write images to a file, an open file, or a directory.
 
         ``form`` is ``docker`` (what ``docker load`` takes), ``oci`` (an OCI image layout in a
-        tar) or ``oci-directory``. ``compression`` of the layers is ``none``, ``gzip`` or
-        ``zstd``; by default ``none`` for ``docker`` and ``gzip`` for the others. A bare name
-        stands for all its tags. The same images give the same bytes. A path appears when
+        tar) or ``oci-directory``. Layers that came compressed are written as they came, others
+        as ``none`` for ``docker`` and ``gzip`` for the others; with ``compression`` (``none``,
+        ``gzip`` or ``zstd``) all are written so. A bare name stands for all its tags. The same
+        images give the same bytes. A path appears when
         everything is written, or not at all.
 
         Raises:

@@ -54,6 +54,11 @@ class Stretch:
             done += len(chunk)
             yield chunk
 
+    def begins_with(self, *magics: bytes) -> bool:
+        """Tell whether the first bytes are one of these."""
+        longest = max(map(len, magics))
+        return os.pread(self.descriptor, min(longest, self.size), self.offset).startswith(magics)
+
     def read(self, *, limit: int) -> bytes:
         """Read everything, at most ``limit`` bytes.
 
@@ -66,10 +71,15 @@ class Stretch:
 
 
 class Stream:
-    """The bytes of a stretch as a pipe, hashed on their way through."""
+    """The bytes of a stretch as a pipe, hashed on their way through.
 
-    def __init__(self, stretch: Stretch) -> None:
+    They are written to the open file ``copy`` as well, if there is one and room for them;
+    ``has_copied`` tells, once `digest` has answered.
+    """
+
+    def __init__(self, stretch: Stretch, *, copy: int | None = None) -> None:
         self._stretch = stretch
+        self._copy = copy
         self._hasher = hashlib.sha256()
         self._failure: Exception | None = None
         self.descriptor, self._writing = os.pipe()
@@ -80,6 +90,7 @@ class Stream:
         try:
             for chunk in self._stretch.chunks():
                 self._hasher.update(chunk)
+                self._write_copy(chunk)
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(self._writing, view) :]
@@ -89,6 +100,22 @@ class Stream:
             self._failure = error
         finally:
             os.close(self._writing)
+
+    def _write_copy(self, chunk: bytes) -> None:
+        if self._copy is None:
+            return
+        try:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._copy, view) :]
+        except OSError:
+            # The copy is worth having, and nothing fails for want of it.
+            self._copy = None
+
+    @property
+    def has_copied(self) -> bool:
+        """Whether the copy has all that was read."""
+        return self._copy is not None
 
     def close(self) -> None:
         """Stop reading; what is left is not hashed."""

@@ -28,6 +28,7 @@ _DEEPEST = 4
 class LayoutImage:
     """An image's manifest, its names in the layout, the manifest's digest, and all annotations
     that name the image, be they whole names or tags alone. ``said`` is what else is said of it.
+    ``document`` is the manifest as it is written, of ``media_type``.
     """
 
     manifest: Manifest
@@ -35,6 +36,8 @@ class LayoutImage:
     digest: str = ""
     tags: tuple[str, ...] = ()
     said: Annotations = NOTHING
+    document: bytes = b""
+    media_type: str = media_types.OCI_MANIFEST
 
 
 def images(files: Files, index: Stretch) -> list[LayoutImage]:
@@ -64,12 +67,21 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
 def _layout_image(
     files: Files, entry: Descriptor, names: Sequence[str], tags: Sequence[str]
 ) -> LayoutImage:
-    manifest = manifests.decode_manifest(blob(files, entry).document())
+    document = blob(files, entry).document()
+    manifest = manifests.decode_manifest(document)
     beside = {
         name: value for name, value in entry.annotations.items() if name not in media_types.NAMES
     }
     said = Annotations(manifest.annotations or {}, beside)
-    return LayoutImage(manifest, tuple(names), entry.digest, tuple(filter(None, tags)), said)
+    return LayoutImage(
+        manifest,
+        tuple(names),
+        entry.digest,
+        tuple(filter(None, tags)),
+        said,
+        document,
+        entry.media_type,
+    )
 
 
 def _preferred(entries: Sequence[Descriptor]) -> list[Descriptor]:

@@ -13,17 +13,22 @@ from dissolver.image.manifest import MANIFEST_LIMIT
 from dissolver.intake.archive_files import Files, Stream, Stretch, opened_files
 from dissolver.intake.parts import Part, blob
 from dissolver.store.faults import explained
+from dissolver.store.layer_blobs import LayerBlob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image
+    from dissolver.image.media_types import Compression
     from dissolver.image.reference import Reference
     from dissolver.intake.layout import LayoutImage
     from dissolver.store import Store
 
 INDEX_FILE, MANIFEST_FILE, LAYOUT_FILE = "index.json", "manifest.json", "oci-layout"
+
+
+_MAGICS: dict[Compression, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image in an archive."""
+    """An image in an archive, with its manifest and the type of that, where it has one."""
 
     config: Part
     layers: tuple[Part, ...]
     names: tuple[str, ...]
     annotations: Annotations | None = None
+    manifest: tuple[bytes, str] | None = None
 
 
 class Row(msgspec.Struct, rename="pascal"):
@@ -57,7 +63,8 @@ def load(store: Store, source: str | os.PathLike[str] | int) -> list[Loaded]:
 
     ``source`` is a path or an open file: an archive of ``docker save`` or an OCI image layout
     in a tar, compressed or not; or an OCI image layout as a directory. Every digest is
-    verified while the bytes are read. Of images for several platforms, the machine's is taken.
+    verified while the bytes are read, and layers that come compressed are kept so as well, with
+    the manifest that names them. Of images for several platforms, the machine's is taken.
     An image is stored whole or not at all; those before a broken one stay.
 
     Raises:
@@ -89,7 +96,7 @@ def found_image(files: Files, one: LayoutImage) -> Found:
     """Find the parts of an image of a layout."""
     config = blob(files, one.manifest.config)
     layers = tuple(blob(files, layer) for layer in one.manifest.layers)
-    return Found(config, layers, one.names, one.said)
+    return Found(config, layers, one.names, one.said, (one.document, one.media_type))
 
 
 def store_image(store: Store, found: Found) -> Image:
@@ -145,19 +152,48 @@ def _stored(store: Store, found: Found) -> Loaded:
     image = store.images.put(
         config, tags=references, document=document, annotations=found.annotations
     )
+    if found.manifest is not None:
+        content, media_type = found.manifest
+        store.transfers.remember_manifest(image.id, store.blobs.put(content), media_type)
     return Loaded(image, tuple(references))
 
 
 def _store_layer(store: Store, diff_id: str, part: Part) -> None:
+    compression = _compression(part)
     with explained("store the layer"):
         if store.layers.info(diff_id) is not None:
             return
-        stream = Stream(part.stretch)
-        try:
-            store.layers.ingest(stream.descriptor, expect=diff_id)
-        finally:
-            stream.close()
-    part.compare(stream.digest())
+        if compression is None:
+            _ingest(store, diff_id, part, None)
+            return
+        with store.workspace() as workspace:
+            path = workspace / "layer"
+            copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                digest = _ingest(store, diff_id, part, copy)
+            finally:
+                os.close(copy)
+            if digest is not None:
+                store.blobs.adopt(path, digest)
+                blob = LayerBlob(diff_id, compression, digest, part.stretch.size)
+                store.transfers.remember_layer(blob)
+
+
+def _ingest(store: Store, diff_id: str, part: Part, copy: int | None) -> str | None:
+    """Store a layer; tell the digest of its bytes if they were copied as well."""
+    stream = Stream(part.stretch, copy=copy)
+    try:
+        store.layers.ingest(stream.descriptor, expect=diff_id)
+    finally:
+        stream.close()
+    digest = stream.digest()
+    part.compare(digest)
+    return digest if stream.has_copied else None
+
+
+def _compression(part: Part) -> Compression | None:
+    """Tell how a layer is compressed, if it is so in a way that layers go out in."""
+    return next((one for one, magic in _MAGICS.items() if part.stretch.begins_with(magic)), None)
 
 
 def _references(names: Sequence[str]) -> list[Reference]:
