@@ -138,14 +138,21 @@ def check(text: str) -> None:
     assert error is None or error.where is not None
 
 
+CUTS = ("cut", "double", "insert", "replace", "upper", "truncate", "character")
+MOVES = ("swap", "repeat", "splice", "join", "lend")
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """Draw a Dockerfile of the tests with pieces cut out, doubled, moved, and put in."""
+    """Draw a Dockerfile of the tests with pieces and lines cut out, doubled, moved, and put in."""
     text = draw(st.sampled_from(FILES))
     for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from((*CUTS, *MOVES)))
+        if kind in MOVES:
+            text = _with_lines_moved(draw, text, kind)
+            continue
         start = draw(st.integers(0, len(text)))
         end = draw(st.integers(start, min(len(text), start + 40)))
-        kind = draw(st.sampled_from(["cut", "double", "insert", "replace", "upper", "truncate"]))
         piece = text[start:end]
         match kind:
             case "cut":
@@ -158,10 +165,34 @@ def mutated(draw: st.DrawFn) -> str:
                 piece = draw(FRAGMENTS)
             case "upper":
                 piece = piece.swapcase()
+            case "character":
+                piece = draw(st.characters()) + piece[1:]
             case _:
                 end = len(text)
         text = text[:start] + piece + text[end:]
     return text
+
+
+def _with_lines_moved(draw: st.DrawFn, text: str, kind: str) -> str:
+    lines = text.split("\n")
+    one = draw(st.integers(0, len(lines) - 1))
+    other = draw(st.integers(0, len(lines) - 1))
+    match kind:
+        case "swap":
+            lines[one], lines[other] = lines[other], lines[one]
+        case "repeat":
+            lines.insert(one, lines[other])
+        case "join":
+            # Lines that belonged apart: a comment in a command, a keyword in a word.
+            lines[one] = lines[one].rstrip("\\") + draw(st.sampled_from(["", " ", " \\\n"]))
+            lines[one : one + 2] = ["".join(lines[one : one + 2])]
+        case "lend":
+            more = draw(st.sampled_from(FILES)).split("\n")
+            lines.insert(one, more[draw(st.integers(0, len(more) - 1))])
+        case _:
+            more = draw(st.sampled_from(FILES)).split("\n")
+            lines[one:] = more[draw(st.integers(0, len(more) - 1)) :]
+    return "\n".join(lines)
 
 
 @given(mutated())
@@ -189,14 +220,14 @@ def test_pieces_of_dockerfiles_behind_a_base(text: str) -> None:
 
 
 @given(st.text(max_size=60), st.sampled_from(["\\", "`"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_random_words(word: str, escape: str) -> None:
     failure_of(lambda: expand(word, {"A": "b"}, escape))
     failure_of(lambda: expand_words(word, {"A": "b"}, escape))
 
 
 @given(PIECES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_places_lie_within_the_file(text: str) -> None:
     try:
         found = read_statements(text, "Dockerfile")
@@ -213,7 +244,7 @@ def test_places_lie_within_the_file(text: str) -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_random_ignore_files(text: str) -> None:
     error = failure_of(lambda: read_ignore(text))
     assert error is None or error.where is not None
