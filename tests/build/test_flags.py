@@ -37,6 +37,11 @@ def test_labels_come_last_and_cost_no_step(site) -> None:
     ]
 
 
+def test_a_label_needs_a_name(site) -> None:
+    with pytest.raises(BadOption, match="a label has no name"):
+        site.build("FROM box\n", labels={" ": "x"})
+
+
 def test_annotations_cost_no_step_and_change_no_id(site) -> None:
     plain = site.build("FROM box\nRUN true\n")
     told = site.build(annotations={"a": "1", "manifest-descriptor:b": "2"})

@@ -93,6 +93,25 @@ def test_the_network_in_effect_counts_and_not_how_it_was_asked_for() -> None:
     assert run_key(RUN, PARENTS, network="none").digest == asked.digest
 
 
+def test_what_is_unusual_about_the_machine_comes_behind_the_platform() -> None:
+    key = run_key(
+        RUN,
+        PARENTS,
+        platform="linux/arm64",
+        unusual=[("host.db", ""), ("shm", "1")],
+        mounts=[("mount./x", "cache rw")],
+    )
+    assert [name for name, _ in key.inputs][5:] == [
+        "network",
+        "platform",
+        "host.db",
+        "shm",
+        "mount./x",
+        "parent.0",
+        "parent.1",
+    ]
+
+
 def test_another_platform_changes_the_key() -> None:
     assert run_key(RUN, PARENTS, platform="linux/arm64").digest != run_key(RUN, PARENTS).digest
 

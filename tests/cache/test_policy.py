@@ -93,6 +93,42 @@ def test_a_miss_names_what_changed(store: Store, name: str, value: str, said: st
     assert reason(store, with_input(RUN, name, value)) == said
 
 
+UNUSUAL: Pairs = (
+    *RUN[:5],
+    ("host.db", ""),
+    ("shm", "1024"),
+    ("ulimit.nofile", "1:2"),
+    ("security", "insecure"),
+    ("mount./src", "bind ro blake3:1"),
+    *RUN[5:],
+    ("context/a", "644 1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("host.db", None, "the name `db` of `--add-host` was removed"),
+        ("shm", "2048", "the size of `/dev/shm` changed"),
+        ("ulimit.nofile", "1:3", "the limit `nofile` of `--ulimit` was changed"),
+        ("ulimit.nofile", None, "the limit `nofile` of `--ulimit` was removed"),
+        ("security", "sandbox", "the security mode changed"),
+        ("mount./src", "bind rw blake3:1", "what is mounted at `/src` changed"),
+        ("mount./src", None, "what is mounted at `/src` was removed"),
+        ("context/a", "644 2", "file `a` changed"),
+    ],
+)
+def test_what_is_unusual_about_a_run_is_named(name: str, value: str | None, said: str) -> None:
+    kept = tuple(pair for pair in UNUSUAL if pair[0] != name)
+    after = kept if value is None else with_input(UNUSUAL, name, value)
+    assert first_difference(UNUSUAL, after) == said
+
+
+def test_the_files_of_a_mount_say_more_than_that_it_changed() -> None:
+    after = with_input(with_input(UNUSUAL, "mount./src", "x"), "context/a", "644 2")
+    assert list(all_differences(UNUSUAL, after)) == ["file `a` changed"]
+
+
 def test_a_miss_is_compared_with_what_was_built_last(store: Store) -> None:
     remember(store, RUN)
     remember(store, with_input(RUN, "user", "node"))

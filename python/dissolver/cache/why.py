@@ -63,7 +63,8 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     if name.startswith("ulimit."):
         return f"the limit `{name.removeprefix('ulimit.')}` of `--ulimit` was {verb}"
     if name.startswith("mount."):
-        return f"what is mounted at `{name.removeprefix('mount.')}` {verb}"
+        is_there = "changed" if before is not None and after is not None else f"was {verb}"
+        return f"what is mounted at `{name.removeprefix('mount.')}` {is_there}"
     if name.startswith("file."):
         return f"the text of `{name.removeprefix('file.')}` {verb}"
     kind, slash, path = name.partition("/")

@@ -119,6 +119,8 @@ class Building:
         from dissolver.runtime.limits import parse_limits, parse_shm_size
 
         check_names(allow)
+        if not all(name.strip() for name in labels or ()):
+            raise BadOption("a label has no name")
         if no_cache and no_cache_filter:
             raise BadOption(
                 "`--no-cache` does every step again, and `--no-cache-filter` only some",
