@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
@@ -248,6 +247,8 @@ def build(
     if iidfile is not None:
         write_result(iidfile, result.image.id)
     if metadata_file is not None:
+        import json
+
         write_result(metadata_file, json.dumps(result.metadata, indent=2))
     if mode == "quiet" and any(one.image for one in result.outputs):
         sys.stdout.write(f"{result.image.id}\n")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import threading
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dissolver.config import Settings
     from dissolver.engine.session import Session
     from dissolver.export.output import Output
+    from dissolver.image.annotations import Annotation
 
 STDIN = "-"
 """What a context is called that is an open file."""
@@ -114,9 +115,6 @@ class Building:
         from dissolver.engine import builds
         from dissolver.engine.wire import Descriptor
         from dissolver.errors import BadOption
-        from dissolver.image.annotations import parse_annotations
-        from dissolver.runtime.hosts import parse_host
-        from dissolver.runtime.limits import parse_limits, parse_shm_size
 
         check_names(allow)
         if not all(name.strip() for name in labels or ()):
@@ -144,12 +142,10 @@ class Building:
             host_certificates=certificates if host_certificates is None else host_certificates,
             certificate_file=environment.get("SSL_CERT_FILE"),
             network=network_mode(network),
-            hosts=tuple(parse_host(text) for text in add_hosts),
-            shm_bytes=parse_shm_size(shm_size),
-            rlimits=parse_limits(ulimits),
+            **_surroundings(add_hosts, shm_size, ulimits),
             allow=tuple(allow),
             labels=dict(labels or {}),
-            annotations=parse_annotations(annotations or {}),
+            annotations=_annotations(annotations),
             secrets=dict(secrets or {}),
             ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
             environment=environment,
@@ -198,3 +194,28 @@ def _placed(given: str | Mapping[str, str] | Output) -> Output:
     if isinstance(dest, int):
         return replace(given, dest=Descriptor(dest))
     return given if dest is None else replace(given, dest=str(Path.cwd() / dest))
+
+
+def _surroundings(
+    hosts: Sequence[str], shm_size: str | int | None, ulimits: Sequence[str]
+) -> dict[str, Any]:
+    """Read what steps see of the machine; what reads it is imported where something is said."""
+    found: dict[str, Any] = {}
+    if hosts:
+        from dissolver.runtime.hosts import parse_host
+
+        found["hosts"] = tuple(parse_host(text) for text in hosts)
+    if shm_size or ulimits:
+        from dissolver.runtime.limits import parse_limits, parse_shm_size
+
+        found["shm_bytes"] = parse_shm_size(shm_size)
+        found["rlimits"] = parse_limits(ulimits)
+    return found
+
+
+def _annotations(given: Mapping[str, str] | None) -> tuple[Annotation, ...]:
+    if not given:
+        return ()
+    from dissolver.image.annotations import parse_annotations
+
+    return parse_annotations(given)
