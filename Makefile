@@ -5,10 +5,10 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
 
-.PHONY: setup demo test lint format bench fuzz mutate soak peers clean help
+.PHONY: setup demo test lint format compare-buildkit bench fuzz mutate soak peers clean help
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(STAMP) ## Make .venv, build the release core, install the package and what it needs
 
@@ -31,6 +31,9 @@ format: setup ## Rewrite the sources in the one format
 	@scripts/cargo fmt --manifest-path fuzz/Cargo.toml
 	@$(VENV)/bin/ruff format python tests benches examples fuzz
 	@$(VENV)/bin/ruff check --fix --quiet python tests benches examples fuzz
+
+compare-buildkit: setup ## Build the cases of tests/cases with BuildKit's daemon too, and compare
+	@DISSOLVER_TEST_BUILDKIT=1 $(PY) -m pytest -q tests/cases/test_same_as_buildkit.py
 
 bench: setup ## Benchmarks with ratios against a floor and peers
 	@$(PY) -m pytest benches --benchmark-only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 import urllib.request
@@ -69,7 +70,12 @@ class Account:
         if os.geteuid() == 0 and not self.is_root:
             for base, directories, files in os.walk(path):
                 for name in (".", *directories, *files):
-                    os.lchown(Path(base) / name, self.uid, self.gid)
+                    place = Path(base) / name
+                    mode = place.lstat().st_mode
+                    os.lchown(place, self.uid, self.gid)
+                    if mode & 0o6000 and not stat.S_ISLNK(mode):
+                        # Another owner takes these bits away.
+                        place.chmod(stat.S_IMODE(mode))
         return path
 
 

@@ -73,11 +73,11 @@ def test_an_archive_is_known_by_its_content_and_unpacked(site, packer: str) -> N
     assert told.statuses("ADD") == ["unpacking anything.bin"]
 
 
-def test_owner_and_mode_are_for_the_directory_and_not_for_what_is_unpacked(site) -> None:
+def test_the_owner_is_for_what_is_unpacked_and_the_mode_is_for_nothing(site) -> None:
     site.write({"a.tar": packed(FILES)})
     told = site.build("FROM box\nADD --chown=node --chmod=700 a.tar /x/y/\n")
-    assert site.stat(told.image, "/x/y/b") == (0o640, 5, 6)
-    assert site.stat(told.image, "/x/y") == (0o700, 1000, 1000)
+    assert site.stat(told.image, "/x/y/b") == (0o640, 1000, 1000)
+    assert site.stat(told.image, "/x/y") == (0o755, 1000, 1000)
 
 
 def test_an_archive_is_copied_where_that_is_asked_for(site) -> None:

@@ -50,7 +50,9 @@ def test_a_wildcard_that_matches_nothing_copies_nothing(site) -> None:
         ("5:6", (5, 6)),
         ("root", (0, 0)),
         ("bin:0", (1, 0)),
-        ("node:", (1000, 0)),
+        ("node:", (1000, 1000)),
+        ("5:", (5, 5)),
+        (":", (0, 0)),
         (":audio", (0, 29)),
     ],
 )
@@ -165,8 +167,10 @@ def test_a_destination_is_followed_through_the_links_of_the_image(site) -> None:
 
 def test_workdir_belongs_to_the_user_and_leaves_what_exists(site) -> None:
     told = site.build(
-        "FROM box\nUSER node\nWORKDIR /home/node/app/deep\nWORKDIR /root\nWORKDIR ../srv/x\n"
+        "FROM box\nUSER 7\nWORKDIR /seven\n"
+        "USER node\nWORKDIR /home/node/app/deep\nWORKDIR /root\nWORKDIR ../srv/x\n"
     )
+    assert site.stat(told.image, "/seven") == (0o755, 7, 7)
     assert site.stat(told.image, "/home/node/app/deep") == (0o755, 1000, 1000)
     assert site.stat(told.image, "/srv/x") == (0o755, 1000, 1000)
     assert site.stat(told.image, "/root") == (0o700, 0, 0)

@@ -44,7 +44,9 @@ def test_the_files_are_written_and_bound(tmp_path: Path) -> None:
     mounts = EtcFiles("hosts\n", "web\n", "nameserver 10.0.0.1\n").write(tmp_path)
     assert mounts == tuple(
         BindMount(str(tmp_path / name), f"/etc/{name}", create="file")
-        for name in ("resolv.conf", "hostname", "hosts")
+        for name in ("resolv.conf", "hosts", "hostname")
     )
     assert (tmp_path / "hostname").read_text() == "web\n"
+    in_a_step = EtcFiles("h\n", "web\n", "").write(tmp_path, with_hostname=False)
+    assert [mount.target for mount in in_a_step] == ["/etc/resolv.conf", "/etc/hosts"]
     assert (tmp_path / "hosts").stat().st_mode & 0o777 == 0o644

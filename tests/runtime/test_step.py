@@ -74,7 +74,7 @@ def test_a_step_ends_with_its_code(base: Base, command: str | list[str], status:
         ("cat /proc/1/comm", "cat"),
         ("unshare -n true 2>&1", "unshare: unshare(0x40000000): Operation not permitted"),
         ("mount -t tmpfs x /mnt 2>&1 | grep -c denied", "1"),
-        ("cat /etc/hostname", "buildkitsandbox"),
+        ("ls /etc", "group\nhosts\npasswd\nresolv.conf"),
     ],
 )
 def test_a_step_sees_a_system_of_its_own(base: Base, command: str, expected: str) -> None:
@@ -98,6 +98,11 @@ def test_a_step_runs_as_its_user(base: Base, user: str, expected: str) -> None:
 def test_an_unknown_user_is_an_error(base: Base) -> None:
     with pytest.raises(RunError, match="unable to find user `nobody`"):
         base.step("true", user="nobody")
+
+
+def test_the_name_of_the_machine_is_the_images_own(base: Base) -> None:
+    layer = base.commit(base.step("echo web > /etc/hostname"))
+    assert base.store.layers.view([base.layer, layer]).read("/etc/hostname", limit=9) == b"web\n"
 
 
 def test_what_a_step_writes_is_its_layer_and_nothing_else(base: Base) -> None:

@@ -385,8 +385,8 @@ class CopyPart:
         ``**`` is any depth, together with the directories that lead there. ``excludes`` are
         left out of directories, by their paths in the source; what is a source itself stays.
         Without an owner for all, entries keep theirs if ``keeps_owner``, else they are root's.
-        ``is_verbatim`` is for what an archive holds: owners and modes stay as they are, and what
-        is in the way goes.
+        ``is_verbatim`` is for what an archive holds: modes stay as they are, and what is in the
+        way goes.
         """
 
     def selected(self) -> builtins.list[tuple[bytes, str]]:

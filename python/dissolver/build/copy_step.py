@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.build.ownership import resolve_owner
-from dissolver.errors import BuildError, RunError, from_core
+from dissolver.errors import BuildError, from_core
 from dissolver.plan.modes import ModeProgram
 from dissolver.store.faults import explained
 
@@ -187,17 +187,14 @@ def plan_workdir(
     """
     from dissolver._core.layer import CopyPlan
     from dissolver.cache.keys import workdir_key
-    from dissolver.runtime.users import resolve_user
 
     view = _view(bench, parents)
+    uid, gid = resolve_owner(step.user, view, step.where)
     try:
-        user = resolve_user(step.user, view)
         plan = CopyPlan.for_directory(
-            view, step.path, uid=user.uid, gid=user.gid, new_directory_mtime=mtime_ns
+            view, step.path, uid=uid, gid=gid, new_directory_mtime=mtime_ns
         )
         return CopyWork("workdir", workdir_key(step, plan.digest(), plan.packed_inputs), plan)
-    except RunError as error:
-        raise BuildError(error.message, hint=error.hint, where=step.where) from error
     except CoreError as error:
         raise BuildError(error.message, hint=error.hint, where=step.where) from error
 

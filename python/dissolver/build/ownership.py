@@ -1,4 +1,4 @@
-"""Who owns what a COPY makes: the text of ``--chown``, looked up where it lands."""
+"""Who owns what a step makes: the text of ``--chown`` or USER, looked up where it lands."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _HIGHEST_ID = 2**32 - 2
 
 
 def resolve_owner(text: str, view: View, where: Where) -> tuple[int, int]:
-    """Answer the user and group that ``--chown=text`` means on top of ``view``.
+    """Answer the user and group that ``--chown=text``, or a USER, means on top of ``view``.
 
-    A number alone is both; a name alone brings its primary group; ``root`` is 0
-    everywhere, and so is an empty part. Names are looked up in the image's own
-    ``/etc/passwd`` and ``/etc/group``.
+    A number alone is both; a name alone brings its primary group, also in front of an
+    empty one; ``root`` is 0 everywhere, and so is an empty user. Names are looked up in the
+    image's own ``/etc/passwd`` and ``/etc/group``.
 
     Raises:
         BuildError: a name that the image does not know. (BuildKit makes the files
@@ -27,13 +27,13 @@ def resolve_owner(text: str, view: View, where: Where) -> tuple[int, int]:
     """
     from dissolver.runtime.users import resolve_user
 
-    user, colon, group = text.partition(":")
-    if not colon and _is_number(user):
+    user, _, group = text.partition(":")
+    if not group and _is_number(user):
         return int(user), int(user)
     if all(part in ("", "root") or _is_number(part) for part in (user, group)):
         return _number(user), _number(group)
     known = [
-        ("0" if part in ("", "root") else part) for part in ((user, group) if colon else (user,))
+        ("0" if part in ("", "root") else part) for part in ((user, group) if group else (user,))
     ]
     try:
         found = resolve_user(":".join(known), view)

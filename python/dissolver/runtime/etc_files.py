@@ -1,7 +1,8 @@
 """The three files that a container gets from its runtime: hosts, hostname, resolv.conf.
 
 They describe the network a container is in, so they are made for each one and
-bound over its own; a layer never holds them.
+bound over its own; a layer never holds them. A RUN step gets no ``/etc/hostname``: what
+it writes there is for the image, which is to start on a machine of that name.
 """
 
 from __future__ import annotations
@@ -48,13 +49,11 @@ class EtcFiles:
         separator = "\n" if lines and not self.hosts.endswith("\n") else ""
         return replace(self, hosts=self.hosts + separator + lines)
 
-    def write(self, directory: Path) -> tuple[BindMount, ...]:
+    def write(self, directory: Path, *, with_hostname: bool = True) -> tuple[BindMount, ...]:
         """Write the files into ``directory`` and return the mounts that put them in place."""
-        contents = {
-            "resolv.conf": self.resolv_conf,
-            "hostname": self.hostname,
-            "hosts": self.hosts,
-        }
+        contents = {"resolv.conf": self.resolv_conf, "hosts": self.hosts}
+        if with_hostname:
+            contents["hostname"] = self.hostname
         mounts: list[BindMount] = []
         for name, text in contents.items():
             path = directory / name

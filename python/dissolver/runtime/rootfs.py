@@ -23,24 +23,26 @@ if TYPE_CHECKING:
     from dissolver.runtime.spec import Lower
 
 STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
-STUB_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+STEP_STUB_FILES = ("etc/hosts", "etc/resolv.conf")
+STUB_FILES = (*STEP_STUB_FILES, "etc/hostname")
 
 _NAME = "stubs-1"
-"""The directory's name holds its version: another set of stubs is another directory."""
+_STEP_NAME = "step-stubs-1"
+"""The directories' names hold a version: another set of stubs is another directory."""
 
 
-def stubs_directory(root: Path) -> Path:
-    """Return the directory of stubs that all containers share, made on first use.
+def stubs_directory(root: Path, *, is_step: bool = False) -> Path:
+    """Return the directory of stubs that all containers, or all steps, share, made on first use.
 
     It gets its name only when it is complete, so a killed maker leaves no broken one.
     """
-    final = root / "runtime" / _NAME
+    final = root / "runtime" / (_STEP_NAME if is_step else _NAME)
     if final.is_dir():
         return final
     final.parent.mkdir(mode=0o755, exist_ok=True)
     # Threads build at the same time as well, and so may processes.
     part = final.with_name(f"{_NAME}.{os.getpid()}-{threading.get_ident()}.part")
-    make_stubs(part, STUB_DIRECTORIES, STUB_FILES)
+    make_stubs(part, STUB_DIRECTORIES, STEP_STUB_FILES if is_step else STUB_FILES)
     try:
         part.rename(final)
     except OSError:

@@ -192,7 +192,8 @@ class _Step:
         assert self._plan is not None  # noqa: S101 - `connect` came first
         make_directories(self._view, self._directory)
         make_working_directory(self._view, self.upper, cwd or "/")
-        mounts = [*self._plan.files.write(self._directory), *self._mounts]
+        files = self._plan.files.write(self._directory, with_hostname=False)
+        mounts = [*files, *self._mounts]
         lent = self._loan.lower if self._loan else None
         roots = spec.Rootfs(
             lowers=self._stack(mounts, lent),
@@ -229,8 +230,8 @@ class _Step:
         layers = self._store.layers.mountable(self._parents)
         targets = [(m.target, _is_directory(m)) for m in mounts]
         directories, files = rootfs.missing_stubs(self._view, targets)
-        below = [rootfs.stubs_directory(self._store.root)]
-        files = [name for name in files if name not in rootfs.STUB_FILES]
+        below = [rootfs.stubs_directory(self._store.root, is_step=True)]
+        files = [name for name in files if name not in rootfs.STEP_STUB_FILES]
         if directories or files:
             extra = self._directory / "stubs"
             rootfs.make_stubs(extra, directories, files)

@@ -243,7 +243,7 @@ fn files_of_two_origins_are_never_names_of_one() {
 }
 
 #[test]
-fn what_is_unpacked_keeps_owner_and_mode_and_takes_the_place_of_what_is_there() {
+fn what_is_unpacked_keeps_its_mode_and_takes_the_place_of_what_is_there() {
     let scene = Scene::new();
     let mut inside = file("lib/file");
     (inside.uid, inside.gid, inside.mode) = (5, 6, 0o4711);
@@ -262,9 +262,21 @@ fn what_is_unpacked_keeps_owner_and_mode_and_takes_the_place_of_what_is_there() 
     assert_eq!(error.kind(), "is-a-directory");
     request.is_verbatim = true;
     let expected = [
-        "etc file 644 0:0 copied",
-        "lib directory 700 0:0 copied",
-        "lib/file file 4711 5:6 copied",
+        "etc file 644 1:1 copied",
+        "lib directory 700 1:1 copied",
+        "lib/file file 4711 1:1 copied",
+    ];
+    assert_eq!(
+        lines(&plan(&base, origin.clone(), &request).unwrap()),
+        expected
+    );
+    (request.owner, request.keeps_owner) = (None, true);
+    request.destination = "/new".into();
+    let expected = [
+        "new directory 755 0:0 made",
+        "new/etc file 644 0:0 copied",
+        "new/lib directory 700 0:0 copied",
+        "new/lib/file file 4711 5:6 copied",
     ];
     assert_eq!(lines(&plan(&base, origin, &request).unwrap()), expected);
 }

@@ -24,6 +24,9 @@ use crate::view::View;
 /// Permission bits of directories that a copy has to make.
 const NEW_DIRECTORY_MODE: u32 = 0o755;
 
+/// A mode without set-user-id, set-group-id and sticky.
+const PERMISSIONS: u32 = 0o777;
+
 /// What is to be copied where, and as whose.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
@@ -50,8 +53,8 @@ pub struct CopyPart {
     pub excludes: IgnoreRules,
     /// Without an owner for all: entries stay with their own owner, else they become root's.
     pub keeps_owner: bool,
-    /// Owners and modes stay as they are, whatever holds for all, and what is in the way goes: as
-    /// where an archive is unpacked.
+    /// Modes stay as they are, whatever holds for all, and what is in the way goes: as where an
+    /// archive is unpacked.
     pub is_verbatim: bool,
 }
 
@@ -265,8 +268,11 @@ impl CopyPlan {
                 }
             }
             _ => {
+                // Of a file's mode, only permissions make sense for the directories on its way;
+                // and what an archive holds is not asked about its mode at all.
+                let unpacks = self.parts.first().is_some_and(|part| part.is_verbatim);
                 let mode = match self.mode {
-                    Some(ModeChange::To(mode)) => mode,
+                    Some(ModeChange::To(mode)) if !unpacks => mode & PERMISSIONS,
                     _ => NEW_DIRECTORY_MODE,
                 };
                 let mut facts = Facts::directory(&planned.path, mode);
@@ -275,15 +281,14 @@ impl CopyPlan {
                 return facts;
             }
         };
-        if !part.is_some_and(|part| part.is_verbatim) {
-            match self.owner {
-                Some(owner) => facts.owner = owner,
-                None if !part.is_some_and(|part| part.keeps_owner) => facts.owner = (0, 0),
-                None => {}
-            }
-            if let (Some(change), true) = (&self.mode, facts.kind != Kind::Symlink) {
-                facts.mode = change.apply(facts.mode, facts.kind == Kind::Directory);
-            }
+        match self.owner {
+            Some(owner) => facts.owner = owner,
+            None if !part.is_some_and(|part| part.keeps_owner) => facts.owner = (0, 0),
+            None => {}
+        }
+        let has_mode = facts.kind == Kind::Symlink || part.is_some_and(|part| part.is_verbatim);
+        if let (Some(change), false) = (&self.mode, has_mode) {
+            facts.mode = change.apply(facts.mode, facts.kind == Kind::Directory);
         }
         facts.hard_link = planned
             .hard_link

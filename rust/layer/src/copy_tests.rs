@@ -332,13 +332,14 @@ fn owner_and_mode_apply_to_what_is_copied_and_made_and_to_nothing_else() {
     let base = scene.view(&[scene.layer(&[directory("srv", 0o711)])]);
     let mut request = request(&["d"], "/srv/new/d");
     request.owner = Some((1000, 50));
-    request.mode = Some(ModeChange::To(0o640));
+    // What a file may get beyond permissions, a directory on its way does not.
+    request.mode = Some(ModeChange::To(0o4640));
     let plan = planned(&base, scene.tree(), &request).unwrap();
     let expected = [
         "srv directory 711 0:0 kept",
         "srv/new directory 640 1000:50 made",
         "srv/new/d directory 640 1000:50 made",
-        "srv/new/d/a file 640 1000:50 copied",
+        "srv/new/d/a file 4640 1000:50 copied",
         "srv/new/d/l symlink 777 1000:50 copied",
     ];
     assert_eq!(lines(&plan), expected);
