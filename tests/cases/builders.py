@@ -73,15 +73,15 @@ class Dissolver:
 
     def _outcome(self, plot: Plot) -> dict[str, str]:
         archive = plot.directory / "image.tar"
-        commands: list[list[str | Path]] = [
-            ["build", "-t", "made", "--progress=plain", *plot.flags, plot.where]
-        ]
         exports = plot.case.is_open or any(plot.case.has(part) for part in RECORDED)
         given = {path.name for path in plot.outside.iterdir()}
-        if exports:
-            commands.append(["save", "-o", archive, "made"])
+        output = f"type=oci,dest={archive},compression=uncompressed{plot.case.text('output')}"
+        words = [*(["-o", output] if exports else []), *plot.flags, plot.where]
         done = self.warm(
-            *commands, stdin=plot.stdin, cwd=plot.context, environment=plot.environment
+            ["build", "--progress=plain", *words],
+            stdin=plot.stdin,
+            cwd=plot.context,
+            environment=plot.environment,
         )
         if done.status != 0:
             raise Failed(plot.unfill(done.stderr + done.stdout))

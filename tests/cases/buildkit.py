@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cases.builders import Dissolver, Failed, remove
@@ -23,7 +24,7 @@ _OPTIONS = {
     "--network": "force-network-mode={}",
     "--platform": "platform={}",
     "--no-cache-filter": "no-cache={}",
-    "--ulimit": "ulimit={}",
+    "--pull": "image-resolve-mode=pull",
 }
 """What the client calls those of our flags that are options of the frontend."""
 
@@ -40,6 +41,7 @@ class BuildKit:
                 "buildkitd", "--root", directory / "root", "--addr", self._socket,
                 "--oci-worker-net", "host", "--containerd-worker=false",
                 "--allow-insecure-entitlement", "network.host",
+                "--allow-insecure-entitlement", "security.insecure",
             ],
             stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
@@ -71,7 +73,9 @@ class BuildKit:
 
     def _outcome(self, plot: Plot) -> dict[str, str]:
         archive = plot.directory / "image.tar"
-        words = [*self._words(plot), "--output", f"type=oci,dest={archive}"]
+        given = {path.name for path in plot.outside.iterdir()}
+        keys = f"{self._annotations(plot)}{plot.case.text('output').strip()}"
+        words = [*self._words(plot), "--output", f"type=oci,dest={archive}{keys}"]
         done = subprocess.run(
             words,
             cwd=plot.context,
@@ -83,7 +87,7 @@ class BuildKit:
         )
         if done.returncode != 0:
             raise Failed(plot.unfill(done.stderr))
-        return plot.read(archive)
+        return {**plot.read(archive), "written": plot.written(given)}
 
     def _words(self, plot: Plot) -> Iterator[str]:
         yield from ("buildctl", "--addr", self._socket, "build", "--progress=plain")
@@ -101,32 +105,34 @@ class BuildKit:
             (dockerfile / "Dockerfile").write_bytes(plot.stdin)
         if kind in ("directory", "Dockerfile"):
             yield from ("--local", f"dockerfile={dockerfile}")
-        yield from self._flags(plot)
+        if "--no-cache" in plot.flags:
+            yield "--no-cache"
+        for flag, values in _grouped(plot.flags).items():
+            yield from self._flag(plot, flag, values)
 
-    def _flags(self, plot: Plot) -> Iterator[str]:
-        words = iter(plot.flags)
-        for word in words:
-            flag, has_value, value = word.partition("=")
-            if flag == "--no-cache":
-                yield flag
-                continue
-            if not has_value:
-                value = next(words)
-            if flag == "--build-arg" and "=" not in value:
-                value = f"{value}={plot.environment[value]}"
-            if flag in ("--secret", "--ssh"):
+    def _flag(self, plot: Plot, flag: str, values: list[str]) -> Iterator[str]:
+        """Say to the client what one of our flags says."""
+        if flag in _IN_ONE:
+            yield from ("--opt", _IN_ONE[flag](values))
+        for value in values:
+            if flag in ("--secret", "--ssh", "--allow"):
                 yield from (flag, value)
-            elif flag in ("-t", "--tag"):
-                continue
-            elif flag in ("-f", "--file"):
-                if value != "-":
-                    yield from ("--opt", f"filename={value}")
+            elif flag in ("-o", "--output"):
+                yield from ("--output", value if "=" in value else f"type=local,dest={value}")
+            elif flag in ("-f", "--file") and value != "-":
+                yield from ("--opt", f"filename={value}")
             elif flag == "--build-context":
                 yield from self._named_context(*value.split("=", 1))
-            elif (flag, value) != ("--network", "default"):
-                if value == "host":
-                    yield from ("--allow", "network.host")
+            elif flag == "--build-arg" and "=" not in value:
+                yield from ("--opt", f"build-arg:{value}={plot.environment[value]}")
+            elif flag in _OPTIONS and (flag, value) != ("--network", "default"):
+                yield from ("--allow", "network.host") if value == "host" else ()
                 yield from ("--opt", _OPTIONS[flag].format(value))
+
+    def _annotations(self, plot: Plot) -> str:
+        """Ask for annotations as the client does: as keys of the output."""
+        words = _grouped(plot.flags).get("--annotation", ())
+        return "".join(f',"annotation.{word.removeprefix("manifest:")}"' for word in words)
 
     def _named_context(self, name: str, place: str) -> Iterator[str]:
         if place.startswith("oci-layout://"):
@@ -150,6 +156,30 @@ class BuildKit:
         while subprocess.run(words, capture_output=True, check=False).returncode != 0:
             assert time.monotonic() < end, (self.directory / "log").read_text()
             time.sleep(0.1)
+
+
+def _grouped(words: list[str]) -> dict[str, list[str]]:
+    """Gather the values of each flag."""
+    found: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        flag, has_value, value = word.partition("=")
+        if flag != "--no-cache":
+            found.setdefault(flag, []).append(value if has_value else next(rest))
+    return found
+
+
+def _hosts(values: list[str]) -> str:
+    pairs = (re.split("[=:]", value, maxsplit=1) for value in values)
+    return "add-hosts=" + ",".join(f"{name}={address.strip('[]')}" for name, address in pairs)
+
+
+_IN_ONE: dict[str, Callable[[list[str]], str]] = {
+    "--add-host": _hosts,
+    "--ulimit": lambda values: f"ulimit={','.join(values)}",
+    "--shm-size": lambda values: f"shm-size={int(values[-1].rstrip('m')) << 20}",
+}
+"""Those that are one option, whatever they are said."""
 
 
 def missing() -> str:

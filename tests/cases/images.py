@@ -8,8 +8,10 @@ import io
 import json
 import re
 import tarfile
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from dissolver.image.mutate import DEFAULT_PATH
 
 COMMENT = "buildkit.dockerfile.v0"
 WHITEOUT = ".wh."
+DAY_SECONDS = 24 * 60 * 60
 OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
 _KINDS = {
@@ -32,6 +35,7 @@ class Exported:
 
     document: Mapping[str, Any] = field(default_factory=dict)
     tree: Tree = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -78,13 +82,21 @@ def read_layout(directory: Path) -> Exported:
     return _of_layout(lambda name: (directory / name).read_bytes())
 
 
+def read_rootfs(path: Path) -> Exported:
+    """Read a tar of a whole file system."""
+    tree: Tree = {"/": _top()}
+    _apply(tree, _entries(path.read_bytes()))
+    return Exported(tree=tree)
+
+
 def _of_layout(blob: Callable[[str], bytes]) -> Exported:
     document = json.loads(blob("index.json"))
     while "manifests" in document:
         descriptor = document["manifests"][0]
         document = json.loads(blob(_blob_name(descriptor)))
     config = blob(_blob_name(document["config"]))
-    return _exported(config, [blob(_blob_name(layer)) for layer in document["layers"] or ()])
+    exported = _exported(config, [blob(_blob_name(layer)) for layer in document["layers"] or ()])
+    return replace(exported, annotations=document.get("annotations") or {})
 
 
 def _blob_name(descriptor: Mapping[str, Any]) -> str:
@@ -126,7 +138,7 @@ def _entry(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Entry:
     return path, Node(
         _KINDS.get(info.type, "file"), info.mode, info.uid, info.gid,
         file.read() if file is not None else b"",
-        info.linkname, (info.devmajor, info.devminor), xattrs,
+        info.linkname, (info.devmajor, info.devminor), xattrs, int(info.mtime),
     )  # fmt: skip
 
 
@@ -194,6 +206,32 @@ def history_text(image: Exported, base: Exported) -> str:
     history = list(image.document.get("history") or ())
     assert history[: len(inherited)] == inherited, "the history of the base was changed"
     return "".join(_history_line(entry) for entry in history[len(inherited) :])
+
+
+def annotations_text(image: Exported) -> str:
+    """Write the annotations of the manifest."""
+    return "".join(f"{name} {value}\n" for name, value in sorted(image.annotations.items()))
+
+
+def times_text(image: Exported, base: Exported) -> str:
+    """Write the image's time, those of its own history, and those of its own files, each once."""
+    inherited = len(base.document.get("history") or ())
+    history = (image.document.get("history") or ())[inherited:]
+    changed = [node for path, node in image.tree.items() if base.tree.get(path) != node]
+    files = [_shown_time(node.mtime) for node in changed if node.mtime]
+    return "".join(
+        (
+            f"created {image.document.get('created')}\n",
+            *(f"history {when}\n" for when in sorted({entry["created"] for entry in history})),
+            *(f"files {when}\n" for when in sorted(set(files))),
+        )
+    )
+
+
+def _shown_time(seconds: int) -> str:
+    if seconds > time.time() - DAY_SECONDS:
+        return "today"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _history_line(entry: Mapping[str, Any]) -> str:

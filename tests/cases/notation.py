@@ -37,6 +37,7 @@ class Node:
     target: str = ""
     device: tuple[int, int] = (0, 0)
     xattrs: dict[str, bytes] = field(default_factory=dict)
+    mtime: int = 0
 
 
 Tree = dict[str, Node]

@@ -13,13 +13,15 @@ and consists of sections, `--- NAME ARGUMENT`, whose texts go on until the next 
     git later           files of a second commit there, on `main`
     flags               words behind `build`; environment: `NAME=value` lines
     from KIND           the context: `tar` or `Dockerfile` on standard input, `git`, `url`
+    output KEYS         what else the exported image is asked for, `,rewrite-timestamp=true`
     base NAME           the image that it builds on: `box` unless it is said, or `scratch`
 
 and of what comes of it, where the files, the configuration and the history are
 told as differences from the base, and completely:
 
     tree, config, history
-    stdout, written     what is printed, and the files that are outside afterwards
+    annotations, times  those of the manifest; those of the image, its history and its files
+    stdout, written     what is printed, and what is outside afterwards
     fails               parts of the error
 
     differs ROW         BuildKit does otherwise, as this row of docs/compatibility.md says;
@@ -35,12 +37,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DIRECTORY = Path(__file__).parent
-OUTCOMES = ("tree", "config", "history", "stdout", "written", "fails")
+OUTCOMES = ("tree", "config", "history", "annotations", "times", "stdout", "written", "fails")
+OPEN = "?"
+"""What stands behind the name of an outcome that is to be recorded."""
 RECORDED = ("tree", "config", "history")
 OTHERWISE = tuple(f"buildkit {part}" for part in OUTCOMES)
 INPUTS = {
     "Dockerfile", "context", "file", "archive", "outside", "web", "git", "flags", "environment",
-    "from", "base", "differs", "no peer", "frontend",
+    "from", "base", "output", "differs", "no peer", "frontend",
 }  # fmt: skip
 
 
@@ -93,7 +97,9 @@ class Case:
     @property
     def is_open(self) -> bool:
         """Whether nothing says yet what comes of it."""
-        return not any(section.name in OUTCOMES for section in self.sections)
+        return not any(section.name in OUTCOMES for section in self.sections) or any(
+            section.argument == OPEN for section in self.sections
+        )
 
 
 def read_cases(file: Path) -> list[Case]:
@@ -135,9 +141,10 @@ def record(case: Case, outcome: dict[str, str]) -> None:
     begin = text.index(f"=== {case.name}\n")
     end = text.find("\n=== ", begin)
     end = len(text) if end < 0 else end
-    told = "".join(
-        f"--- {part}\n{outcome[part]}" for part in RECORDED if outcome.get(part) is not None
-    )
-    case.file.write_text(
-        f"{text[:begin]}{text[begin:end].rstrip()}\n{told}{text[end:]}", encoding="utf-8"
-    )
+    body = text[begin:end].rstrip() + "\n"
+    if not any(section.name in OUTCOMES for section in case.sections):
+        body += "".join(f"--- {part} {OPEN}\n" for part in RECORDED)
+    for part, told in outcome.items():
+        shown = re.sub(r"^(?=---|===)", r"\\", told, flags=re.MULTILINE)
+        body = body.replace(f"--- {part} {OPEN}\n", f"--- {part}\n{shown}")
+    case.file.write_text(text[:begin] + body + text[end:], encoding="utf-8")

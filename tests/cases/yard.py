@@ -14,12 +14,23 @@ import tarfile
 from bz2 import compress as bzip2
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from cases.images import Exported, config_text, history_text, read_archive, scratch, tree_text
+from cases.images import (
+    Exported,
+    annotations_text,
+    config_text,
+    history_text,
+    read_archive,
+    scratch,
+    times_text,
+    tree_text,
+)
+from cases.leftovers import describe
 from cases.notation import lay_out, read_tree
 from cases.reading import DIRECTORY, Case, read_cases
+from registry.servers import registry_server
 from servers import Page, Repository, Web, git_server, web_server
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "amd64")
@@ -36,10 +47,11 @@ class Servers:
 
     web: Web
     git: Repository | None
+    registry: str
 
     def places(self, case: Case) -> dict[str, str]:
         """Put up what the case wants, and say where it is."""
-        places = {"case": f"case-{case.number}"}
+        places = {"case": f"case-{case.number}", "registry": self.registry}
         prefix = f"/case-{case.number}"
         if case.has("web") or case.kind == "url":
             places["web"] = self.web.url + prefix
@@ -73,12 +85,12 @@ class Servers:
 
 @contextmanager
 def servers(directory: Path) -> Iterator[Servers]:
-    with web_server() as web:
+    with web_server() as web, registry_server(directory / "registry") as registry:
         if shutil.which("git") is None:
-            yield Servers(web, None)
+            yield Servers(web, None, registry.host)
             return
-        with git_server(directory) as repository:
-            yield Servers(web, repository)
+        with git_server(directory / "git") as repository:
+            yield Servers(web, repository, registry.host)
 
 
 # One case on disk -------------------------------------------------------------------------
@@ -92,7 +104,6 @@ class Plot:
     directory: Path
     places: dict[str, str]
     base: Exported
-    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def context(self) -> Path:
@@ -145,9 +156,8 @@ class Plot:
         return any(words[index : index + 2] == ["-f", "-"] for index in range(len(words)))
 
     def written(self, given: Collection[str]) -> str:
-        """Tell what lies outside that was not ``given``: a name, a colon, and the text."""
-        files = sorted(path for path in self.outside.iterdir() if path.name not in given)
-        return "".join(f"{path.name}: {self.unfill(path.read_text())}\n" for path in files)
+        """Tell what lies outside that was not ``given``."""
+        return self.unfill(describe(self.outside, given, self.base))
 
     def read(self, archive: Path) -> dict[str, str]:
         """Tell what came of the build, from the image that it exported."""
@@ -156,6 +166,8 @@ class Plot:
             "tree": tree_text(image, self.base),
             "config": config_text(image, self.base),
             "history": history_text(image, self.base),
+            "annotations": annotations_text(image),
+            "times": times_text(image, self.base),
         }
         return {part: self.unfill(text) for part, text in told.items()}
 
