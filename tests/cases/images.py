@@ -222,7 +222,10 @@ def times_text(image: Exported, base: Exported) -> str:
     return "".join(
         (
             f"created {image.document.get('created')}\n",
-            *(f"history {when}\n" for when in sorted({entry["created"] for entry in history})),
+            *(
+                f"history {when}\n"
+                for when in sorted({str(entry.get("created")) for entry in history})
+            ),
             *(f"files {when}\n" for when in sorted(set(files))),
         )
     )
