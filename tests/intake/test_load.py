@@ -17,6 +17,7 @@ import pytest
 
 from dissolver.errors import BadImageConfig, BadManifest, CoreFailure, DissolverError, IntakeError
 from dissolver.export.save import save
+from dissolver.image.annotations import Annotations
 from dissolver.image.platform import platform_of_machine
 from dissolver.intake.load import load
 from dissolver.store import Store
@@ -137,6 +138,29 @@ def test_layers_that_are_links_to_others_are_followed(store: Store, tmp_path: Pa
     files = docker_archive(Layers=["aaa/layer.tar", "ccc/layer.tar"])
     files["ccc/layer.tar"] = "../bbb/layer.tar"
     assert names(store, write_archive(tmp_path / "archive", files))[0][0] == digest(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("beside", "expected"),
+    [
+        ({}, {"org.x": "1"}),
+        ({"index.json": b"{"}, {}),
+        ({"oci-layout": None}, {}),
+    ],
+)
+def test_a_layout_beside_dockers_table_tells_what_is_said_of_images(
+    store: Store, other: Store, tmp_path: Path, beside: dict[str, bytes | None], expected: object
+) -> None:
+    image = add_image(store, "a", "app")
+    store.images.put(image.config, annotations=Annotations({"org.x": "1"}))
+    save(store, ["app"], str(tmp_path / "app.tar"))
+    with tarfile.open(tmp_path / "app.tar") as tar:
+        files = {entry.name: tar.extractfile(entry) for entry in tar if entry.isfile()}
+        contents = {name: file.read() for name, file in files.items() if file is not None}
+    kept = {name: beside.get(name, content) for name, content in contents.items()}
+    source = write_archive(tmp_path / "odd.tar", {k: v for k, v in kept.items() if v is not None})
+    assert names(other, source) == [(image.id, ["docker.io/library/app:latest"])]
+    assert other.images.annotations(image.id).manifest == expected
 
 
 def test_names_in_archives_are_never_paths_of_the_machine(store: Store, tmp_path: Path) -> None:

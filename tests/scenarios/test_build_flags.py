@@ -126,9 +126,11 @@ def test_what_is_said_of_an_image_goes_with_it(box: Cli, tmp_path: Path) -> None
         manifest = document(f"blobs/sha256/{entry['digest'].removeprefix('sha256:')}")
     assert manifest["annotations"] == {"org.x": "1"}
     assert entry["annotations"]["org.y"] == "2"
-    box("rmi", "said")
-    box("load", "-i", archive)
-    assert json.loads(box.out("inspect", "said"))[0]["Annotations"] == {"org.x": "1"}
+    for form in ("oci", "docker"):
+        box("save", "--format", form, "-o", archive, "said")
+        box("rmi", "said")
+        box("load", "-i", archive)
+        assert json.loads(box.out("inspect", "said"))[0]["Annotations"] == {"org.x": "1"}
 
 
 def test_only_the_stages_that_are_named_run_again(box: Cli) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from dissolver.errors import BadReference, IntakeError
+from dissolver.errors import BadManifest, BadReference, IntakeError
 from dissolver.image.manifest import MANIFEST_LIMIT
 from dissolver.intake.archive_files import Files, Stream, Stretch, opened_files
 from dissolver.intake.parts import Part, blob
@@ -125,14 +126,33 @@ def _docker_images(files: Files, table: Stretch) -> list[Found]:
             raise IntakeError(f"the archive has no `{name}`, which `{MANIFEST_FILE}` names")
         return Part(found)
 
+    said = _said(files)
     return [
         Found(
             part(row.config),
             tuple(part(name) for name in row.layers or ()),
             tuple(row.repo_tags or ()),
+            said.get(PurePosixPath(row.config).name.removesuffix(".json")),
         )
         for row in rows
     ]
+
+
+def _said(files: Files) -> dict[str, Annotations]:
+    """Read what the layout beside Docker's table says of images, by the digits of their IDs.
+
+    The table is enough to load them: a layout that cannot be read says nothing.
+    """
+    from dissolver.intake import layout
+
+    index = files.find(INDEX_FILE)
+    if index is None or files.find(LAYOUT_FILE) is None:
+        return {}
+    try:
+        found = layout.images(files, index)
+    except (IntakeError, BadManifest):
+        return {}
+    return {one.manifest.config.digest.removeprefix("sha256:"): one.said for one in found}
 
 
 def _stored(store: Store, found: Found) -> Loaded:
