@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -63,6 +64,7 @@ def tar_of(**files: bytes) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def noise(size: int, seed: str = "") -> bytes:
     """Make bytes that do not compress, always the same ones."""
     blocks = (hashlib.sha256(f"{seed}{n}".encode()).digest() for n in range(size // 32 + 1))

@@ -56,6 +56,8 @@ class Rule:
     skips: int = 0
     before: bool = False
     """Answers without asking the registry."""
+    sent: Callable[[bytes], bytes] = lambda body: body
+    """What the registry gets of what was sent."""
 
 
 @dataclass
@@ -100,6 +102,19 @@ class Meddler:
             return _set(reply, body=bytes(body))
 
         self.rule("GET", pattern, flip, times=times)
+
+    def spoils(
+        self,
+        method: str,
+        pattern: str,
+        sent: Callable[[bytes], bytes],
+        *,
+        times: int = 1,
+        skips: int = 0,
+    ) -> None:
+        """Hand the registry something else than was sent."""
+        kept = re.compile(pattern)
+        self.rules.append(Rule(method, kept, lambda reply: reply, times, skips, sent=sent))
 
     def answers(
         self,
@@ -171,7 +186,10 @@ def _handler(proxy: Meddler) -> type[QuietHandler]:
                 # What was sent is not read: a server that refuses does not wait either.
                 self.close_connection = self.close_connection or length > 0
             else:
-                reply = self._forward(self.rfile.read(length))
+                body = self.rfile.read(length)
+                for rule in rules:
+                    body = rule.sent(body)
+                reply = self._forward(body)
                 for rule in rules:
                     reply = rule.change(reply) if reply is not None else None
             if reply is None:

@@ -44,9 +44,9 @@ def parse_digest(text: str) -> Digest:
     return Digest(text)
 
 
-def digest_of(content: bytes) -> Digest:
-    """Derive the SHA-256 digest of ``content``."""
-    return Digest("sha256:" + hashlib.sha256(content).hexdigest())
+def digest_of(content: bytes, algorithm: str = "sha256") -> Digest:
+    """Derive the digest of ``content``; ``algorithm`` is one of `HEX_LENGTHS`."""
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
 
 
 def short(digest: str) -> str:

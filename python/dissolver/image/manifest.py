@@ -6,7 +6,7 @@ Field names are those of the OCI image specification, which Docker's manifest
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
     media_type: str
     digest: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
     platform: PlatformFields | None = None
     annotations: dict[str, str] = {}
 

@@ -20,7 +20,7 @@ from dissolver.errors import (
     RegistryUnreachable,
 )
 from dissolver.image import media_types
-from dissolver.image.digest import Digest, digest_of
+from dissolver.image.digest import HEX_LENGTHS, Digest, digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT
 from dissolver.registry.auth import Authorizer, pull_scope
 from dissolver.registry.endpoints import endpoints, is_loopback
@@ -97,7 +97,9 @@ class Registry:
                 answer = self.transport.ask(lambda made=made: made, self.endpoint)  # type: ignore[misc]
             else:
                 answer = self.transport.send(made, self.endpoint)
-            if answer.status != 401 or not is_own or attempt == _LOGINS - 1:
+            # What another host wants to know, where a redirect led, is no challenge of this one.
+            is_asked = is_own and urlsplit(answer.url).netloc == urlsplit(self.base).netloc
+            if answer.status != 401 or not is_asked or attempt == _LOGINS - 1:
                 return answer
             if not self.authorizer.challenged(answer, scopes, sent):
                 return answer
@@ -176,7 +178,7 @@ class Repository:
             RegistryError: it is in a format of old, or none at all.
         """
         what = f"read the manifest of `{self.name}:{version}`"
-        if version.startswith("sha256:"):
+        if ":" in version:
             what = f"read the manifest `{version}` of `{self.name}`"
         headers = {"Accept": ACCEPTED}
         answer = self._get(f"{self.name}/manifests/{version}", headers)
@@ -187,9 +189,13 @@ class Repository:
             told = answer.headers.get("docker-content-digest", "")
         digest = digest_of(content)
         for expected in (version, told):
-            if expected.startswith("sha256:") and expected != digest:
+            algorithm = expected.partition(":")[0]
+            if algorithm == expected or algorithm not in HEX_LENGTHS:
+                continue
+            found = digest_of(content, algorithm)
+            if found != expected:
                 raise ContentMismatch(
-                    f"the manifest that `{self.registry.name}` sent has the digest {digest}, "
+                    f"the manifest that `{self.registry.name}` sent has the digest {found}, "
                     f"and should have {expected}"
                 )
         media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -275,6 +281,9 @@ class Repository:
                     f"`{self.registry.name}` goes on with its tags at `{shown(following)}`"
                 )
             path = following
+        raise RegistryError(
+            f"`{self.registry.name}` has more than {MOST_PAGES} pages of tags of `{self.name}`"
+        )
 
     def _get(self, path: str, headers: Mapping[str, str]) -> Answer:
         return self.registry.request("GET", path, scopes=self._pull, headers=headers)
@@ -319,10 +328,11 @@ def reach(transport: Transport, endpoint: Endpoint, store: CredentialStore) -> R
             failure = failure or error
             continue
         reached = urlsplit(answer.url)
-        if reached.netloc == endpoint.host:
+        is_own = reached.netloc == endpoint.host
+        if is_own:
             base = f"{reached.scheme}://{endpoint.host}{endpoint.prefix}"
         authorizer = Authorizer(transport, endpoint, lambda: store.find(endpoint.name))
-        if answer.status == 401:
+        if answer.status == 401 and is_own:
             authorizer.challenged(answer, (), {})
         answer.close()
         return Registry(transport, endpoint, base, authorizer)

@@ -6,6 +6,7 @@ message shows of a URL never includes its query, which may be signed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,29 @@ Read = TypeVar("Read", bound="Reading")
 
 
 class Interrupted(RegistryError):
-    """A connection that broke in the middle; what was asked for may be asked for again."""
+    """A connection that broke in the middle; what was asked for may be asked for again.
+
+    ``seconds`` is how long the server asks to wait, if it does.
+    """
+
+    def __init__(self, message: str, *, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class _WithoutQueries(logging.Filter):
+    """Keeps out of urllib3's log what is behind the `?` of an address, which may be signed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the addresses of a record, and let it through."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+            )
+        return True
+
+
+_WITHOUT_QUERIES = _WithoutQueries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +168,8 @@ class Transport:
         self._pools: dict[tuple[str, str, bool], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._open: set[Reading] = set()
+        # Programs that log everything get what it writes; once is enough for all.
+        logging.getLogger("urllib3.connectionpool").addFilter(_WITHOUT_QUERIES)
 
     def send(self, request: Request, endpoint: Endpoint) -> Answer:
         """Send a request once, follow redirects, and answer whatever comes.

@@ -14,7 +14,12 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from dissolver.errors import RegistryError
 from dissolver.registry.auth import pull_scope, push_scope
-from dissolver.registry.patience import ATTEMPTS, REPEATED
+from dissolver.registry.patience import (
+    ATTEMPTS,
+    LONGEST_REQUEST_SECONDS,
+    REPEATED,
+    wanted_seconds,
+)
 from dissolver.registry.transport import BLOCK_BYTES, Interrupted
 from dissolver.store.faults import explained
 
@@ -135,27 +140,32 @@ class Uploads:
 
     def _send(self, blob: Descriptor, pieces: Callable[[int, int], Iterator[bytes]]) -> None:
         patience = self._registry.transport.patience
-        failures, session, done = 0, "", 0
+        failures, session, done, piece = 0, "", 0, self._chunk
         while True:
             try:
                 if not session:
-                    session, done = self._begin(), 0
+                    session, piece = self._begin()
+                    done = 0
                 while done < blob.size and blob.size > SMALL_BYTES:
-                    end = min(blob.size, done + (self._chunk or blob.size))
-                    session = self._patch(session, done, end, pieces(done, end))
-                    done, failures = end, 0
+                    end = min(blob.size, done + (piece or blob.size))
+                    session, done = self._patch(session, done, end, pieces(done, end))
+                    failures = 0
                 rest = b"".join(pieces(done, blob.size)) if done < blob.size else b""
                 self._finish(session, blob.digest, rest)
-            except Interrupted:
+            except Interrupted as error:
                 failures += 1
                 if failures == ATTEMPTS:
                     raise
-                patience.pause(failures)
+                if error.seconds is None:
+                    patience.pause(failures)
+                else:
+                    patience.wait(error.seconds)
                 session, done = self._standing(session, blob.size)
             else:
                 return
 
-    def _begin(self) -> str:
+    def _begin(self) -> tuple[str, int]:
+        """Open a session; tell how many bytes a piece is to have, 0 for all at once."""
         answer = self._registry.request(
             "POST",
             f"{self._name}/blobs/uploads/",
@@ -165,9 +175,14 @@ class Uploads:
         with answer:
             if answer.status != 202:
                 raise self._refuse(answer)
-            return self._location(answer)
+            least = answer.headers.get("oci-chunk-min-length", "")
+            piece = (
+                max(self._chunk, int(least)) if self._chunk and least.isdecimal() else self._chunk
+            )
+            return self._location(answer), piece
 
-    def _patch(self, session: str, start: int, end: int, body: Iterator[bytes]) -> str:
+    def _patch(self, session: str, start: int, end: int, body: Iterator[bytes]) -> tuple[str, int]:
+        """Add a piece to a session; answer that, and how many bytes it has now."""
         headers = {
             "Content-Type": _TYPE,
             "Content-Length": str(end - start),
@@ -177,7 +192,10 @@ class Uploads:
         with answer:
             if answer.status not in (200, 202, 204):
                 raise self._refuse(answer)
-            return self._location(answer)
+            # A registry may take less than it was sent. Other ranges are not believed: there
+            # are some that count each piece from 0, and the digest tells in the end.
+            taken = _last_byte(answer) + 1
+            return self._location(answer), taken if max(1, start) < taken < end else end
 
     def _finish(self, session: str, digest: str, rest: bytes) -> None:
         parts = urlsplit(session)
@@ -203,9 +221,14 @@ class Uploads:
             follows=False,
         )
         if answer.status in REPEATED or answer.status in (404, 416):
+            seconds = wanted_seconds(answer.headers.get("retry-after"))
+            if seconds is not None and seconds > LONGEST_REQUEST_SECONDS:
+                with answer:
+                    raise self._refuse(answer)
             answer.close()
             raise Interrupted(
-                f"`{self._registry.name}` could not take a part of a layer: status {answer.status}"
+                f"`{self._registry.name}` could not take a part of a layer: status {answer.status}",
+                seconds=seconds,
             )
         return answer
 
@@ -218,15 +241,17 @@ class Uploads:
         except RegistryError:
             return "", 0
         with answer:
-            text = answer.headers.get("range", "").removeprefix("bytes=").partition("-")[2]
+            last = _last_byte(answer)
             # `0-0` is what registries say of no byte as well as of one: begin anew then.
-            if answer.status != 204 or not text.isdecimal() or not 0 < int(text) < size:
+            if answer.status != 204 or not 0 < last < size:
                 return "", 0
-            return self._location(answer, session), int(text) + 1
+            return self._location(answer, session), last + 1
 
     def _abandon(self, session: str) -> None:
         try:
-            self._registry.request("DELETE", session, scopes=self._scopes, follows=False).close()
+            self._registry.request(
+                "DELETE", session, scopes=self._scopes, repeats=False, follows=False
+            ).close()
         except RegistryError:
             return  # Registries forget sessions by themselves.
 
@@ -242,3 +267,9 @@ class Uploads:
 
     def _refuse(self, answer: Answer, what: str = "") -> Exception:
         return self._registry.refuse(answer, what or f"push to `{self._name}`")
+
+
+def _last_byte(answer: Answer) -> int:
+    """Read the last byte that a registry says that it has, -1 where it says none."""
+    first, _, last = answer.headers.get("range", "").removeprefix("bytes=").partition("-")
+    return int(last) if first == "0" and last.isdecimal() else -1
