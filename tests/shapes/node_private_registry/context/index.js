@@ -1,0 +1,2 @@
+const toolkit = require("toolkit");
+console.log("internal only");
