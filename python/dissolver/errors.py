@@ -216,6 +216,10 @@ class ContextError(BuildError):
     """The build context could not be read, or lacks what a step copies."""
 
 
+class BakeFileError(BuildError):
+    """A mistake in a bake file or in the build section of a compose file."""
+
+
 class StepFailed(BuildError):
     """A RUN step whose process ended with a code other than 0."""
 

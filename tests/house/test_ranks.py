@@ -25,6 +25,7 @@ RANKS = {
     "exchange": 6,
     "cache": 6,
     "build": 7,
+    "bake": 8,
     "config": 8,
     "engine": 9,
     "cli": 10,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from dissolver.build.turns import Turns
 from dissolver.errors import ImageNotFound, RegistryError
 from dissolver.image.choice import distance_between
 from dissolver.image.config import Image
@@ -19,6 +20,7 @@ from dissolver.plan.graph import ImageBase
 
 if TYPE_CHECKING:
     from dissolver.build.events import OpenStatus, OpenVertex, Progress
+    from dissolver.build.scheduler import Cancellation
     from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
     from dissolver.plan.graph import Stage
@@ -36,7 +38,8 @@ class BaseImages:
 
     Without ``open_sources`` no registry is asked; it is called when one has to be.
     ``asks_first`` has registries say what a name means even where the store has an image of
-    that name. A context manager, which ends the connections.
+    that name; ``turns`` are those of builds at the same time. A context manager, which ends
+    the connections.
     """
 
     def __init__(
@@ -44,14 +47,16 @@ class BaseImages:
         store: Store,
         open_sources: OpenSources | None,
         progress: Progress,
-        is_cancelled: Callable[[], bool],
+        cancellation: Cancellation,
         *,
         asks_first: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._open_sources = open_sources
         self._progress = progress
-        self._is_cancelled = is_cancelled
+        self._cancellation = cancellation
+        self._turns = turns or Turns()
         self._asks_first = asks_first
         self._opened: Sources | None = None
         self._opening = threading.Lock()
@@ -148,7 +153,7 @@ class BaseImages:
         """The way to registries, opened when it is first asked for, if there is any."""
         with self._opening:
             if self._opened is None and self._open_sources is not None:
-                opened = self._open_sources(self._is_cancelled)
+                opened = self._open_sources(self._cancellation.is_requested)
                 self._opened = self._stack.enter_context(opened)
             return self._opened
 
@@ -159,9 +164,12 @@ class BaseImages:
         from dissolver.registry.pull import store_image
 
         with self._locks[reference], _Statuses(vertex) as statuses:
-            if self._remote.get(reference) is not None:
+            if self._remote.get(reference) is None:
+                return
+            # What another build of those at the same time has fetched is not fetched again.
+            with self._turns.of(f"image {resolved.digest}", self._cancellation):
                 store_image(self._store, resolved, statuses.on_event)
-                del self._remote[reference]
+            del self._remote[reference]
 
     def _find_local(self, reference: Reference) -> Image:
         """Find a local image by name, digest or ID prefix."""

@@ -20,6 +20,7 @@ from dissolver.build.rights import check_steps
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.ssh_agents import Agents
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage
+from dissolver.build.together import Together
 from dissolver.build.workbench import Workbench
 from dissolver.image.annotations import annotations_for
 from dissolver.image.reference import parse_reference
@@ -61,24 +62,41 @@ def build(
             ``open_sources`` none is asked.
         Cancelled: ``cancel`` was set. Ctrl-C ends the build as well, and passes through.
     """
+    return build_within(Together(on_event, cancel, open_sources), store, request)
+
+
+def build_within(
+    together: Together,
+    store: Store,
+    request: BuildRequest,
+    *,
+    label: str = "",
+) -> BuildResult:
+    """Build as ``build`` does, beside others; the display calls it by its ``label``."""
     began = time.monotonic()
     tags = tuple(parse_reference(tag) for tag in request.tags)
     epoch_ns = epoch_of(request.build_args)
     check_outputs(request)
-    progress = Progress(on_event)
-    cancellation = Cancellation(cancel)
-    is_over = cancellation.is_requested
+    progress = together.progress.labelled(label)
+    cancellation = Cancellation(together.cancellation)
     temporary: list[str] = []
     with ExitStack() as stack:
         stack.callback(store.release_layers, temporary)
         stack.enter_context(store.lock_shared())
         bases = stack.enter_context(
-            BaseImages(store, open_sources, progress, is_over, asks_first=request.pull)
+            BaseImages(
+                store,
+                together.open_sources,
+                progress,
+                cancellation,
+                asks_first=request.pull,
+                turns=together.turns,
+            )
         )
         store.sweep()
         agents = stack.enter_context(Agents(store, request.ssh))
         fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
-        prepared = prepare(store, request, progress, bases, fetcher)
+        prepared = prepare(store, request, progress, bases, fetcher, together)
         check_steps(request, prepared.steps)
         annotations = annotations_for(request.annotations, prepared.platform)
         bench = Workbench(
@@ -94,6 +112,7 @@ def build(
             fetcher=fetcher,
             predecessors=Predecessors(store, prepared.identity),
             epoch_ns=epoch_ns,
+            turns=together.turns,
         )
         results = _build_stages(bench, prepared, progress)
         config = commit.finished(results[prepared.graph.target.index].config, request, epoch_ns)
@@ -122,15 +141,15 @@ def explain_plan(
     """
     from dissolver.plan.explain import explain
 
-    silent, cancellation = Progress(None), Cancellation()
     temporary: list[str] = []
     with ExitStack() as stack:
         stack.callback(store.release_layers, temporary)
         stack.enter_context(store.lock_shared())
-        bases = stack.enter_context(BaseImages(store, open_sources, silent, lambda: False))
+        silent, cancellation = Progress(None), Cancellation()
+        bases = stack.enter_context(BaseImages(store, open_sources, silent, cancellation))
         agents = stack.enter_context(Agents(store, request.ssh))
         fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
-        prepared = prepare(store, request, silent, bases, fetcher)
+        prepared = prepare(store, request, silent, bases, fetcher, Together())
     return explain(prepared.graph, prepared.lowered)
 
 

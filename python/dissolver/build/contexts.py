@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dissolver.build.fetching import Fetcher
     from dissolver.build.layer_context import Context
     from dissolver.build.request import BuildRequest
+    from dissolver.build.together import Together
     from dissolver.build.url_files import UrlFile
     from dissolver.dockerfile.ast import Dockerfile
     from dissolver.plan.git_reference import GitReference
@@ -73,12 +74,18 @@ class Contexts:
     """Opens contexts for one build."""
 
     def __init__(
-        self, store: Store, request: BuildRequest, progress: Progress, fetcher: Fetcher
+        self,
+        store: Store,
+        request: BuildRequest,
+        progress: Progress,
+        fetcher: Fetcher,
+        together: Together,
     ) -> None:
         self._store = store
         self._request = request
         self._progress = progress
         self._fetcher = fetcher
+        self._together = together
 
     def open(self) -> Opened:
         """Find the context that the request names, and read the Dockerfile; no more is listed.
@@ -131,8 +138,11 @@ class Contexts:
     def _with_rules(self, root: Path, ignore: IgnoreFile, title: str) -> BuildContext:
         from dissolver.dockerfile.ignore import read_ignore
 
-        patterns = read_ignore(ignore.text, name=ignore.name)
-        context = BuildContext(root, ignore, patterns, self._store.stat_cache(root), title)
+        patterns = tuple(read_ignore(ignore.text, name=ignore.name))
+        context = self._together.context(
+            (root, ignore.name, patterns, title),
+            lambda: BuildContext(root, ignore, patterns, self._store.stat_cache(root), title),
+        )
         if patterns:
             context.rules  # noqa: B018 - a malformed pattern is told here
         return context

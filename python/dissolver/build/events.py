@@ -110,11 +110,38 @@ class Progress:
             self.tell(vertex)
         return OpenVertex(self, vertex)
 
+    def labelled(self, label: str) -> Progress:
+        """Give what tells the same display about one of several builds, by its name.
+
+        Every vertex of it begins with the name, as BuildKit has it: ``[app 2/5] RUN make``.
+        """
+        return _Labelled(self, label) if label else self
+
     def tell(self, event: Event) -> None:
         """Hand ``event`` to the callback, after those told before it."""
         if self._on_event is not None:
             with self._lock:
                 self._on_event(event)
+
+
+class _Labelled(Progress):
+    """Hands out vertices of another progress, under names with a label."""
+
+    def __init__(self, whole: Progress, label: str) -> None:
+        super().__init__(None)
+        self._whole = whole
+        self._label = label
+
+    def now(self) -> float:
+        return self._whole.now()
+
+    def vertex(self, name: str) -> OpenVertex:
+        inner = name[1:] if name.startswith("[") else f"] {name}"
+        blank = "" if inner.startswith("]") else " "
+        return self._whole.vertex(f"[{self._label}{blank}{inner}")
+
+    def tell(self, event: Event) -> None:
+        self._whole.tell(event)
 
 
 class OpenVertex:

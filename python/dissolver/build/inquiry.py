@@ -202,8 +202,9 @@ def _known_bases(store: Store, graph: StageGraph) -> Iterator[tuple[int, ImageCo
     """Find the configurations of base images that are in the store."""
     from dissolver.build.bases import BaseImages
     from dissolver.build.events import Progress
+    from dissolver.build.scheduler import Cancellation
 
-    with BaseImages(store, None, Progress(None), lambda: False) as images:
+    with BaseImages(store, None, Progress(None), Cancellation()) as images:
         for stage in graph.needed:
             if not isinstance(stage.base, ImageBase):
                 continue

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dissolver.build.fetching import Fetcher
     from dissolver.build.layer_context import Context
     from dissolver.build.request import BuildRequest
+    from dissolver.build.together import Together
     from dissolver.dockerfile.ast import Dockerfile
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.platform import Platform
@@ -74,6 +75,7 @@ def prepare(
     progress: Progress,
     bases: BaseImages,
     fetcher: Fetcher,
+    together: Together,
 ) -> Preparation:
     """Read what ``request`` names, find its images, and plan; no directory is listed yet.
 
@@ -82,7 +84,7 @@ def prepare(
         BuildError: a file cannot be read.
         ImageNotFound: an image is neither in the store nor to be had from its registry.
     """
-    contexts = Contexts(store, request, progress, fetcher)
+    contexts = Contexts(store, request, progress, fetcher, together)
     opened = contexts.open()
     known = _named_images(store, request, bases)
     graph = _graph(opened.dockerfile, request, known)
@@ -122,6 +124,8 @@ def _named_images(
 
             image = load_layout_image(store, value.removeprefix(LAYOUT_SCHEME))
             found[name] = bases.adopt(image)
+    for name, image in request.context_images.items():
+        found[name] = bases.adopt(image)
     return found
 
 

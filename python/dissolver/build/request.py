@@ -51,7 +51,8 @@ class BuildRequest:
     ``no_cache`` runs every RUN and COPY again and still records the results.
     ``pull`` asks registries what names mean even where images with these names are
     there. ``contexts`` are named contexts: paths, URLs, `docker-image://` and
-    `oci-layout://`. ``context_file`` is an open file with an archive, or with a Dockerfile, that
+    `oci-layout://`; ``context_images`` are further ones, images that another build has just
+    made. ``context_file`` is an open file with an archive, or with a Dockerfile, that
     takes the place of ``context``. ``host_certificates`` lends the machine's trust store
     to RUN steps: ``certificate_file`` where one is named, else the one that is found.
     ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``), and
@@ -80,6 +81,7 @@ class BuildRequest:
     network: str = "default"
     platform: str | None = None
     contexts: Mapping[str, str] = field(default_factory=dict)
+    context_images: Mapping[str, Image] = field(default_factory=dict)
     context_file: int | None = None
     hosts: tuple[Host, ...] = ()
     shm_bytes: int = defaults.SHM_BYTES

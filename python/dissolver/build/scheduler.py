@@ -28,7 +28,7 @@ _SIGNAL_SECONDS = 0.1
 class Cancellation:
     """Whether the work should end: asked from outside, or because a part failed."""
 
-    def __init__(self, outer: threading.Event | None = None) -> None:
+    def __init__(self, outer: threading.Event | Cancellation | None = None) -> None:
         self._own = threading.Event()
         self._outer = outer
 
@@ -38,7 +38,11 @@ class Cancellation:
 
     def is_requested(self) -> bool:
         """Whether somebody asked."""
-        return self._own.is_set() or (self._outer is not None and self._outer.is_set())
+        if self._own.is_set() or self._outer is None:
+            return self._own.is_set()
+        if isinstance(self._outer, Cancellation):
+            return self._outer.is_requested()
+        return self._outer.is_set()
 
     def check(self) -> None:
         """Raise ``Cancelled`` once somebody asked."""

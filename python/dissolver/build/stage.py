@@ -188,12 +188,24 @@ def _plan(
 
 def _answer(bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work) -> _Layer:
     """Look the work's key up, do the work on a miss, and record the result."""
-    from dissolver.cache.policy import Hit, look_up
-    from dissolver.store.records import StepRecord
-
     # As for BuildKit, `--no-cache` runs again what has an effect of its own; a
     # directory that exists has none.
     ignores = item.is_done_again and not isinstance(item.step, WorkdirStep)
+    with bench.turns.of(work.key.digest, bench.cancellation):
+        known = bench.turns.made(work.key.digest) if ignores else None
+        if known is not None:
+            # Another build of those at the same time has just done it again.
+            vertex.cached()
+            return _Layer(known.diff_id, known.created_ns, None)
+        return _answer_alone(bench, item, vertex, work, ignores=ignores)
+
+
+def _answer_alone(
+    bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work, *, ignores: bool
+) -> _Layer:
+    from dissolver.cache.policy import Hit, look_up
+    from dissolver.store.records import StepRecord
+
     found = look_up(bench.store, work.key, no_cache=ignores, build=bench.identity, step=item.place)
     if isinstance(found, Hit):
         vertex.cached()
@@ -215,4 +227,5 @@ def _answer(bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work)
         inputs=work.key.inputs,
     )
     records.put(record)
+    bench.turns.keep(record)
     return _Layer(record.diff_id, record.created_ns, found.reason)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
     from dissolver.build.ssh_agents import Agents
+    from dissolver.build.turns import Turns
     from dissolver.image.config import Image
     from dissolver.image.reference import Reference
     from dissolver.plan.origins import Origin
@@ -44,6 +45,7 @@ class Workbench:
     fetcher: Fetcher
     predecessors: Predecessors
     epoch_ns: int | None
+    turns: Turns
 
     def context_of(self, origin: Origin) -> Context:
         """Give the context that ``origin`` names: the build's own, or a named one."""

@@ -21,11 +21,12 @@ from dissolver.cli.build_words import (
     stage_names,
     stdin_context,
 )
-from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.displays import build_display, progress_mode
+from dissolver.cli.invocation import current
 from dissolver.cli.refusals import refuse_attestations, tell_ignored
 from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.words import UsageSlip
-from dissolver.config import PROGRESS_MODES, caller_environment
+from dissolver.config import caller_environment
 
 
 def build(
@@ -180,13 +181,10 @@ def build(
     sbom: Annotated[str | None, Option("--sbom", hidden=True)] = None,
 ) -> int:
     """Build an image from a Dockerfile."""
-    from dissolver.cli.render.progress.display import LiveDisplay, choose_display
+    from dissolver.cli.render.progress.display import LiveDisplay
 
     invocation = current()
-    mode = _progress_mode(invocation, progress, quiet=quiet)
-    if invocation.debug and mode == "auto":
-        # Plans of sandboxes would be drawn over.
-        mode = "plain"
+    mode = progress_mode(invocation, progress, quiet=quiet)
     refuse_attestations(provenance=provenance, sbom=sbom)
     tell_ignored(isolation=isolation, security_opt=security_opt, squash=squash)
     environment = caller_environment()
@@ -205,19 +203,8 @@ def build(
         return answer(invocation.engine, question, subject)
     outputs = read_outputs(output or (), push=push, load=load, quiet=quiet, iidfile=iidfile)
     forget(iidfile, metadata_file)
-    display = choose_display(
-        mode,
-        sys.stderr,
-        invocation.settings,
-        builder=f"dissolver:{'rootless' if invocation.is_rootless else 'root'}",
-        debug=invocation.debug,
-    )
+    display = build_display(invocation, mode)
     engine = invocation.engine
-    invocation.has_shown_output = display.shows_failed_output
-    if invocation.debug and mode != "tty":
-        from dissolver.cli.sandbox_plans import tell_plans_of_steps
-
-        tell_plans_of_steps()
     with LiveDisplay(display) as live:
         result = engine.build(
             stdin_context() if context == "-" else context,
@@ -253,17 +240,6 @@ def build(
     if mode == "quiet" and any(one.image for one in result.outputs):
         sys.stdout.write(f"{result.image.id}\n")
     return 0
-
-
-def _progress_mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
-    if quiet:
-        return "quiet"
-    if progress is None:
-        return invocation.settings.progress
-    if progress not in PROGRESS_MODES:
-        modes = ", ".join(f"`{mode}`" for mode in PROGRESS_MODES)
-        raise UsageSlip(f"unknown progress mode `{progress}`", None, f"use one of {modes}")
-    return progress
 
 
 def _text_from_stdin() -> str:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from dissolver.build.secret_values import secret_of_file, secret_of_variable
 from dissolver.cli.words import UsageSlip
-from dissolver.errors import BuildError
-
-SECRET_BYTES = 500 * 1024
-"""The largest secret: BuildKit's limit."""
 
 AGENT_VARIABLE = "SSH_AUTH_SOCK"
 
@@ -162,30 +158,8 @@ def _secret(
     if kind not in ("", "file", "env"):
         raise UsageSlip(f"unknown type `{kind}` in `--secret {word}`", None, "it is file or env")
     if kind == "env" or (not kind and (variable or (not source and identity in environment))):
-        variable = variable or source or identity
-        if variable not in environment:
-            raise BuildError(f"the variable `{variable}` of the secret `{identity}` is not set")
-        value = environment[variable].encode("utf-8", "surrogateescape")
-    else:
-        value = _content(source or identity, identity)
-    if len(value) > SECRET_BYTES:
-        raise BuildError(
-            f"the secret `{identity}` is larger than {SECRET_BYTES // 1024} KiB",
-            hint="mount large files from a named context: `--build-context NAME=DIRECTORY`",
-        )
-    return value
-
-
-def _content(path: str, identity: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(SECRET_BYTES + 1)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise BuildError(
-            f"cannot read the secret `{identity}` from `{path}`: {why}",
-            hint="`src=` is relative to the current directory",
-        ) from error
+        return secret_of_variable(identity, variable or source or identity, environment)
+    return secret_of_file(identity, source or identity)
 
 
 def read_agents(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

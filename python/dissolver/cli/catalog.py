@@ -43,6 +43,13 @@ _BUILD = Entry(
     "dissolver build -t name:tag .",
     needs_users=True,
 )
+_BAKE = Entry(
+    "bake",
+    "bake",
+    "Build what a bake file or a compose file describes",
+    "dissolver bake --set '*.platform=linux/amd64' web db",
+    needs_users=True,
+)
 _RUN = Entry(
     "run",
     "run",
@@ -127,6 +134,7 @@ _PUSH = Entry(
 
 COMMANDS: dict[str, Entry] = {
     "build": _BUILD,
+    "bake": _BAKE,
     "run": _RUN,
     "exec": _EXEC,
     "attach": _ATTACH,

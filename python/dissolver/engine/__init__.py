@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from dissolver.engine.building import Building
+from dissolver.engine.baking import Baking
 from dissolver.engine.distribution import Distribution
 from dissolver.engine.inquiries import Inquiries
 from dissolver.engine.interchange import Interchange
@@ -41,7 +41,7 @@ R = TypeVar("R")
 OnOutput = Callable[[int, bytes], None]
 
 
-class Engine(Building, Interchange, Distribution, Inquiries):
+class Engine(Baking, Interchange, Distribution, Inquiries):
     """Images, containers and builds of one store.
 
     Safe to use from several threads, and several engines and processes may share

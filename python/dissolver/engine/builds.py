@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dissolver.build.bases import OpenSources
     from dissolver.build.events import OnEvent
     from dissolver.build.request import BuildRequest, BuildResult
+    from dissolver.build.together import Order
     from dissolver.engine.session import Session
     from dissolver.registry.resolve import Sources
 
@@ -27,6 +28,20 @@ def build(
 
     return carry_out(
         session.store, request, on_event, cancel=cancel, open_sources=_registries(session)
+    )
+
+
+def bake(
+    session: Session,
+    orders: tuple[Order, ...],
+    on_event: OnEvent | None,
+    cancel: threading.Event | None,
+) -> dict[str, BuildResult]:
+    """Carry out ``orders``; see ``dissolver.build.together.build_together``."""
+    from dissolver.build.together import build_together
+
+    return build_together(
+        session.store, orders, on_event, cancel=cancel, open_sources=_registries(session)
     )
 
 

@@ -1,0 +1,175 @@
+"""What targets may do on the machine, and what whoever bakes them has to allow first.
+
+A bake file may come from anywhere, and names files to read and to write. Below the current
+directory that is as expected; for everything else ``--allow`` has to say so, as it has for
+buildx: https://docs.docker.com/reference/cli/docker/buildx/bake/#allow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissolver.bake.selection import HOST_NETWORK, linked_names
+from dissolver.errors import BakeFileError
+
+if TYPE_CHECKING:
+    from dissolver.bake.target import Target
+
+FILES_VARIABLE = "BUILDX_BAKE_ENTITLEMENTS_FS"
+"""Set to false, it allows all files."""
+
+INSECURE = "security.insecure"
+SSH = "ssh"
+READ = "fs.read"
+WRITE = "fs.write"
+
+_EVERYTHING = "*"
+_RIGHTS = (HOST_NETWORK, INSECURE, SSH)
+_NO = ("0", "f", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A right that an attribute of a target needs; ``path`` is a file or a directory."""
+
+    right: str
+    attribute: str
+    path: str | None = None
+
+
+class Permissions:
+    """What the words of ``--allow`` allow."""
+
+    def __init__(
+        self, words: Iterable[str], environment: Mapping[str, str], directory: Path
+    ) -> None:
+        self._directory = Path(os.path.realpath(directory))
+        self._rights: set[str] = set()
+        self._places: dict[str, list[Path]] = {READ: [self._directory], WRITE: [self._directory]}
+        self._allows_all = environment.get(FILES_VARIABLE, "").lower() in _NO
+        for word in words:
+            self._take(word)
+
+    def _take(self, word: str) -> None:
+        name, equals, path = word.partition("=")
+        if name in ("fs", READ, WRITE) and equals and path:
+            kinds = (READ, WRITE) if name == "fs" else (name,)
+            for kind in kinds:
+                place = Path("/") if path == _EVERYTHING else self._real(path)
+                self._places[kind].append(place)
+        elif name in _RIGHTS and not equals:
+            self._rights.add(name)
+        else:
+            known = ", ".join(f"`{right}`" for right in _RIGHTS)
+            raise BakeFileError(
+                f"`--allow {word}` allows nothing that there is",
+                hint=f"it is {known}, `fs=PATH`, `fs.read=PATH` or `fs.write=PATH`",
+            )
+
+    def _real(self, path: str) -> Path:
+        return Path(os.path.realpath(self._directory / path))
+
+    def check(self, target: Target) -> None:
+        """Check that all is allowed that a target does.
+
+        What was said on the command line itself needs no further word.
+
+        Raises:
+            BakeFileError: something is not.
+        """
+        for wish in _wishes(target):
+            setting = target.settings.get(wish.attribute)
+            if setting is None or setting.where is None or self._allows(wish):
+                continue
+            if wish.path is None:
+                flag = f"--allow {wish.right}"
+                raise BakeFileError(
+                    f"the target `{target.name}` asks for `{wish.right}`",
+                    where=setting.where,
+                    hint=f"if you trust the file: `{flag}`",
+                )
+            verb = "reads" if wish.right == READ else "writes"
+            raise BakeFileError(
+                f"the target `{target.name}` {verb} `{wish.path}`, outside of this directory",
+                where=setting.where,
+                hint=f"if you trust the file: `--allow {wish.right}={wish.path}`",
+            )
+
+    def _allows(self, wish: _Wish) -> bool:
+        if wish.path is None:
+            return wish.right in self._rights
+        if self._allows_all:
+            return True
+        real = self._real(wish.path)
+        return any(real == place or place in real.parents for place in self._places[wish.right])
+
+
+def _wishes(target: Target) -> Iterator[_Wish]:
+    if target.text("network") == "host":
+        yield _Wish(HOST_NETWORK, "network")
+    for right in target.texts("entitlements"):
+        yield _Wish(right, "entitlements")
+    yield from _files(target)
+    for entry in target.entries("secret"):
+        if isinstance(entry.get("src"), str):
+            yield _Wish(READ, "secret", str(entry["src"]))
+    for entry in target.entries("ssh"):
+        paths = entry.get("paths")
+        if not isinstance(paths, list):
+            yield _Wish(SSH, "ssh")
+        else:
+            for path in paths:
+                yield _Wish(READ, "ssh", str(path))
+    for attribute, field, right in (
+        ("cache-from", "src", READ),
+        ("cache-to", "dest", WRITE),
+        ("output", "dest", WRITE),
+    ):
+        for entry in target.entries(attribute):
+            place = entry.get(field)
+            is_file = entry["type"] == "local" or attribute == "output"
+            if isinstance(place, str) and is_file and place != "-":
+                yield _Wish(right, attribute, place)
+
+
+def _files(target: Target) -> Iterator[_Wish]:
+    """List the files and directories that contexts and Dockerfiles are."""
+    context = local_path(target.text("context") or ".")
+    if context is not None:
+        yield _Wish(READ, "context", context)
+        dockerfile = target.text("dockerfile")
+        if dockerfile is not None and target.text("dockerfile-inline") is None:
+            yield _Wish(READ, "dockerfile", dockerfile_path(context, dockerfile))
+    links = linked_names(target)
+    for name, value in target.named("contexts").items():
+        path = None if name in links else local_path(value)
+        if path is not None:
+            yield _Wish(READ, "contexts", path)
+
+
+CURRENT_DIRECTORY = "cwd://"
+
+
+def local_path(context: str) -> str | None:
+    """Give the path of a context; nothing for one that is no directory of this machine."""
+    from dissolver.build.contexts import git_context, is_url
+    from dissolver.build.preparation import IMAGE_SCHEME, LAYOUT_SCHEME
+
+    if context.startswith(IMAGE_SCHEME):
+        return None
+    if context.startswith(LAYOUT_SCHEME):
+        return context.removeprefix(LAYOUT_SCHEME).partition("@")[0].partition(":")[0]
+    if is_url(context) or git_context(context) is not None:
+        return None
+    return os.path.normpath(context.removeprefix(CURRENT_DIRECTORY) or ".")
+
+
+def dockerfile_path(context: str, dockerfile: str) -> str:
+    """Tell where the Dockerfile of a context lies: relative ones are relative to it."""
+    if dockerfile.startswith(CURRENT_DIRECTORY):
+        return os.path.normpath(dockerfile.removeprefix(CURRENT_DIRECTORY))
+    return os.path.normpath(Path(context) / dockerfile)

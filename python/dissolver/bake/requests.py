@@ -1,0 +1,246 @@
+"""Targets in the words of ``Engine.build``; what these have no word for is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dissolver.bake.permissions import CURRENT_DIRECTORY, dockerfile_path, local_path
+from dissolver.bake.selection import linked_names
+from dissolver.build.secret_values import secret_of_file, secret_of_variable
+from dissolver.errors import BakeFileError, DissolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dissolver.bake.target import Target
+
+AGENT_VARIABLE = "SSH_AUTH_SOCK"
+_STREAM = "-"
+"""Stands for standard input or output."""
+
+
+def build_words(target: Target, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Give the arguments of ``Engine.build`` that a target stands for.
+
+    Contexts that are other targets are left out. Secrets are read.
+
+    Raises:
+        BakeFileError: a build here cannot do what the target asks for; ``where`` says which
+            line does.
+    """
+    _refuse(target)
+    context, dockerfile = _files(target)
+    inline = target.text("dockerfile-inline")
+    words: dict[str, Any] = {
+        "context": context,
+        "contexts": _contexts(target),
+        "dockerfile": None if inline is not None else dockerfile,
+        "dockerfile_text": inline,
+        "tags": target.texts("tags"),
+        "target": target.text("target"),
+        "build_args": target.named("args"),
+        "labels": target.named("labels"),
+        "no_cache": target.switch("no-cache"),
+        "no_cache_filter": target.texts("no-cache-filter"),
+        "pull": target.switch("pull"),
+        "platform": _platform(target),
+        "allow": target.texts("entitlements"),
+    }
+    for attribute, read in _READERS.items():
+        if attribute in target.settings:
+            with _placed(target, attribute):
+                words |= read(target, environment)
+    return words
+
+
+def _refuse(target: Target) -> None:
+    """Refuse what a build here has no word for."""
+    for attribute, why in _REFUSED.items():
+        if attribute in target.settings:
+            raise _fault(target, attribute, why)
+    for entry in target.entries("attest"):
+        if entry.get("disabled") is not True:
+            raise _fault(target, "attest", "no attestations are made here")
+    if target.text("call") not in (None, "build"):
+        raise _fault(target, "call", "a target can only be built", "use `dissolver build --call`")
+
+
+_REFUSED = {
+    "cache-from": "there are no caches of others here",
+    "cache-to": "there are no caches for others here",
+}
+
+
+def _fault(target: Target, attribute: str, why: str, hint: str | None = None) -> BakeFileError:
+    message = f"`{attribute}` of the target `{target.name}` is not supported: {why}"
+    return BakeFileError(message, where=target.where_of(attribute), hint=hint)
+
+
+@contextmanager
+def _placed(target: Target, attribute: str) -> Iterator[None]:
+    """Tell what is wrong with the value of an attribute at its place."""
+    try:
+        yield
+    except DissolverError as error:
+        if error.where is None:
+            error.where = target.where_of(attribute)
+        raise
+
+
+def _files(target: Target) -> tuple[str, str | None]:
+    context = target.text("context") or "."
+    dockerfile = target.text("dockerfile")
+    for attribute, given in (("context", context), ("dockerfile", dockerfile)):
+        if given == _STREAM:
+            why = "standard input cannot be had by several builds"
+            raise _fault(target, attribute, why)
+    path = local_path(context)
+    if path is None:
+        is_default = dockerfile == "Dockerfile"
+        return context, None if is_default else dockerfile
+    return path, None if dockerfile is None else dockerfile_path(path, dockerfile)
+
+
+def _contexts(target: Target) -> dict[str, str]:
+    links = linked_names(target)
+    return {
+        name: value.removeprefix(CURRENT_DIRECTORY) or "."
+        for name, value in target.named("contexts").items()
+        if name not in links
+    }
+
+
+def _platform(target: Target) -> str | None:
+    platforms = [one for text in target.texts("platforms") for one in text.split(",")]
+    if len(platforms) > 1:
+        raise _fault(
+            target,
+            "platforms",
+            "an image is built for one platform at a time",
+            "make a target for each of them: a matrix does",
+        )
+    return platforms[0] if platforms else None
+
+
+def check_places(targets: Iterable[Target]) -> None:
+    """Refuse targets that would write to the same file.
+
+    Raises:
+        BakeFileError: two do.
+    """
+    taken: dict[str, str] = {}
+    for target in targets:
+        for entry in target.entries("output"):
+            place = str(entry.get("dest", ""))
+            if not place or entry["type"] == "local" or entry.get("tar") == "false":
+                continue
+            name = taken.setdefault(os.path.normpath(place), target.name)
+            if name != target.name:
+                what = "standard output" if place == _STREAM else f"`{place}`"
+                raise BakeFileError(
+                    f"the targets `{name}` and `{target.name}` both write to {what}",
+                    where=target.where_of("output"),
+                )
+
+
+# Attributes whose values have an inner form ----------------------------------------------
+
+Words = dict[str, Any]
+
+
+def _network(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.build.request import network_mode
+
+    return {"network": network_mode(target.text("network") or "")}
+
+
+def _hosts(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.runtime.hosts import parse_host
+
+    texts = [f"{name}={address}" for name, address in target.named("extra-hosts").items()]
+    for text in texts:
+        parse_host(text)
+    return {"add_hosts": texts}
+
+
+def _shm_size(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.runtime.limits import parse_shm_size
+
+    return {"shm_size": parse_shm_size(target.text("shm-size"))}
+
+
+def _limits(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.runtime.limits import parse_limits
+
+    parse_limits(target.texts("ulimits"))
+    return {"ulimits": target.texts("ulimits")}
+
+
+def _annotations(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.image.annotations import parse_annotations
+
+    given: dict[str, str] = {}
+    for text in target.texts("annotations"):
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BakeFileError(f"the annotation `{text}` has to be `NAME=VALUE`")
+        given[name] = value
+    parse_annotations(given)
+    return {"annotations": given}
+
+
+def _secrets(target: Target, environment: Mapping[str, str]) -> Words:
+    secrets: dict[str, bytes] = {}
+    for entry in target.entries("secret"):
+        path, variable = entry.get("src"), entry.get("env")
+        identity = str(entry.get("id") or path or variable or "")
+        if isinstance(variable, str):
+            secrets[identity] = secret_of_variable(identity, variable, environment)
+        elif path is None and identity in environment:
+            secrets[identity] = secret_of_variable(identity, identity, environment)
+        else:
+            secrets[identity] = secret_of_file(identity, str(path or identity))
+    return {"secrets": secrets}
+
+
+def _agents(target: Target, environment: Mapping[str, str]) -> Words:
+    agents: dict[str, tuple[str, ...]] = {}
+    for entry in target.entries("ssh"):
+        identity, paths = str(entry["id"]), entry.get("paths")
+        if isinstance(paths, list):
+            agents[identity] = tuple(map(str, paths))
+            continue
+        agent = environment.get(AGENT_VARIABLE, "")
+        if not agent:
+            raise BakeFileError(
+                f"the agent `{identity}` is needed, and {AGENT_VARIABLE} names none",
+                hint=f'start `ssh-agent`, or name a key: `ssh = ["{identity}=PATH"]`',
+            )
+        agents[identity] = (agent,)
+    return {"ssh": agents}
+
+
+def _outputs(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.export.output import read_output
+
+    outputs = [
+        {key: str(value) for key, value in entry.items()} for entry in target.entries("output")
+    ]
+    for fields in outputs:
+        read_output(fields)
+    return {"outputs": outputs}
+
+
+_READERS: Mapping[str, Callable[[Target, Mapping[str, str]], Words]] = {
+    "network": _network,
+    "extra-hosts": _hosts,
+    "shm-size": _shm_size,
+    "ulimits": _limits,
+    "annotations": _annotations,
+    "secret": _secrets,
+    "ssh": _agents,
+    "output": _outputs,
+}

@@ -1,0 +1,154 @@
+"""``bake``: the builds that a bake file or a compose file describes, at the same time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from dissolver.cli.build_results import forget, write_result
+from dissolver.cli.build_words import named_values
+from dissolver.cli.displays import build_display, progress_mode
+from dissolver.cli.invocation import current
+from dissolver.cli.refusals import refuse_attestations
+from dissolver.cli.words import UsageSlip
+from dissolver.config import caller_environment
+
+if TYPE_CHECKING:
+    from dissolver.engine import Engine
+
+_LISTS = ("targets", "variables")
+
+
+def bake(
+    target: Annotated[list[str] | None, Argument(metavar="TARGET...", show_default=False)] = None,
+    file: Annotated[
+        list[str] | None,
+        Option(
+            "-f", "--file", metavar="FILE", help="Read this file (- for stdin; may be repeated)"
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        Option("--set", metavar="TARGET.KEY=VALUE", help="Set values of targets (may be repeated)"),
+    ] = None,
+    var: Annotated[
+        list[str] | None,
+        Option("--var", metavar="NAME=VALUE", help="Set a variable of the files (may be repeated)"),
+    ] = None,
+    print_: Annotated[
+        bool, Option("--print", help="Say what would be built, as JSON, and build nothing")
+    ] = False,
+    list_: Annotated[
+        str | None,
+        Option("--list", metavar="WHAT", help="List targets or variables and build nothing"),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        Option(
+            "--allow",
+            metavar="RIGHT",
+            help="Allow network.host, ssh, or files: fs=PATH, fs.read=PATH, fs.write=PATH",
+        ),
+    ] = None,
+    push: Annotated[bool, Option("--push", help="Send the images to their registries")] = False,
+    load: Annotated[bool, Option("--load", help="Put the images into the store")] = False,
+    no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
+    pull: Annotated[
+        bool, Option("--pull", help="Ask registries for newer versions of base images")
+    ] = False,
+    host_certificates: Annotated[
+        bool | None,
+        Option(
+            "--host-certificates/--no-host-certificates",
+            show_default=False,
+            help="Lend the machine's trust store to RUN steps",
+        ),
+    ] = None,
+    progress: Annotated[
+        str | None,
+        Option("--progress", metavar="MODE", help="auto, tty, plain, quiet, rawjson or none"),
+    ] = None,
+    metadata_file: Annotated[
+        str | None,
+        Option("--metadata-file", metavar="FILE", help="Write what was built to FILE, as JSON"),
+    ] = None,
+    provenance: Annotated[str | None, Option("--provenance", hidden=True)] = None,
+    sbom: Annotated[str | None, Option("--sbom", hidden=True)] = None,
+) -> int:
+    """Build what a bake file describes."""
+    from dissolver.cli.render.progress.display import LiveDisplay
+
+    refuse_attestations(provenance=provenance, sbom=sbom)
+    invocation = current()
+    engine = invocation.engine
+    files: dict[str, Any] = {
+        "files": tuple(file or ()),
+        "stdin": _text_from_stdin() if "-" in (file or ()) else None,
+        "variables": named_values(var or (), caller_environment()),
+    }
+    if list_ is not None:
+        return _list(engine, list_, files)
+    switches = {"push": push, "load": load, "no-cache": no_cache, "pull": pull}
+    overrides = [*(set_ or ()), *(f"*.{key}=true" for key, is_on in switches.items() if is_on)]
+    if print_:
+        from dissolver.bake.show import selection_json
+
+        selection = engine.bake_selection(target or (), overrides=overrides, **files)
+        sys.stdout.write(selection_json(selection))
+        return 0
+    mode = progress_mode(invocation, progress)
+    forget(metadata_file)
+    with LiveDisplay(build_display(invocation, mode)) as live:
+        results = engine.bake(
+            target or (),
+            overrides=overrides,
+            allow=allow or (),
+            host_certificates=host_certificates,
+            on_event=live.on_event,
+            **files,
+        )
+    if metadata_file is not None:
+        told = {name: results[name].metadata for name in sorted(results)}
+        write_result(metadata_file, json.dumps(told, indent=2))
+    return 0
+
+
+def _list(engine: Engine, word: str, files: dict[str, Any]) -> int:
+    """Answer ``--list``: ``targets``, or ``type=targets,format=json``."""
+    from dissolver.bake import show
+
+    what, form = _list_words(word)
+    definition = engine.bake_definition(**files)
+    answers = {
+        ("targets", "table"): show.targets_text,
+        ("targets", "json"): show.targets_json,
+        ("variables", "table"): show.variables_text,
+        ("variables", "json"): show.variables_json,
+    }
+    sys.stdout.write(answers[what, form](definition))
+    return 0
+
+
+def _list_words(word: str) -> tuple[str, str]:
+    what, form = "", "table"
+    for field in word.split(","):
+        key, equals, value = field.partition("=")
+        if not equals:
+            key, value = "type", field
+        if key == "type" and value in _LISTS:
+            what = value
+        elif key == "format" and value in ("table", "json"):
+            form = value
+        else:
+            hint = "it is `targets` or `variables`, or `type=targets,format=json`"
+            raise UsageSlip(f"`--list {word}` lists nothing that there is", None, hint)
+    if not what:
+        raise UsageSlip(f"`--list {word}` does not say what to list", None, "say `type=targets`")
+    return what, form
+
+
+def _text_from_stdin() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

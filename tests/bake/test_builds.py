@@ -1,0 +1,153 @@
+"""Bake files that are built, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+
+from scene import Cli
+
+FILES = {
+    "docker-bake.hcl": """
+variable "TAG" { default = "latest" }
+group "default" { targets = ["web", "worker"] }
+target "_all" {
+  args   = { GREETING = "hello" }
+  labels = { "org.example.team" = "kitchen" }
+  no-cache-filter = []
+}
+target "base" {
+  context           = "base"
+  dockerfile-inline = "FROM box\\nCOPY file /base/file\\nENV FROM_BASE=yes\\n"
+}
+target "web" {
+  inherits   = ["_all"]
+  dockerfile = "web.Dockerfile"
+  contexts   = { base = "target:base", extra = "extra" }
+  tags       = ["web:${TAG}", "web:${upper(TAG)}"]
+  secret     = ["id=token,src=token"]
+  target     = "final"
+}
+target "worker" {
+  inherits = ["_all"]
+  name     = "worker-${v}"
+  matrix   = { v = ["1", "2"] }
+  context  = "worker"
+  args     = { V = v }
+  tags     = ["worker:${v}"]
+}
+""",
+    "web.Dockerfile": """
+FROM base AS final
+ARG GREETING
+COPY --from=extra note /note
+RUN --mount=type=secret,id=token \\
+    echo "$GREETING $FROM_BASE $(cat /base/file) $(wc -c < /run/secrets/token)" > /out
+FROM box AS other
+RUN exit 1
+""",
+    "worker/Dockerfile": "FROM box\nARG V\nRUN echo $V > /v\n",
+    "base/file": "content",
+    "extra/note": "a note",
+    "token": "very secret",
+}
+
+
+def test_a_bake_file_is_built(box: Cli) -> None:
+    kitchen = box.directory("kitchen", FILES)
+    metadata = kitchen / "metadata.json"
+    done = box(
+        *("bake", "--var", "TAG=v1", "--progress", "plain"),
+        *("--metadata-file", metadata),
+        cwd=kitchen,
+    )
+    assert "#0 building with dissolver:" in done.stderr
+    assert "[web final 3/3] RUN --mount=type=secret,id=token" in done.stderr
+    assert "[base 2/2] COPY file /base/file" in done.stderr
+    assert "[web] exporting to image" in done.stderr
+    assert "[base] exporting to image" not in done.stderr
+    listed = box.out("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert sorted(listed) == ["box:latest", "web:V1", "web:v1", "worker:1", "worker:2"]
+    assert (
+        box.out("run", "--rm", "web:v1", "cat", "/out", "/note") == "hello yes content 11\na note"
+    )
+    assert box.out("run", "--rm", "worker:2", "cat", "/v") == "2"
+    told = json.loads(metadata.read_text())
+    assert told.keys() == {"base", "web", "worker-1", "worker-2"}
+    identity = box.out("inspect", "--format", "{{.Id}}", "web:v1")
+    assert told["web"]["containerimage.config.digest"] == identity
+    label = '{{index .Config.Labels "org.example.team"}}'
+    assert box.out("inspect", "--format", label, "worker:1") == "kitchen"
+    again = box("bake", "--var", "TAG=v1", "--progress", "plain", cwd=kitchen)
+    assert "DONE" in again.stderr
+    assert again.stderr.count("CACHED") == 5
+    assert box.out("inspect", "--format", "{{.Id}}", "web:v1") == identity
+
+
+def test_a_compose_file_is_built(box: Cli) -> None:
+    files = {
+        "compose.yaml": "services:\n"
+        "  one: { build: { context: ., args: { A: '${A:-x}' } }, image: one }\n"
+        '  two: { build: { dockerfile_inline: "FROM base\\nRUN cat /a > /b", \n'
+        "                  additional_contexts: { base: 'service:one' } }, image: two }\n"
+        "  other: { image: nowhere }\n",
+        "Dockerfile": "FROM box\nARG A\nRUN echo $A > /a\n",
+    }
+    kitchen = box.directory("kitchen", files)
+    box("bake", "two", cwd=kitchen, environment={"A": "from outside"})
+    assert box.out("run", "--rm", "two", "cat", "/b") == "from outside"
+    assert "one" not in box.out("images", "--format", "{{.Repository}}").split()
+
+
+def test_what_would_be_built_is_printed_and_listed(box: Cli) -> None:
+    kitchen = box.directory("kitchen", FILES)
+    done = box("bake", "--print", "--no-cache", "--set", "*.tags=x", "base", cwd=kitchen)
+    assert (json.loads(done.stdout), done.stderr) == (
+        {
+            "group": {"default": {"targets": ["base"]}},
+            "target": {
+                "base": {
+                    "context": "base",
+                    "dockerfile": "Dockerfile",
+                    "dockerfile-inline": "FROM box\nCOPY file /base/file\nENV FROM_BASE=yes\n",
+                    "tags": ["x"],
+                    "no-cache": True,
+                }
+            },
+        },
+        "",
+    )
+    assert box.out("bake", "--list", "targets", cwd=kitchen).split("\n") == [
+        "TARGET     DESCRIPTION",
+        "default    web, worker",
+        "base",
+        "web",
+        "worker     worker-1, worker-2",
+        "worker-1",
+        "worker-2",
+    ]
+    variables = box("bake", "--list", "type=variables,format=json", cwd=kitchen)
+    assert json.loads(variables.stdout) == [
+        {"name": "TAG", "type": "", "value": "latest", "description": ""}
+    ]
+    printed = box("bake", "--print", "-f", "-", "a", stdin='target "a" {}', cwd=kitchen)
+    assert json.loads(printed.stdout)["target"].keys() == {"a"}
+
+
+def test_mistakes_and_failures_end_with_an_explanation(box: Cli) -> None:
+    kitchen = box.directory("kitchen", FILES)
+    broken = box("bake", "--set", "web.target=other", check=False, cwd=kitchen)
+    assert broken.returncode == 1
+    assert "error: `web`: " in broken.stderr
+    assert "web.Dockerfile:8" in broken.stderr
+    unknown = box("bake", "wbe", check=False, cwd=kitchen)
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "error: there is no target `wbe`\nhint: did you mean `web`?\n",
+    )
+    nothing = box("bake", check=False, cwd=kitchen / "base")
+    assert nothing.stderr.startswith("error: there is no bake file here\n")
+    listed = box("bake", "--list", "targts", check=False, cwd=kitchen)
+    assert (listed.returncode, listed.stderr.split("\n")[0]) == (
+        2,
+        "error: `--list targts` lists nothing that there is",
+    )
