@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dissolver._core import version as __version__
     from dissolver.build.events import Event, Vertex, VertexLog, VertexStatus, Warning_
-    from dissolver.build.request import BuildRequest, BuildResult, StepOutcome
+    from dissolver.build.request import BuildRequest, BuildResult, Exported, StepOutcome
     from dissolver.engine import Engine
+    from dissolver.engine.comparison import FileChange, FileFacts, ImageDifference
     from dissolver.engine.results import (
         HistoryRow,
         Info,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         StepFailed,
         Where,
     )
+    from dissolver.export.output import Output
+    from dissolver.image.compare import FieldChange
     from dissolver.image.config import Image
     from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
     from dissolver.store.images import ListedImage, Removal
@@ -44,12 +47,18 @@ _HOMES = {
     "DockerfileError": "errors",
     "Engine": "engine",
     "Event": "build.events",
+    "Exported": "build.request",
+    "FieldChange": "image.compare",
+    "FileChange": "engine.comparison",
+    "FileFacts": "engine.comparison",
     "HistoryRow": "engine.results",
     "Image": "image.config",
+    "ImageDifference": "engine.comparison",
     "ImageNotFound": "errors",
     "Info": "engine.results",
     "ListedImage": "store.images",
     "LogLine": "runtime.container",
+    "Output": "export.output",
     "Pruned": "engine.results",
     "Removal": "store.images",
     "RunOptions": "runtime.container",
@@ -74,12 +83,18 @@ __all__ = [
     "DockerfileError",
     "Engine",
     "Event",
+    "Exported",
+    "FieldChange",
+    "FileChange",
+    "FileFacts",
     "HistoryRow",
     "Image",
+    "ImageDifference",
     "ImageNotFound",
     "Info",
     "ListedImage",
     "LogLine",
+    "Output",
     "Pruned",
     "Removal",
     "RunOptions",

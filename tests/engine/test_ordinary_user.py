@@ -40,8 +40,8 @@ def tar(user_account: Account, busybox_tar: Path) -> str:
 
 
 PROGRAM = """
-    import os, threading
-    from dissolver import Engine, RunOptions, StepFailed, VertexLog
+    import os, tarfile, threading
+    from dissolver import Engine, Output, RunOptions, StepFailed, VertexLog
 
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     uid = os.getuid()
@@ -57,6 +57,11 @@ PROGRAM = """
         built = engine.build(".", dockerfile_text=text, tags=["app"], on_event=hear)
         assert engine.build(".", dockerfile_text=text).image.id == built.image.id
         print(output)
+        with open("files.tar", "w+b") as file:
+            outputs = [Output("tar", file.fileno()), {"type": "local", "dest": "files"}]
+            engine.build(".", dockerfile_text=text, outputs=outputs)
+            with tarfile.open("files.tar") as tar:
+                print(tar.getmember("f").uid, os.stat("files/f").st_uid == uid)
         try:
             engine.build(".", dockerfile_text="FROM box\\nRUN echo down; exit 7\\n")
         except StepFailed as error:
@@ -79,6 +84,7 @@ def test_an_ordinary_user_builds_and_runs_from_a_threaded_program(
 ) -> None:
     assert run_program(user_account, PROGRAM, tar=tar).splitlines() == [
         "[('MainThread', b'0\\n')]",
+        "1000 True",
         "7 ('down',) 2",
         "0 b'1000:29\\n'",
         "0 b'attached\\n'",

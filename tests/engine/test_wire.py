@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dissolver.build.events import Vertex, Warning_
-from dissolver.build.request import BuildRequest, BuildResult, StepOutcome
+from dissolver.build.request import BuildRequest, BuildResult, Exported, StepOutcome
 from dissolver.engine.results import HistoryRow, Pruned, RunResult
 from dissolver.engine.wire import Decoder, Descriptor, Encoder
 from dissolver.errors import DissolverError, StepFailed, Where
+from dissolver.export.output import Output
 from dissolver.image.annotations import Annotation, Annotations
 from dissolver.image.config import HistoryEntry, Image, ImageConfig, RootFs, RunConfig
 from dissolver.image.reference import Reference
 from dissolver.runtime.spec import Rlimit
 from dissolver.store.images import ListedImage
+from dissolver.store.layer_blobs import Packing
 
 CONFIG = ImageConfig(
     architecture="amd64",
@@ -64,7 +66,14 @@ def crossed(value: object) -> Any:
             annotations=(Annotation("a", "b", "manifest-descriptor", "linux/amd64"),),
             labels={"a": "b"},
         ),
-        BuildResult(IMAGE, (), 1.5, ("docker.io/library/a:1",), Annotations({"a": "b"})),
+        BuildRequest("ctx", outputs=(Output("oci", "/a", ("b",), packing=Packing("zstd", 3)),)),
+        BuildResult(
+            IMAGE,
+            (),
+            1.5,
+            Annotations({"a": "b"}),
+            (Exported("oci", "/a", IMAGE.id, ("docker.io/library/a:1",), "sha256:d"),),
+        ),
         BuildResult(IMAGE, (StepOutcome("[1/1] RUN x", "stage-0", True, None, "d", 0.5),), 1.5),
         ListedImage(IMAGE, (Reference("docker.io", "library/node", "latest"),)),
         Vertex(1, "x", 1.0, 2.0, cached=True),

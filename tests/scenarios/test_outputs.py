@@ -12,12 +12,13 @@ from pathlib import Path
 
 from scene import Cli
 
-DOCKERFILE = """\
-FROM box
+REST = """\
 COPY --chown=1000:1000 a /data/
 RUN chmod 4755 /data/a && ln -s a /data/link && ln /data/a /data/twin
 CMD ["/data/a"]
 """
+
+DOCKERFILE = f"FROM box\n{REST}"
 
 
 def context(cli: Cli) -> Path:
@@ -186,6 +187,7 @@ def test_cacheonly_leaves_nothing_but_the_cache(box: Cli) -> None:
 
 def test_rewritten_times_are_not_later_than_the_epoch(box: Cli) -> None:
     out, made = place(box), context(box)
+    (made / "Dockerfile").write_text(f"FROM box AS first\nWORKDIR /w\nFROM first\n{REST}")
     word = f"type=oci,dest={out},rewrite-timestamp=true,compression=uncompressed"
     epoch = 1_650_000_000
     box("build", "-o", word, "--build-arg", f"SOURCE_DATE_EPOCH={epoch}", made)
@@ -205,6 +207,22 @@ def test_rewritten_times_are_not_later_than_the_epoch(box: Cli) -> None:
     base, *layers = [blob(layer["digest"]) for layer in manifest["layers"]]
     with tarfile.open(fileobj=io.BytesIO(base)) as tar:
         assert max(one.mtime for one in tar) > epoch
+    assert len(layers) == 3
     for layer in layers:
         with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
             assert max(one.mtime for one in tar) == epoch
+
+
+def test_rewritten_layers_are_made_once_and_go_with_the_cache(box: Cli) -> None:
+    made = context(box)
+    words = ("build", "-q", "-t", "app", "-o", "type=image,rewrite-timestamp=true", made)
+    epoch = {"SOURCE_DATE_EPOCH": "1650000000"}
+    first = box.out(*words, environment=epoch)
+    assert "times set back in" in box.out("builder", "du")
+    assert box.out(*words, environment=epoch) == first
+    warned = box("build", "--progress", "plain", *words[2:]).stderr
+    assert "`rewrite-timestamp` changes nothing without SOURCE_DATE_EPOCH" in warned
+    box("rmi", "-f", "app", first, check=False)
+    box("builder", "prune", "-f")
+    assert box("system", "check").returncode == 0
+    assert box.out(*words, environment=epoch) == first

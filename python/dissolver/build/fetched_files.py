@@ -83,7 +83,7 @@ def keep_layer(
     build: str,
     inputs: Sequence[tuple[str, str]],
 ) -> None:
-    """Record a layer of what was fetched, so that it is found again."""
+    """Record a layer that no step made, such as what was fetched, so that it is found again."""
     from dissolver.store.records import StepRecord
 
     store.records.put(

@@ -16,7 +16,7 @@ from dissolver.image.mutate import with_layers
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from dissolver.build.bases import BaseImages
     from dissolver.build.events import Progress
@@ -224,18 +224,31 @@ class Exporter:
             return target.config
         if self._rewritten is None:
             lower = target.config.diff_ids[: target.base_layers]
-            upper = target.config.diff_ids[target.base_layers :]
-            clamped = list(self._clamped(upper, target.epoch_ns))
-            self._rewritten = with_layers(target.config, (*lower, *clamped))
+            upper = [
+                self._clamped(diff_id, target.epoch_ns, is_kept=output.is_stored)
+                for diff_id in target.config.diff_ids[target.base_layers :]
+            ]
+            self._rewritten = with_layers(target.config, (*lower, *upper))
         return self._rewritten
 
-    def _clamped(self, diff_ids: Iterable[str], latest_ns: int) -> Iterable[str]:
-        for diff_id in diff_ids:
-            with explained("set the times of a layer back"):
-                made = self.store.layers.clamp_times(diff_id, latest_ns).diff_id
-            if made != diff_id:
-                self.temporary.append(made)
-            yield made
+    def _clamped(self, diff_id: str, latest_ns: int, *, is_kept: bool) -> str:
+        """Have a layer with no later times; those of a stored image are found again by a record."""
+        from dissolver.build.fetched_files import keep_layer
+        from dissolver.cache.keys import times_key
+
+        key = times_key(diff_id, latest_ns)
+        known = self.store.records.find(key.digest)
+        if known is not None:
+            return known.diff_id
+        with explained("set the times of a layer back"):
+            made = self.store.layers.clamp_times(diff_id, latest_ns).diff_id
+        if is_kept:
+            keep_layer(
+                self.store, made, key=key.digest, kind="times", build="times", inputs=key.inputs
+            )
+        elif made != diff_id:
+            self.temporary.append(made)
+        return made
 
     def _image(self, config: ImageConfig) -> tuple[Image, bytes]:
         """Describe an image that is not stored, with its encoded configuration."""

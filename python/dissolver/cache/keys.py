@@ -97,6 +97,11 @@ def workdir_key(step: WorkdirStep, plan_digest: str, plan_inputs: Listing) -> Ca
     return _planned("workdir", plan_digest, plan_inputs)
 
 
+def times_key(diff_id: str, latest_ns: int) -> CacheKey:
+    """Derive the key of the layer ``diff_id`` with no time later than ``latest_ns``."""
+    return _key("times", (("layer", diff_id), ("latest", str(latest_ns))))
+
+
 def _planned(kind: str, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     digest = digest_inputs(kind, KEY_VERSION, (("listing", plan_digest),))
     return CacheKey(digest, PackedInputs(plan_inputs))

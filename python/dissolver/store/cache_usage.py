@@ -23,7 +23,7 @@ GROUP BY step_records.key
 """
 
 _KINDS = {"bind": "source.local", "http": "source.http", "git": "source.git.checkout"}
-_NAMES = {"workdir": "WORKDIR", "copy": "COPY", "add": "ADD"}
+_NAMES = {"workdir": "WORKDIR", "copy": "COPY", "add": "ADD", "times": "times set back in"}
 
 
 @dataclass(frozen=True, slots=True)
