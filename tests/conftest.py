@@ -133,7 +133,14 @@ def _copied_package(base: Path) -> Path:
     skipped = shutil.ignore_patterns(
         *("pip*", "mypy*", "ruff*", "hypothesis*", "maturin*", "librt*", "*.pth")
     )
-    shutil.copytree(site, target, ignore=skipped, symlinks=True)
+
+    def unneeded(directory: str, names: list[str]) -> set[str]:
+        if Path(directory).parts[-2:] == ("botocore", "data"):
+            # A directory for each of 400 services; buckets are one of them.
+            return {name for name in names if "." not in name and name != "s3"}
+        return skipped(directory, names)
+
+    shutil.copytree(site, target, ignore=unneeded, symlinks=True)
     shutil.copytree(ROOT / "python" / "dissolver", target / "dissolver", dirs_exist_ok=True)
     for path in (base, *base.rglob("*")):
         if not path.is_symlink():

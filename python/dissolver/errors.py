@@ -220,6 +220,33 @@ class BakeFileError(BuildError):
     """A mistake in a bake file or in the build section of a compose file."""
 
 
+class BadCacheOption(BuildError):
+    """What ``--cache-from`` or ``--cache-to`` says makes no sense, or is not built in."""
+
+
+class BadCache(BuildError):
+    """A shared cache does not say what it must."""
+
+
+class BucketError(BuildError):
+    """What a server of buckets refuses, or that it does not answer.
+
+    ``may_pass`` tells that trying again may help.
+    """
+
+    may_pass: bool = False
+
+
+class CacheUnavailable(BuildError):
+    """A shared cache, or a layer of it, cannot be had; ``depot`` names it."""
+
+    depot: str = ""
+
+
+class CacheExportFailed(BuildError):
+    """A shared cache could not be written."""
+
+
 class StepFailed(BuildError):
     """A RUN step whose process ended with a code other than 0."""
 

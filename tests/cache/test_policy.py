@@ -210,3 +210,10 @@ def test_a_directory_on_the_way_is_named(before: str | None, after: str | None, 
 def test_the_text_of_a_heredoc_is_named() -> None:
     before: Pairs = (("file.script", "755 1"),)
     assert first_difference(before, (("file.script", "755 2"),)) == "the text of `script` changed"
+
+
+def test_what_is_mounted_is_named_by_its_files_where_they_are_known() -> None:
+    before: Pairs = (("mount./t", "bind ro 1"), ("parent.0", "a"), ("from/x", "644 1"))
+    mounted = with_input(before, "mount./t", "bind ro 2")
+    assert first_difference(before, mounted) == "what is mounted at `/t` changed"
+    assert first_difference(before, with_input(mounted, "from/x", "644 2")) == "file `x` changed"

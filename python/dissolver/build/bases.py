@@ -7,7 +7,7 @@ fetched when the first stage or step needs them, and under the vertex of that on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -142,6 +142,16 @@ class BaseImages:
                 with self._progress.vertex(name) as vertex:
                     self._fetch(reference, vertex)
 
+    def fetch_layers(self, diff_ids: Collection[str], vertex: OpenVertex | None) -> None:
+        """Have the images that any of these layers is of, where a registry has them.
+
+        Raises:
+            RegistryError and its kinds: as ``registry.pull``.
+        """
+        for reference, resolved in list(self._remote.items()):
+            if not set(resolved.config.diff_ids).isdisjoint(diff_ids):
+                self._fetch(reference, vertex)
+
     @property
     def transport(self) -> Transport | None:
         """What speaks HTTP, with the caller's proxies and certificates, if anything may."""
@@ -157,7 +167,7 @@ class BaseImages:
                 self._opened = self._stack.enter_context(opened)
             return self._opened
 
-    def _fetch(self, reference: Reference, vertex: OpenVertex) -> None:
+    def _fetch(self, reference: Reference, vertex: OpenVertex | None) -> None:
         resolved = self._remote.get(reference)
         if resolved is None:
             return
@@ -201,7 +211,7 @@ class BaseImages:
 class _Statuses:
     """Layers on their way, as lines below a vertex."""
 
-    def __init__(self, vertex: OpenVertex) -> None:
+    def __init__(self, vertex: OpenVertex | None) -> None:
         self._vertex = vertex
         self._open: dict[str, tuple[OpenStatus, int]] = {}
 
@@ -209,7 +219,7 @@ class _Statuses:
         """Take an event of the transfer; never called twice at once."""
         from dissolver.registry.events import LayerProgress
 
-        if not isinstance(event, LayerProgress):
+        if not isinstance(event, LayerProgress) or self._vertex is None:
             return
         if event.state == "Downloading":
             if event.layer not in self._open:

@@ -20,20 +20,23 @@ from dissolver.build.rights import check_steps
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.ssh_agents import Agents
 from dissolver.build.stage import PlannedStage, PlannedStep, StageResult, build_stage
+from dissolver.build.supply import Supply
 from dissolver.build.together import Together
 from dissolver.build.workbench import Workbench
+from dissolver.errors import CacheUnavailable
 from dissolver.image.annotations import annotations_for
 from dissolver.image.reference import parse_reference
 from dissolver.plan.graph import ImageBase
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dissolver.build.bases import OpenSources
     from dissolver.build.events import OnEvent, OpenVertex
     from dissolver.build.preparation import Preparation
     from dissolver.build.request import BuildRequest
+    from dissolver.image.config import ImageConfig
     from dissolver.plan.graph import Stage
     from dissolver.plan.lower import LoweredStage
     from dissolver.store import Store
@@ -99,6 +102,12 @@ def build_within(
         prepared = prepare(store, request, progress, bases, fetcher, together)
         check_steps(request, prepared.steps)
         annotations = annotations_for(request.annotations, prepared.platform)
+        sharing = None
+        if request.shares_cache:
+            from dissolver.build.sharing import Sharing
+
+            sharing = stack.enter_context(Sharing(store, request, open_sources, progress, is_over))
+        supply = Supply(store, bases, is_over, is_lazy=bool(request.cache_from))
         bench = Workbench(
             store=store,
             request=request,
@@ -113,12 +122,20 @@ def build_within(
             predecessors=Predecessors(store, prepared.identity),
             epoch_ns=epoch_ns,
             turns=together.turns,
+            sharing=sharing,
+            supply=supply,
         )
+        if sharing is not None:
+            sharing.open(prepared.graph, supply)
         results = _build_stages(bench, prepared, progress)
         config = commit.finished(results[prepared.graph.target.index].config, request, epoch_ns)
+        if sharing is not None:
+            config = sharing.inscribed(config)
         target = Target(config, prepared.base_layers, tags, annotations, epoch_ns)
         exporter = Exporter(store, target, bases, progress, cancellation, temporary)
         image, exported = exporter.run(request.outputs)
+        if sharing is not None:
+            sharing.export()
     outcomes = [
         outcome for stage in prepared.graph.needed for outcome in results[stage.index].outcomes
     ]
@@ -168,11 +185,56 @@ def _build_stages(
         bench.context.load(context_vertex)
     for name, context in bench.contexts.items():
         context.load(progress.vertex(f"[context {name}] load from client"))
-    return run_all(
-        {stage.index: stage.depends_on for stage in prepared.graph.needed},
-        lambda index, results: build_stage(bench, planned[index], results),
-        bench.cancellation,
-    )
+    return _carry_out(bench, prepared, planned, progress)
+
+
+def _carry_out(
+    bench: Workbench,
+    prepared: Preparation,
+    planned: Mapping[int, PlannedStage],
+    progress: Progress,
+) -> dict[int, StageResult]:
+    """Carry out the stages, and have the layers of the result.
+
+    A shared cache that does not give what it said it has is left out, and what it answered
+    is done again: no build fails because of it.
+    """
+    while True:
+        try:
+            results = run_all(
+                {stage.index: stage.depends_on for stage in prepared.graph.needed},
+                lambda index, results: build_stage(bench, planned[index], results),
+                bench.cancellation,
+            )
+            _load_result(bench, results[prepared.graph.target.index].config, progress)
+        except CacheUnavailable as failure:
+            if bench.sharing is None:
+                raise
+            name = f"[internal] go on without the cache {failure.depot}"
+            with progress.vertex(name) as vertex:
+                bench.sharing.drop(failure.depot, failure.message, bench.supply, vertex)
+            bench.sharing.restart()
+            bench.cancellation.renew()
+            for stage in planned.values():
+                for step in stage.steps:
+                    if step.vertex is not None:
+                        step.vertex.reopen()
+        else:
+            return results
+
+
+def _load_result(bench: Workbench, config: ImageConfig, progress: Progress) -> None:
+    """Have the layers of the result in the store."""
+    if not bench.supply.lacks(config.diff_ids):
+        return
+    failure = None
+    with progress.vertex("[internal] load cached layers") as vertex:
+        try:
+            bench.supply.have(config.diff_ids, vertex)
+        except CacheUnavailable as error:
+            failure = error  # No failure of the build: it goes on without that cache.
+    if failure is not None:
+        raise failure
 
 
 def _announce(

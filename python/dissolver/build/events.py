@@ -191,6 +191,11 @@ class OpenVertex:
                 is_cancelled=is_cancelled,
             )
 
+    def reopen(self) -> None:
+        """Tell that it has to be done after all, as if it had not begun."""
+        if self._vertex.started is not None:
+            self._change(started=None, completed=None, cached=False, error=None, is_cancelled=False)
+
     def log(self, data: bytes, *, stream: int = 1) -> None:
         """Tell output of it."""
         self._progress.tell(VertexLog(self._vertex.id, stream, data, self._progress.now()))

@@ -42,6 +42,14 @@ class Origin:
     layers: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Layered:
+    """A stage's result or an image: what messages call it, and its layers, bottom first."""
+
+    name: str
+    diff_ids: tuple[str, ...]
+
+
 class Origins:
     """The origins of one step.
 
@@ -52,7 +60,7 @@ class Origins:
     def __init__(
         self,
         bench: Workbench,
-        layers: Mapping[origins.Origin, Origin],
+        layers: Mapping[origins.Origin, Layered],
         names: Sequence[origins.Origin],
     ) -> None:
         self._bench = bench
@@ -61,10 +69,21 @@ class Origins:
         self._contexts = [context for context in contexts if context.may_change]
 
     def find(self, name: origins.Origin) -> Origin:
-        """Give the origin with this name."""
-        if name in self._layers:
-            return self._layers[name]
+        """Give the origin with this name; its layers have to be in the store."""
+        layered = self._layers.get(name)
+        if layered is not None:
+            return layers_origin(self._bench.store, layered.diff_ids, layered.name)
         return self._bench.context_of(name).origin()
+
+    def layers_of(self, name: origins.Origin) -> tuple[str, ...] | None:
+        """List the layers of an origin, in the store or not; nothing for a context."""
+        layered = self._layers.get(name)
+        return None if layered is None else layered.diff_ids
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of all origins that are stages or images."""
+        return tuple(diff_id for one in self._layers.values() for diff_id in one.diff_ids)
 
     @property
     def reads_directories(self) -> bool:
@@ -80,7 +99,7 @@ class Origins:
 def take_origins(bench: Workbench, step: Step, results: Results[StageResult]) -> Origins:
     """Find the origins of ``step``, waiting for the stages among them."""
     names = list(dict.fromkeys(origins_of(step)))
-    layers: dict[origins.Origin, Origin] = {
+    layers: dict[origins.Origin, Layered] = {
         name: _in_layers(bench, name, results)
         for name in names
         if name is not None and not isinstance(name, NamedContext)
@@ -105,14 +124,14 @@ def origins_of(step: Step) -> Iterator[origins.Origin]:
 
 def _in_layers(
     bench: Workbench, name: int | Reference | EmptyOrigin, results: Results[StageResult]
-) -> Origin:
+) -> Layered:
     if isinstance(name, int):
         source = results.wait(name)
-        return layers_origin(bench.store, source.config.diff_ids, f"the stage `{source.label}`")
+        return Layered(f"the stage `{source.label}`", source.config.diff_ids)
     if isinstance(name, EmptyOrigin):
-        return layers_origin(bench.store, (), "`scratch`")
+        return Layered("`scratch`", ())
     image = bench.images[name]
-    return layers_origin(bench.store, image.config.diff_ids, f"the image `{name.familiar}`")
+    return Layered(f"the image `{name.familiar}`", image.config.diff_ids)
 
 
 def layers_origin(store: Store, diff_ids: Sequence[str], name: str) -> Origin:

@@ -303,13 +303,15 @@ def _lower(
     graph: StageGraph, images: Mapping[Reference, Image], request: BuildRequest
 ) -> tuple[dict[int, ImageConfig], dict[int, LoweredStage]]:
     """Turn every needed stage into steps on top of what it starts from."""
-    from dissolver.image.mutate import empty_image, with_platform
+    from dissolver.image.media_types import INLINE_CACHE
+    from dissolver.image.mutate import empty_image, with_platform, without_field
     from dissolver.plan.lower import lower_stages
 
     def base_of(stage: Stage) -> ImageConfig:
         if not isinstance(stage.base, ImageBase):
             return empty_image(stage.platform)
-        config = images[stage.base.reference].config
+        # What the image says of its own steps is not true of those on top of it.
+        config = without_field(images[stage.base.reference].config, INLINE_CACHE)
         # What somebody asked for counts, and not what the image says of itself.
         is_asked = stage.origin.platform is not None or request.platform is not None
         return with_platform(config, stage.platform) if is_asked else config

@@ -10,6 +10,7 @@ from dissolver.errors import BadOption
 from dissolver.runtime import defaults
 
 if TYPE_CHECKING:
+    from dissolver.cache.shared.options import CacheExport, CacheImport
     from dissolver.export.output import Output
     from dissolver.image.annotations import Annotation, Annotations
     from dissolver.image.config import Image
@@ -40,6 +41,10 @@ def network_mode(text: str) -> str:
     return _NETWORKS[text]
 
 
+INLINE_ARGUMENT = "BUILDKIT_INLINE_CACHE"
+"""The build argument that asks for an inline cache, as BuildKit has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
     """One build: a context, a Dockerfile, and how to build it.
@@ -64,8 +69,9 @@ class BuildRequest:
 
     ``secrets`` are contents by their id. ``ssh`` maps ids of agents to the path of a
     socket, or to those of private keys. ``environment`` is the caller's, for programs
-    that fetch sources. ``outputs`` is what the build leaves behind; by default the image goes
-    into the store.
+    that fetch sources. ``cache_from`` are shared caches that are asked for results, in order;
+    ``cache_to`` those that results are written to. ``outputs`` is what the build leaves behind;
+    by default the image goes into the store.
     """
 
     context: str
@@ -93,7 +99,20 @@ class BuildRequest:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cache_from: tuple[CacheImport, ...] = ()
+    cache_to: tuple[CacheExport, ...] = ()
     outputs: tuple[Output, ...] = ()
+
+    @property
+    def writes_inline_cache(self) -> bool:
+        """Whether the image is to hold the records of its steps."""
+        asked = self.build_args.get(INLINE_ARGUMENT, "").lower() in ("1", "true")
+        return asked or any(one.place.kind == "inline" for one in self.cache_to)
+
+    @property
+    def shares_cache(self) -> bool:
+        """Whether any shared cache is named."""
+        return bool(self.cache_from or self.cache_to) or self.writes_inline_cache
 
 
 @dataclass(frozen=True, slots=True)

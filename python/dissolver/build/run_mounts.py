@@ -38,7 +38,7 @@ class PlannedMounts:
     def inputs(self) -> tuple[tuple[str, str], ...]:
         """Name what the step's key has to know: no value of a secret, and no cache's content."""
         return tuple(
-            (f"mount.{_place(mount)}", _described(mount, self.files.get(number)))
+            (f"mount.{_place(mount)}", _described(mount, _digest(self.files.get(number))))
             for number, mount in enumerate(self.step.mounts)
         )
 
@@ -217,11 +217,33 @@ def _place(mount: Mount) -> str:
     return mount.target
 
 
-def _described(mount: Mount, files: BoundFiles | None) -> str:
+def shortcut_inputs(
+    bench: Workbench, step: RunStep, origins: Origins, place: str
+) -> tuple[tuple[str, str], ...]:
+    """Name the same without a look into layers: what these show is said by their diff IDs."""
+    inputs = []
+    for number, mount in enumerate(step.mounts):
+        digest = ""
+        if isinstance(mount, BindMount):
+            layers = origins.layers_of(mount.origin)
+            if layers is None:
+                origin = origins.find(mount.origin)
+                at = f"{place}/mount/{number}"
+                digest = plan_files(bench, origin, mount.source, step.where, at).digest
+            else:
+                digest = " ".join((mount.source, *layers))
+        inputs.append((f"mount.{_place(mount)}", _described(mount, digest)))
+    return tuple(inputs)
+
+
+def _digest(files: BoundFiles | None) -> str:
+    return "" if files is None else files.digest
+
+
+def _described(mount: Mount, digest: str) -> str:
     """Describe a mount as far as it makes a difference for what the step does."""
     match mount:
         case BindMount():
-            digest = files.digest if files is not None else ""
             return f"bind {'ro' if mount.is_read_only else 'rw'} {digest}"
         case CacheMount():
             # What is in it makes no difference that anybody may rely on.

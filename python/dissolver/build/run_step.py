@@ -13,7 +13,7 @@ from dissolver.runtime import defaults
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dissolver._core.layer import LayerInfo
     from dissolver.build.events import OpenVertex
@@ -51,6 +51,7 @@ class RunWork:
             Cancelled: the build was cancelled meanwhile; the process is dead.
         """
         self._check_platform()
+        bench.supply.have(self.parents, vertex)
         with ExitStack() as stack:
             lent = Lent()
             if self.mounts is not None:
@@ -174,25 +175,34 @@ def plan_run(
     Raises:
         ContextError: something that it mounts is not there.
     """
-    from dissolver.build.emulation import machine_platform
-    from dissolver.cache.keys import run_key
-
-    network = _network(bench, step)
-    foreign = "" if platform == machine_platform() else str(platform)
-    unusual = tuple(_unusual(bench, step))
     if not (step.mounts or step.files):
-        key = run_key(step, parents, network=network, platform=foreign, unusual=unusual)
+        key = key_of_run(bench, step, parents, platform)
         return RunWork("run", key, step, tuple(parents), platform)
     from dissolver.build.run_mounts import plan_mounts
 
     mounts = plan_mounts(bench, step, origins, place)
-    key = run_key(
+    key = key_of_run(bench, step, parents, platform, mounts.inputs(), mounts.listed)
+    return RunWork("run", key, step, tuple(parents), platform, mounts)
+
+
+def key_of_run(
+    bench: Workbench,
+    step: RunStep,
+    parents: Sequence[str],
+    platform: Platform,
+    mounts: Sequence[Input] = (),
+    listed: Callable[[], Iterable[Input]] | None = None,
+) -> CacheKey:
+    """Derive the key of ``step`` from what its mounts show, in the network of the build."""
+    from dissolver.build.emulation import machine_platform
+    from dissolver.cache.keys import run_key
+
+    return run_key(
         step,
         parents,
-        network=network,
-        platform=foreign,
-        unusual=unusual,
-        mounts=mounts.inputs(),
-        listed=mounts.listed,
+        network=_network(bench, step),
+        platform="" if platform == machine_platform() else str(platform),
+        unusual=tuple(_unusual(bench, step)),
+        mounts=mounts,
+        listed=listed,
     )
-    return RunWork("run", key, step, tuple(parents), platform, mounts)

@@ -36,6 +36,10 @@ class Cancellation:
         """Ask everything that shares this to end soon."""
         self._own.set()
 
+    def renew(self) -> None:
+        """Take back what a failure asked for; what was asked from outside stays."""
+        self._own.clear()
+
     def is_requested(self) -> bool:
         """Whether somebody asked."""
         if self._own.is_set() or self._outer is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dissolver.build.origins import Origins
     from dissolver.build.run_step import RunWork
     from dissolver.build.scheduler import Results
+    from dissolver.build.shared_steps import SharedStep
     from dissolver.build.workbench import Workbench
     from dissolver.image.config import ImageConfig
     from dissolver.image.platform import Platform
@@ -106,10 +107,13 @@ def build_stage(
         config = results.wait(stage.base.index).config
     elif isinstance(stage.base, ContextBase):
         config = on_context(bench, config, stage.base.context)
-    bench.bases.fetch_for(stage, planned.from_vertex)
+    if bench.supply.is_lazy:
+        _leave_where_it_is(planned)
+    else:
+        bench.bases.fetch_for(stage, planned.from_vertex)
     mtime_ns = planned.base.created or 0
     outcomes: list[StepOutcome] = []
-    for item in planned.steps:
+    for number, item in enumerate(planned.steps):
         bench.cancellation.check()
         step, vertex = item.step, item.vertex
         if not step.makes_layer or vertex is None:
@@ -117,7 +121,7 @@ def build_stage(
             continue
         origins = take_origins(bench, step, results)
         ground = Ground(config.diff_ids, mtime_ns, planned.base.platform)
-        layer = _perform(bench, item, vertex, ground, origins)
+        layer = _perform(bench, item, vertex, ground, origins, (stage.index, number))
         created_ns = layer.created_ns if bench.epoch_ns is None else bench.epoch_ns
         config = commit.with_step(config, step, layer.diff_id, created_ns)
         outcomes.append(
@@ -134,19 +138,35 @@ def build_stage(
     return StageResult(_label(stage), config, tuple(outcomes))
 
 
+def _leave_where_it_is(planned: PlannedStage) -> None:
+    """Tell that a FROM is done: what is needed of its image is fetched when it is."""
+    if planned.from_vertex is not None:
+        planned.from_vertex.start()
+        planned.from_vertex.complete()
+
+
 def _label(stage: Stage) -> str:
     return stage.name or f"stage-{stage.index}"
 
 
 def _perform(
-    bench: Workbench, item: PlannedStep, vertex: OpenVertex, ground: Ground, origins: Origins
+    bench: Workbench,
+    item: PlannedStep,
+    vertex: OpenVertex,
+    ground: Ground,
+    origins: Origins,
+    order: tuple[int, int],
 ) -> _Layer:
     """Answer a step's layer, from the cache or by doing the work."""
 
     def attempt() -> _Layer:
         with ExitStack() as scratch:
+            shared = _share(bench, item, ground, origins, order)
+            early = _early(bench, item, vertex, ground, origins, shared)
+            if early is not None:
+                return early
             work = _plan(bench, item, vertex, ground, origins, scratch)
-            return _answer(bench, item, vertex, work)
+            return _answer(bench, item, vertex, work, shared)
 
     with vertex:
         if not origins.reads_directories:
@@ -186,29 +206,105 @@ def _plan(
     raise TypeError(f"a {type(step).__name__} makes no layer")
 
 
-def _answer(bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work) -> _Layer:
-    """Look the work's key up, do the work on a miss, and record the result."""
+def _share(
+    bench: Workbench,
+    item: PlannedStep,
+    ground: Ground,
+    origins: Origins,
+    order: tuple[int, int],
+) -> SharedStep | None:
+    """Prepare what shared caches are asked and told, if the build names any."""
+    if bench.sharing is None:
+        return None
+    from dissolver.build.shared_steps import share
+
+    return share(
+        bench,
+        bench.sharing,
+        item.step,
+        ground.parents,
+        origins,
+        ground.platform,
+        order=order,
+        place=item.place,
+    )
+
+
+def _early(
+    bench: Workbench,
+    item: PlannedStep,
+    vertex: OpenVertex,
+    ground: Ground,
+    origins: Origins,
+    shared: SharedStep | None,
+) -> _Layer | None:
+    """Answer a step whose layers below are not here; else have those that its key needs."""
+    if shared is None:
+        return None
+    from dissolver.build.shortcuts import needed_layers
+
+    needed = needed_layers(item.step, ground.parents, origins)
+    if not bench.supply.lacks(needed):
+        return None
+    record = None if _ignores_cache(item) else shared.early()
+    if record is not None:
+        vertex.cached()
+        return _Layer(record.diff_id, record.created_ns, None)
+    bench.supply.have(needed, vertex)
+    return None
+
+
+def _ignores_cache(item: PlannedStep) -> bool:
     # As for BuildKit, `--no-cache` runs again what has an effect of its own; a
     # directory that exists has none.
-    ignores = item.is_done_again and not isinstance(item.step, WorkdirStep)
+    return item.is_done_again and not isinstance(item.step, WorkdirStep)
+
+
+def _answer(
+    bench: Workbench,
+    item: PlannedStep,
+    vertex: OpenVertex,
+    work: Work,
+    shared: SharedStep | None,
+) -> _Layer:
+    """Look the work's key up, do the work on a miss, and record the result."""
+    ignores = _ignores_cache(item)
     with bench.turns.of(work.key.digest, bench.cancellation):
         known = bench.turns.made(work.key.digest) if ignores else None
         if known is not None:
             # Another build of those at the same time has just done it again.
             vertex.cached()
+            if shared is not None:
+                shared.done(known, work.key)
             return _Layer(known.diff_id, known.created_ns, None)
-        return _answer_alone(bench, item, vertex, work, ignores=ignores)
+        return _answer_alone(bench, item, vertex, work, shared, ignores=ignores)
 
 
 def _answer_alone(
-    bench: Workbench, item: PlannedStep, vertex: OpenVertex, work: Work, *, ignores: bool
+    bench: Workbench,
+    item: PlannedStep,
+    vertex: OpenVertex,
+    work: Work,
+    shared: SharedStep | None,
+    *,
+    ignores: bool,
 ) -> _Layer:
     from dissolver.cache.policy import Hit, look_up
     from dissolver.store.records import StepRecord
 
-    found = look_up(bench.store, work.key, no_cache=ignores, build=bench.identity, step=item.place)
+    found = look_up(
+        bench.store,
+        work.key,
+        no_cache=ignores,
+        build=bench.identity,
+        step=item.place,
+        elsewhere=bench.sharing,
+    )
     if isinstance(found, Hit):
         vertex.cached()
+        if shared is not None:
+            note = shared.found if found.is_elsewhere else shared.done
+            note(found.record, work.key)
         return _Layer(found.record.diff_id, found.record.created_ns, None)
     layer = work.make(bench, vertex)
     records = bench.store.records
@@ -216,6 +312,8 @@ def _answer_alone(
     # lets both go on alike, and share what follows.
     made = None if ignores else records.find(work.key.digest)
     if made is not None:
+        if shared is not None:
+            shared.done(made, work.key)
         return _Layer(made.diff_id, made.created_ns, found.reason)
     record = StepRecord(
         key=work.key.digest,
@@ -228,4 +326,6 @@ def _answer_alone(
     )
     records.put(record)
     bench.turns.keep(record)
+    if shared is not None:
+        shared.done(record, work.key)
     return _Layer(record.diff_id, record.created_ns, found.reason)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dissolver.build.predecessor import Predecessors
     from dissolver.build.request import BuildRequest
     from dissolver.build.scheduler import Cancellation
+    from dissolver.build.sharing import Sharing
     from dissolver.build.ssh_agents import Agents
+    from dissolver.build.supply import Supply
     from dissolver.build.turns import Turns
     from dissolver.image.config import Image
     from dissolver.image.reference import Reference
@@ -30,7 +32,8 @@ class Workbench:
 
     ``identity`` names what is built again and again, so that a step can be
     compared with what it was the last time. ``epoch_ns`` is the time that the image says
-    its steps are of, in nanoseconds since the epoch, if one was given.
+    its steps are of, in nanoseconds since the epoch, if one was given. ``sharing`` is there
+    if the build names shared caches.
     """
 
     store: Store
@@ -46,6 +49,8 @@ class Workbench:
     predecessors: Predecessors
     epoch_ns: int | None
     turns: Turns
+    sharing: Sharing | None
+    supply: Supply
 
     def context_of(self, origin: Origin) -> Context:
         """Give the context that ``origin`` names: the build's own, or a named one."""

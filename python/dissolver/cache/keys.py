@@ -102,6 +102,16 @@ def times_key(diff_id: str, latest_ns: int) -> CacheKey:
     return _key("times", (("layer", diff_id), ("latest", str(latest_ns))))
 
 
+def shortcut_key(kind: str, inputs: Iterable[Input], parents: Sequence[str]) -> str:
+    """Derive a shortcut: a second, stricter key that is known without a look into layers.
+
+    ``inputs`` say everything that the step says of itself, and what it reads besides layers;
+    ``parents`` are the diff IDs of the layers that it reads. Equal shortcuts have equal keys.
+    """
+    below = ((f"parent.{number}", diff_id) for number, diff_id in enumerate(parents))
+    return digest_inputs("shortcut", KEY_VERSION, (("kind", kind), *inputs, *below))
+
+
 def _planned(kind: str, plan_digest: str, plan_inputs: Listing) -> CacheKey:
     digest = digest_inputs(kind, KEY_VERSION, (("listing", plan_digest),))
     return CacheKey(digest, PackedInputs(plan_inputs))

@@ -29,9 +29,13 @@ def first_difference(before: Sequence[Input], after: Sequence[Input]) -> str | N
     differences = list(all_differences(*without_common_ends(before, after)))
     if not differences:
         return None
-    first, more = differences[0], len(differences) - 1
-    if more and first.startswith("file "):
-        return f"{first}, and {more} more"
+    first = differences[0]
+    files = [one for one in differences if one.startswith("file ")]
+    if first.startswith("what is mounted") and files:
+        # Which file changed says more than that something in the mount did.
+        first = files[0]
+    if len(files) > 1 and first is files[0]:
+        return f"{first}, and {len(files) - 1} more"
     return first
 
 

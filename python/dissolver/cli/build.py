@@ -70,6 +70,22 @@ def build(
             help="Let RUN steps that ask for it sign with an SSH agent (may be repeated)",
         ),
     ] = None,
+    cache_from: Annotated[
+        list[str] | None,
+        Option(
+            "--cache-from",
+            metavar="NAME|type=…",
+            help="Ask a shared cache for results (may be repeated)",
+        ),
+    ] = None,
+    cache_to: Annotated[
+        list[str] | None,
+        Option(
+            "--cache-to",
+            metavar="NAME|type=…",
+            help="Write results to a shared cache (may be repeated)",
+        ),
+    ] = None,
     no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
     no_cache_filter: Annotated[
         list[str] | None,
@@ -229,6 +245,8 @@ def build(
             secrets=secrets,
             ssh=agents,
             outputs=outputs,
+            cache_from=cache_from or (),
+            cache_to=cache_to or (),
             on_event=live.on_event,
         )
     if iidfile is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dissolver.build.events import OnEvent
     from dissolver.build.request import BuildResult
+    from dissolver.cache.shared.options import CacheExport, CacheImport, Word
     from dissolver.config import Settings
     from dissolver.engine.session import Session
     from dissolver.export.output import Output
@@ -66,6 +67,8 @@ class Building:
         secrets: Mapping[str, bytes] | None = None,
         ssh: Mapping[str, Sequence[str]] | None = None,
         outputs: Sequence[str | Mapping[str, str] | Output] = (),
+        cache_from: Sequence[str | Mapping[str, str]] = (),
+        cache_to: Sequence[str | Mapping[str, str]] = (),
         on_event: OnEvent | None = None,
         cancel: threading.Event | None = None,
     ) -> BuildResult:
@@ -96,12 +99,17 @@ class Building:
         the same keys, or as ``Output``; by default the image goes into the store.
         ``SOURCE_DATE_EPOCH``, a build argument or else a variable of the caller's environment,
         is the time that the image says it is of.
+        ``cache_from`` and ``cache_to`` are caches that machines share, as the command line
+        has them (``type=registry,ref=…``, or the name of an image), or by their fields: the
+        first are asked for results, the others are told them.
         ``on_event`` is called with each event of ``build.events``, from several
         threads but never twice at once. Setting ``cancel`` ends the build soon.
 
         Raises:
             DockerfileError: a mistake in the Dockerfile, with its place.
             StepFailed: a RUN step ended with another code than 0.
+            BadCacheOption: ``cache_from`` or ``cache_to`` makes no sense.
+            CacheExportFailed: the image is stored, and a cache could not be written.
             BuildError: anything else that a build depends on.
             ExportError: an output says nothing that can be meant, or cannot be written.
             BadOption: a text among the options says nothing that can be meant.
@@ -150,6 +158,8 @@ class Building:
             ssh={identity: tuple(paths) for identity, paths in (ssh or {}).items()},
             environment=environment,
             outputs=tuple(_placed(one) for one in outputs),
+            cache_from=_read_imports(cache_from),
+            cache_to=_read_exports(cache_to),
         )
         return self._do(builds.build, request, on_event, cancel)
 
@@ -219,3 +229,19 @@ def _annotations(given: Mapping[str, str] | None) -> tuple[Annotation, ...]:
     from dissolver.image.annotations import parse_annotations
 
     return parse_annotations(given)
+
+
+def _read_imports(words: Sequence[Word]) -> tuple[CacheImport, ...]:
+    if not words:
+        return ()
+    from dissolver.cache.shared.options import read_imports
+
+    return read_imports(words)
+
+
+def _read_exports(words: Sequence[Word]) -> tuple[CacheExport, ...]:
+    if not words:
+        return ()
+    from dissolver.cache.shared.options import read_exports
+
+    return read_exports(words)

@@ -33,6 +33,10 @@ NAMES = frozenset((REFERENCE_NAME, CONTAINERD_NAME))
 """Annotations that name an image, and say nothing about it."""
 
 
+INLINE_CACHE = "dissolver.cache.v1"
+"""The field of an image's configuration with the records of its steps, if it holds any."""
+
+
 def layer_type(compression: Compression) -> str:
     """Name the type of a layer as a blob (OCI image specification, `layer.md`)."""
     return OCI_LAYER if compression == "none" else f"{OCI_LAYER}+{compression}"

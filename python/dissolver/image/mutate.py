@@ -72,6 +72,13 @@ def with_author(config: ImageConfig, author: str) -> ImageConfig:
     return replace(config, author=author)
 
 
+def without_field(config: ImageConfig, name: str) -> ImageConfig:
+    """Return ``config`` without a field that is not OCI's, if it has that."""
+    if name not in config.unknown:
+        return config
+    return replace(config, unknown={k: v for k, v in config.unknown.items() if k != name})
+
+
 def with_platform(config: ImageConfig, platform: Platform) -> ImageConfig:
     """Return ``config`` made for another kind of machine."""
     return replace(

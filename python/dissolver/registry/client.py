@@ -236,6 +236,19 @@ class Repository:
                 raise self.registry.refuse(answer, f"read the content `{digest}` of `{self.name}`")
         return answer
 
+    def has_blob(self, digest: str) -> bool:
+        """Ask whether a blob is there, without fetching it.
+
+        Raises:
+            RegistryError: the registry does not say.
+        """
+        path = f"{self.name}/blobs/{digest}"
+        answer = self.registry.request("HEAD", path, scopes=self._pull)
+        with answer:
+            if answer.status not in (200, 404):
+                raise self.registry.refuse(answer, f"look up the content `{digest}`")
+            return answer.status == 200
+
     def document_blob(self, digest: Digest, size: int) -> bytes:
         """Fetch a small blob whole, verified.
 

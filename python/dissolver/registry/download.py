@@ -42,12 +42,18 @@ _ROUNDS = 2
 
 
 def fetch_layer(
-    store: Store, provider: Provider, layer: Descriptor, diff_id: str, on_bytes: OnBytes
+    store: Store,
+    provider: Provider,
+    layer: Descriptor,
+    diff_id: str,
+    on_bytes: OnBytes,
+    *,
+    keeps_blob: bool = True,
 ) -> bool:
     """Have a layer in the store; answer whether it had to be fetched.
 
     What another process is fetching is waited for. The layer and the blob appear when both
-    digests are verified, or not at all.
+    digests are verified, or not at all. Without ``keeps_blob`` the layer alone is kept.
 
     Raises:
         ContentMismatch: the bytes are not what the manifest says, also when fetched again.
@@ -64,7 +70,7 @@ def fetch_layer(
             return False
         for left in reversed(range(_ROUNDS)):
             try:
-                with _Unpacking(store, diff_id) as unpacking:
+                with Unpacking(store, diff_id) as unpacking:
                     _Fetch(provider, layer, file, unpacking.feed, on_bytes).run()
                     on_bytes("Extracting", layer.size)
                     unpacking.finish()
@@ -76,7 +82,10 @@ def fetch_layer(
                     part.unlink(missing_ok=True)
                     raise
                 on_bytes("Retrying", 0)
-        store.blobs.adopt(part, digest)
+        if keeps_blob:
+            store.blobs.adopt(part, digest)
+        else:
+            part.unlink(missing_ok=True)
     compression = layer_compression(layer.media_type)
     store.transfers.remember_layer(LayerBlob(diff_id, compression, digest, layer.size))
     return True
@@ -220,7 +229,7 @@ class _Fetch:
         self._on_bytes("Downloading", self._done)
 
 
-class _Unpacking:
+class Unpacking:
     """The core, reading a layer from a pipe in a thread of its own."""
 
     def __init__(self, store: Store, diff_id: str) -> None:
@@ -233,7 +242,7 @@ class _Unpacking:
         self._is_broken = False
         self._thread = threading.Thread(target=self._run, name="unpacking", daemon=True)
 
-    def __enter__(self) -> _Unpacking:
+    def __enter__(self) -> Unpacking:
         self._thread.start()
         return self
 

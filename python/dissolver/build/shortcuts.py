@@ -1,0 +1,148 @@
+"""Shortcuts: what a step's result is found by before the layers that it reads are here.
+
+A key says what a step reads, so what it reads has to be there: a COPY looks into the layers
+below its destination, and into those of the stage that it copies from. A shortcut says the
+same of the layers' diff IDs. It is stricter, as other layers may hold the same files; but
+it needs none of them. docs/cache-keys.md describes the layout.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dissolver._core import CoreError
+from dissolver.cache.keys import shortcut_key
+from dissolver.plan.sources import LocalSource
+from dissolver.plan.steps import AddStep, CopyStep, RunStep, TransferStep, WorkdirStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dissolver.build.origins import Origins
+    from dissolver.build.workbench import Workbench
+    from dissolver.image.platform import Platform
+    from dissolver.plan.steps import Step
+
+
+def needed_layers(step: Step, parents: Sequence[str], origins: Origins) -> tuple[str, ...]:
+    """List the layers that have to be in the store to derive the key of ``step``."""
+    if isinstance(step, RunStep):
+        return origins.layers
+    return (*_below(step, parents), *origins.layers)
+
+
+def shortcut_of(
+    bench: Workbench,
+    step: Step,
+    parents: Sequence[str],
+    origins: Origins,
+    place: str,
+    platform: Platform,
+) -> str:
+    """Derive the shortcut of ``step``; empty where its key needs no layer, or it has none.
+
+    A step that fetches what it adds has none: its layer depends on what comes.
+    """
+    if isinstance(step, RunStep):
+        return _of_run(bench, step, parents, origins, place, platform) if origins.layers else ""
+    if isinstance(step, WorkdirStep):
+        return shortcut_key("workdir", (("path", step.path), ("user", step.user)), parents)
+    if isinstance(step, TransferStep):
+        if isinstance(step, AddStep) and not all(
+            isinstance(source, LocalSource) for source in step.sources
+        ):
+            return ""
+        try:
+            return _of_transfer(bench, step, parents, origins)
+        except CoreError:
+            return ""  # The step itself says what is wrong, with its place.
+    return ""
+
+
+def _below(step: Step, parents: Sequence[str]) -> Sequence[str]:
+    # As for BuildKit, a linked copy that changes modes is an ordinary one.
+    is_linked = isinstance(step, TransferStep) and step.link and step.chmod is None
+    return () if is_linked else parents
+
+
+def _of_run(
+    bench: Workbench,
+    step: RunStep,
+    parents: Sequence[str],
+    origins: Origins,
+    place: str,
+    platform: Platform,
+) -> str:
+    from dissolver.build.run_mounts import shortcut_inputs
+    from dissolver.build.run_step import key_of_run
+
+    mounts = shortcut_inputs(bench, step, origins, place)
+    key = key_of_run(bench, step, parents, platform, mounts)
+    return shortcut_key("run", (("key", key.digest),), ())
+
+
+def _of_transfer(
+    bench: Workbench, step: TransferStep, parents: Sequence[str], origins: Origins
+) -> str:
+    inputs = [("step", _described(step))]
+    from_ = step.from_ if isinstance(step, CopyStep) else None
+    layers = origins.layers_of(from_)
+    if layers is None:
+        inputs.append(("listing", _listing(bench, step, origins)))
+    else:
+        inputs += [(f"origin.{number}", layer) for number, layer in enumerate(layers)]
+    return shortcut_key(
+        "add" if isinstance(step, AddStep) else "copy", inputs, _below(step, parents)
+    )
+
+
+def _described(step: TransferStep) -> str:
+    """Write down everything that a transfer says of itself."""
+    said = {
+        "destination": step.destination,
+        "chown": step.chown,
+        "chmod": msgspec.to_builtins(step.chmod),
+        "link": step.link,
+        "excludes": step.excludes,
+        "documents": msgspec.to_builtins(step.documents),
+    }
+    if isinstance(step, CopyStep):
+        said |= {"sources": step.sources, "parents": step.parents, "pivots": step.pivots}
+    elif isinstance(step, AddStep):
+        said["sources"] = msgspec.to_builtins(step.sources)
+    return json.dumps(said, sort_keys=True)
+
+
+def _listing(bench: Workbench, step: TransferStep, origins: Origins) -> str:
+    """Digest what a transfer selects of a context, without a look at where it goes."""
+    from dissolver._core.layer import CopyPart, CopyPlan
+    from dissolver.build.copy_step import excluded
+
+    if isinstance(step, AddStep):
+        names = [source.path for source in step.sources if isinstance(source, LocalSource)]
+        pivots: tuple[str, ...] = ()
+        from_ = None
+    elif isinstance(step, CopyStep):
+        names, pivots, from_ = list(step.sources), step.pivots, step.from_
+    if not names:
+        return ""
+    origin = origins.find(from_)
+    part = CopyPart(
+        origin.entries,
+        names,
+        keeps_owner=origin.keeps_owner,
+        pivots=pivots or None,
+        excludes=excluded(step),
+    )
+    plan = CopyPlan.for_parts(
+        bench.store.layers.view(()),
+        [part],
+        step.destination,
+        owner=None,
+        mode=None,
+        new_directory_mtime=0,
+    )
+    return plan.digest()

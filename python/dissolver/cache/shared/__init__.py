@@ -1,0 +1,1 @@
+"""Caches that machines share: records and layers in registries, directories and buckets."""
