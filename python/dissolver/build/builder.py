@@ -82,6 +82,7 @@ def build_within(
     check_outputs(request)
     progress = together.progress.labelled(label)
     cancellation = Cancellation(together.cancellation)
+    is_over = cancellation.is_requested
     temporary: list[str] = []
     with ExitStack() as stack:
         stack.callback(store.release_layers, temporary)
@@ -106,7 +107,8 @@ def build_within(
         if request.shares_cache:
             from dissolver.build.sharing import Sharing
 
-            sharing = stack.enter_context(Sharing(store, request, open_sources, progress, is_over))
+            ways = together.open_sources
+            sharing = stack.enter_context(Sharing(store, request, ways, progress, is_over))
         supply = Supply(store, bases, is_over, is_lazy=bool(request.cache_from))
         bench = Workbench(
             store=store,
