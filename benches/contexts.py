@@ -83,6 +83,6 @@ def make_context(place: Path, name: str, *, divided_by: int = 1) -> Path:
 
 
 def middle_file(context: Path) -> Path:
-    """Give the one small file that the benchmarks change."""
-    files = sorted(p for p in context.rglob("file*.dat") if 100 < p.stat().st_size < 20_000)
+    """Give the file that the benchmarks change: the one of median size, half are smaller."""
+    files = sorted(context.rglob("file*.dat"), key=lambda path: (path.stat().st_size, path))
     return files[len(files) // 2]

@@ -23,7 +23,9 @@ COUNT = itertools.count()
 
 
 def change_one_file(context: Path) -> None:
-    middle_file_of(context).write_bytes(b"changed %d\n" % next(COUNT) * 40)
+    path = middle_file_of(context)
+    size = path.stat().st_size
+    path.write_bytes((b"changed %d\n" % next(COUNT) * size)[:size])
 
 
 def add_one_file(context: Path) -> None:

@@ -12,6 +12,7 @@ import io
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -51,7 +52,11 @@ def _reachable(address: tuple[str, int]) -> bool:
 
 
 def pytest_sessionstart() -> None:
-    """Compile the package, as an installation does: the tests start it thousands of times."""
+    """Begin as a person would: with Ctrl-C, and with the package installed."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell starts what it puts in the background so, and every program here would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Its bytecode: the tests start it thousands of times.
     compileall.compile_dir(ROOT / "python" / "dissolver", quiet=2)
 
 

@@ -35,7 +35,9 @@ enum Job {
         length: u64,
         is_copied: bool,
     },
+    /// A range of the order of the tar.
     Entries(Range<u32>),
+    /// A place in that order.
     Header(u32),
     End,
 }
@@ -55,6 +57,8 @@ type Incoming = Receiver<Result<Vec<Message>, CopyError>>;
 /// A tar to be made: a plan, and what an older tar has of it.
 pub(crate) struct Assembly<'work> {
     pub plan: &'work CopyPlan,
+    /// Numbers of the plan's entries in the order of the tar.
+    pub order: &'work [u32],
     pub predecessor: Option<&'work Predecessor>,
     pub interrupt: &'work Interrupt,
 }
@@ -62,7 +66,8 @@ pub(crate) struct Assembly<'work> {
 impl Assembly<'_> {
     /// Sends the bytes of `parts`, from offset `start` on, through the pipeline.
     ///
-    /// `placed` is told of each entry that was written anew, in order, where its content begins.
+    /// `placed` is told of each entry that was written anew, by its number in the plan, where its
+    /// content begins.
     /// What is kept and lies before `start` is not read, and the hash of the
     /// pipeline has it already.
     ///
@@ -133,7 +138,7 @@ impl Assembly<'_> {
                     }
                 }
                 Part::Fresh(entries) => self.entry_jobs(entries.clone(), &mut jobs),
-                Part::Header(number) => jobs.push(Job::Header(*number)),
+                Part::Header(place) => jobs.push(Job::Header(*place)),
                 Part::End => jobs.push(Job::End),
             }
         }
@@ -142,15 +147,19 @@ impl Assembly<'_> {
 
     fn entry_jobs(&self, entries: Range<u32>, jobs: &mut Vec<Job>) {
         let (mut first, mut bytes) = (entries.start, 0);
-        for number in entries.clone() {
-            let size = self.plan.content_bytes(number);
-            if number > first && bytes + size > JOB_BYTES {
-                jobs.push(Job::Entries(first..number));
-                (first, bytes) = (number, 0);
+        for place in entries.clone() {
+            let size = self.plan.content_bytes(self.number(place));
+            if place > first && bytes + size > JOB_BYTES {
+                jobs.push(Job::Entries(first..place));
+                (first, bytes) = (place, 0);
             }
             bytes += HEADERS_BYTES + size;
         }
         jobs.push(Job::Entries(first..entries.end));
+    }
+
+    fn number(&self, place: u32) -> u32 {
+        self.order[place as usize]
     }
 
     fn read_jobs(&self, work: &Mutex<Receiver<(Job, Sender)>>, blocks: &Blocks) {
@@ -171,10 +180,14 @@ impl Assembly<'_> {
     fn read(&self, job: &Job, outlet: &mut Outlet<'_>) -> Result<(), CopyError> {
         match job {
             Job::Kept { from, length, .. } => self.read_kept(*from, *length, outlet),
-            Job::Entries(entries) => entries.clone().try_for_each(|number| {
+            Job::Entries(places) => places.clone().try_for_each(|place| {
+                let number = self.number(place);
                 write_entry(self.plan, number, true, outlet, self.interrupt)
             }),
-            Job::Header(number) => write_entry(self.plan, *number, false, outlet, self.interrupt),
+            Job::Header(place) => {
+                let number = self.number(*place);
+                write_entry(self.plan, number, false, outlet, self.interrupt)
+            }
             Job::End => outlet.write(&[0; END_BYTES as usize]),
         }
     }

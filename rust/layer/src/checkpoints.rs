@@ -11,8 +11,9 @@ use crate::error::LayerError;
 /// What a file of checkpoints begins with.
 const MAGIC: &[u8; 8] = b"DSLVSUM\0";
 /// Raise it with every change of the format, and with every change of the headers
-/// in [`crate::tar_header`]: the file vouches for the tar having been written by these.
-const VERSION: u32 = 1;
+/// in [`crate::tar_header`] or their order in [`crate::tar_order`]: the file vouches for
+/// the tar having been written by these.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 4 + 32 + 32;
 const RECORD_BYTES: usize = 8 + 32;
 

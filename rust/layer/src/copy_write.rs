@@ -18,6 +18,7 @@ use crate::layers::{Layers, NewPack, Unpublished};
 use crate::pipeline::Pipeline;
 use crate::predecessor::Predecessor;
 use crate::splice::{Part, Splice};
+use crate::tar_order::{Sort, tar_order};
 use crate::whiteout;
 
 /// Smaller tars are not worth being shared: they take less than what finding out costs.
@@ -90,8 +91,9 @@ impl CopyPlan {
         let predecessor = predecessor.and_then(|diff_id| Predecessor::open(layers, diff_id));
         if let Some(predecessor) = predecessor {
             // A predecessor that cannot be read makes the copy slower, not impossible.
-            if let Ok(Some(splice)) = Splice::of(self, &predecessor, place.pack_name()) {
-                let assembled = self.rebuild(place, &predecessor, splice, interrupt)?;
+            let order = self.tar_order();
+            if let Ok(Some(splice)) = Splice::of(self, &order, &predecessor, place.pack_name()) {
+                let assembled = self.rebuild(place, &order, &predecessor, splice, interrupt)?;
                 return Ok(assembled.commit()?);
             }
         }
@@ -132,23 +134,32 @@ impl CopyPlan {
     fn build(&self, place: Unpublished, interrupt: &Interrupt) -> Result<Assembled, CopyError> {
         // Declared after `place`: its threads end before the directory goes.
         let mut pipeline = Pipeline::start(place.pack_path(), ResumableSha256::default())?;
+        let order = self.tar_order();
         let assembly = Assembly {
             plan: self,
+            order: &order,
             predecessor: None,
             interrupt,
         };
-        let mut index = IndexBuilder::default();
         let parts = [
             (0, Part::Fresh(0..self.entries.len() as u32)),
             (0, Part::End),
         ];
+        let mut contents = vec![0; self.entries.len()];
         assembly.run(&parts, 0, &mut pipeline, &mut |number, content| {
-            self.push(&mut index, number, content);
+            contents[number as usize] = content;
         })?;
-        let hashed = pipeline.finish(place.fsync())?;
+        let (body, hashed) = std::thread::scope(|scope| {
+            // The last blocks are hashed and written meanwhile.
+            let body = scope.spawn(|| self.index_body(&contents));
+            let hashed = pipeline.finish(place.fsync());
+            (body.join(), hashed)
+        });
+        let hashed = hashed?;
+        let body = body.map_err(|_| LayerError::Interrupted)??;
         Ok(Assembled {
             place,
-            body: index.body()?,
+            body,
             facts: TarFacts::whole(&hashed),
             pack: NewPack::Whole,
             checkpoints: hashed.checkpoints,
@@ -159,6 +170,7 @@ impl CopyPlan {
     fn rebuild(
         &self,
         place: Unpublished,
+        order: &[u32],
         predecessor: &Predecessor,
         splice: Splice,
         interrupt: &Interrupt,
@@ -167,18 +179,13 @@ impl CopyPlan {
         let mut pipeline = Pipeline::start(place.pack_path(), hash)?;
         let assembly = Assembly {
             plan: self,
+            order,
             predecessor: Some(predecessor),
             interrupt,
         };
         let (body, sent) = std::thread::scope(|scope| {
             // All offsets are known: the index is made while the rest of the tar is hashed.
-            let body = scope.spawn(|| {
-                let mut index = IndexBuilder::default();
-                for (number, content) in splice.contents.iter().enumerate() {
-                    self.push(&mut index, number as u32, *content);
-                }
-                index.body()
-            });
+            let body = scope.spawn(|| self.index_body(&splice.contents));
             let sent = assembly.run(&splice.parts, hash.length(), &mut pipeline, &mut |_, _| {});
             (body.join(), sent)
         });
@@ -202,13 +209,31 @@ impl CopyPlan {
         })
     }
 
-    fn push(&self, index: &mut IndexBuilder, number: u32, content: u64) {
-        let mut entry = self.facts(&self.entries[number as usize]).to_entry();
-        entry.data_offset = content;
-        debug_assert!(
-            entry.kind != Kind::File || entry.digest.is_some() || entry.hard_link.is_some()
-        );
-        index.push(&entry);
+    /// Numbers of the entries in the order of the tar.
+    fn tar_order(&self) -> Vec<u32> {
+        let sorts = self.entries.iter().map(|planned| {
+            let facts = self.facts(planned);
+            Sort {
+                kind: facts.kind,
+                is_hard_link: facts.hard_link.is_some(),
+                size: facts.size,
+            }
+        });
+        tar_order((0..).zip(sorts))
+    }
+
+    /// The index of a tar in which the content of each entry begins at the given offset.
+    fn index_body(&self, contents: &[u64]) -> Result<IndexBody, LayerError> {
+        let mut index = IndexBuilder::default();
+        for (planned, content) in self.entries.iter().zip(contents) {
+            let mut entry = self.facts(planned).to_entry();
+            entry.data_offset = *content;
+            debug_assert!(
+                entry.kind != Kind::File || entry.digest.is_some() || entry.hard_link.is_some()
+            );
+            index.push(&entry);
+        }
+        index.body()
     }
 
     /// The bytes of content that entry `number` has in the tar.

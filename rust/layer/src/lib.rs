@@ -66,6 +66,7 @@ mod tape;
 mod tar_fields;
 mod tar_header;
 mod tar_names;
+mod tar_order;
 pub mod tar_read;
 mod tar_sparse;
 mod tar_stream;

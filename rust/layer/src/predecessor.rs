@@ -15,6 +15,7 @@ use crate::index_format::{Extent, Record, encode_extra};
 use crate::layers::Layers;
 use crate::stored::StoredLayer;
 use crate::tar_header;
+use crate::tar_order::{Sort, tar_order};
 
 /// A layer that a copy made, with what is needed to share its tar.
 #[derive(Debug)]
@@ -64,79 +65,94 @@ impl Predecessor {
         self.layer.pieces(from, length, take);
     }
 
-    /// The entries of the tar in their order.
-    pub(crate) fn regions(&self) -> Regions<'_> {
-        Regions {
-            index: self.layer.index(),
-            number: 0,
-            position: 0,
+    /// Where each entry lies in the tar, by the number of its record; without a header nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::BadIndex`], also for a tar in another order than that of copies.
+    pub(crate) fn regions(&self) -> Result<Regions, LayerError> {
+        let index = self.layer.index();
+        let mut failure = None;
+        let records = (0..index.len()).map_while(|number| match index.record(number) {
+            Ok(record) => Some((number, record)),
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        });
+        let sorts = records
+            .filter(|(_, record)| !record.is_implicit())
+            .map(|(number, record)| {
+                let sort = Sort {
+                    kind: record.kind,
+                    is_hard_link: record.is_hard_link(),
+                    size: record.size,
+                };
+                (number, sort)
+            });
+        let order = tar_order(sorts);
+        if let Some(error) = failure {
+            return Err(error);
         }
+        let mut regions = vec![None; index.len() as usize];
+        let mut position = 0;
+        for number in order {
+            let region = region_at(index, &index.record(number)?, position)?;
+            position = region.end;
+            regions[number as usize] = Some(region);
+        }
+        Ok(Regions {
+            regions,
+            end: position,
+        })
     }
 
     /// Where contents of at least `least` bytes lie in the tar.
     pub(crate) fn contents(&self, least: u64) -> Result<HashMap<ContentDigest, u64>, LayerError> {
+        let index = self.layer.index();
         let mut contents = HashMap::new();
-        let mut regions = self.regions();
-        while let Some((record, region)) = regions.next()? {
+        for number in 0..index.len() {
+            let record = index.record(number)?;
             if record.kind == Kind::File && !record.is_hard_link() && record.size >= least {
-                contents.insert(record.digest, region.content);
+                contents.insert(record.digest, record.data_offset);
             }
         }
         Ok(contents)
     }
 }
 
-/// Goes through an index in the order of the tar, which is the same in layers that copies made.
-pub(crate) struct Regions<'a> {
-    index: &'a Index,
-    number: u32,
-    position: u64,
+/// Where the entries of a tar lie.
+pub(crate) struct Regions {
+    regions: Vec<Option<Region>>,
+    /// Where the last of them ends.
+    pub end: u64,
 }
 
-impl<'a> Regions<'a> {
-    pub(crate) fn index(&self) -> &'a Index {
-        self.index
+impl Regions {
+    pub(crate) fn of(&self, number: u32) -> Option<Region> {
+        self.regions.get(number as usize).copied().flatten()
     }
+}
 
-    /// The next entry that has a header, and where it lies.
-    ///
-    /// # Errors
-    ///
-    /// [`LayerError::BadIndex`], also for a tar in another order.
-    pub(crate) fn next(&mut self) -> Result<Option<(Record, Region)>, LayerError> {
-        while self.number < self.index.len() {
-            let record = self.index.record(self.number)?;
-            self.number += 1;
-            if record.is_implicit() {
-                continue;
-            }
-            let start = self.position;
-            let has_content = record.kind == Kind::File && !record.is_hard_link();
-            // A hard link says where the content of its first name is.
-            let content = if record.is_hard_link() {
-                start + header_bytes(self.index, &record)?
-            } else {
-                record.data_offset
-            };
-            let padded = if has_content { padded(record.size) } else { 0 };
-            let end = content.saturating_add(padded);
-            if content <= start || end > self.index.tar_bytes() {
-                return Err(self
-                    .index
-                    .bad("its entries are not in the order of the tar"));
-            }
-            self.position = end;
-            return Ok(Some((
-                record,
-                Region {
-                    start,
-                    content,
-                    end,
-                },
-            )));
-        }
-        Ok(None)
+/// Where the entry lies that begins at `start`.
+fn region_at(index: &Index, record: &Record, start: u64) -> Result<Region, LayerError> {
+    let has_content = record.kind == Kind::File && !record.is_hard_link();
+    // A hard link says where the content of its first name is.
+    let content = if record.is_hard_link() {
+        start + header_bytes(index, record)?
+    } else {
+        record.data_offset
+    };
+    let padded = if has_content { padded(record.size) } else { 0 };
+    let end = content.saturating_add(padded);
+    if content <= start || end > index.tar_bytes() {
+        return Err(index.bad("its entries are not in the order of a copy's tar"));
     }
+    Ok(Region {
+        start,
+        content,
+        end,
+    })
 }
 
 /// Bytes of content with the padding behind it.

@@ -8,7 +8,7 @@ use crate::copy_plan::CopyPlan;
 use crate::diff_id::DiffId;
 use crate::entry::{ContentDigest, Kind, compare_paths};
 use crate::error::LayerError;
-use crate::index_format::Extent;
+use crate::index_format::{Extent, Record};
 use crate::predecessor::{Predecessor, Region, is_same, padded};
 use crate::tar_header;
 
@@ -41,9 +41,9 @@ pub(crate) enum Part {
         /// They go into the new pack too, so that fewer packs are needed.
         is_copied: bool,
     },
-    /// Entries, each with its headers and its content.
+    /// Entries, each with its headers and its content: a range of the order of the tar.
     Fresh(Range<u32>),
-    /// The headers of one entry, whose content is in the next part.
+    /// The headers of the entry with this place in the order; its content is the next part.
     Header(u32),
     /// The end of the tar.
     End,
@@ -54,7 +54,7 @@ pub(crate) enum Part {
 pub(crate) struct Splice {
     /// In the order of the tar, with the offset of each.
     pub parts: Vec<(u64, Part)>,
-    /// Where the content of each entry begins.
+    /// Where the content of each entry begins, by its number in the plan.
     pub contents: Vec<u64>,
     /// Where the bytes lie; those in the new pack have the name that was given.
     pub extents: Vec<Extent>,
@@ -78,23 +78,25 @@ impl Splice {
     /// Compares `plan`, whose contents are known, with its predecessor.
     ///
     /// `None` if so little can be shared, or in so many pieces, that the tar is
-    /// better written whole. `pack` is the name that a new pack will get.
+    /// better written whole. `order` is that of the tar, and `pack` the name that a
+    /// new pack will get.
     ///
     /// # Errors
     ///
     /// [`LayerError::BadIndex`] if the predecessor is damaged.
     pub(crate) fn of(
         plan: &CopyPlan,
+        order: &[u32],
         predecessor: &Predecessor,
         pack: DiffId,
     ) -> Result<Option<Splice>, LayerError> {
         let (mut choices, tail) = choose(plan, predecessor)?;
         // A large index was read whole, and is not needed while the tar is made.
         predecessor.layer().index().release();
-        drop_short_runs(&mut choices);
-        let mut splicer = Splicer::new(plan);
-        for (number, choice) in choices.iter().enumerate() {
-            splicer.entry(number as u32, *choice);
+        drop_short_runs(&mut choices, order);
+        let mut splicer = Splicer::new(plan, order);
+        for (place, number) in (0..).zip(order) {
+            splicer.entry(place, choices[*number as usize]);
         }
         splicer.end(tail);
         if splicer.kept < splicer.position / LEAST_SHARED {
@@ -119,26 +121,30 @@ impl Splice {
     }
 }
 
-/// Finds for each entry what the predecessor has of it; also where the end of its tar is, if it is as usual.
+/// Finds what the predecessor has of each entry, by their numbers in the plan; also where the end of its tar is, if it is as usual.
 fn choose(
     plan: &CopyPlan,
     predecessor: &Predecessor,
 ) -> Result<(Vec<Choice>, Option<u64>), LayerError> {
-    let mut regions = predecessor.regions();
-    let index = regions.index();
-    let mut current = regions.next()?;
-    let mut end = 0;
+    let regions = predecessor.regions()?;
+    let index = predecessor.layer().index();
+    let mut following = 0..index.len();
+    let mut next = || -> Result<Option<(Record, Region)>, LayerError> {
+        let found = following.find_map(|number| Some((number, regions.of(number)?)));
+        found
+            .map(|(number, region)| Ok((index.record(number)?, region)))
+            .transpose()
+    };
+    let mut current = next()?;
     let mut contents: Option<HashMap<ContentDigest, u64>> = None;
     let mut choices = Vec::with_capacity(plan.entries.len());
     for planned in &plan.entries {
         let facts = plan.facts(planned);
-        while let Some((record, region)) = &current {
-            let order = compare_paths(index.path_of(record)?, facts.path);
-            if order.is_ge() {
+        while let Some((record, _)) = &current {
+            if compare_paths(index.path_of(record)?, facts.path).is_ge() {
                 break;
             }
-            end = region.end;
-            current = regions.next()?;
+            current = next()?;
         }
         if let Some((record, region)) = &current {
             if index.path_of(record)? == facts.path && is_same(&facts, index, record)? {
@@ -159,12 +165,8 @@ fn choose(
             }
         });
     }
-    while let Some((_, region)) = &current {
-        end = region.end;
-        current = regions.next()?;
-    }
-    let has_usual_end = end + END_BYTES == predecessor.tar_bytes();
-    Ok((choices, has_usual_end.then_some(end)))
+    let has_usual_end = regions.end + END_BYTES == predecessor.tar_bytes();
+    Ok((choices, has_usual_end.then_some(regions.end)))
 }
 
 fn content_to_share(facts: &Facts<'_>) -> Option<ContentDigest> {
@@ -174,28 +176,30 @@ fn content_to_share(facts: &Facts<'_>) -> Option<ContentDigest> {
         .filter(|_| is_large && facts.hard_link.is_none())
 }
 
-/// Writes entries anew that are shared in short runs between new ones.
-fn drop_short_runs(choices: &mut [Choice]) {
+/// Writes entries anew that are shared in short runs between new ones, in the order of the tar.
+fn drop_short_runs(choices: &mut [Choice], order: &[u32]) {
     let mut start = 0;
-    while start < choices.len() {
-        let Choice::Kept(first) = choices[start] else {
+    while start < order.len() {
+        let at = |place: usize| order.get(place).map(|number| choices[*number as usize]);
+        let Some(Choice::Kept(first)) = at(start) else {
             start += 1;
             continue;
         };
         let mut end = start + 1;
         let mut last = first;
-        while let Some(Choice::Kept(region)) = choices.get(end) {
+        while let Some(Choice::Kept(region)) = at(end) {
             if region.start != last.end {
                 break;
             }
-            last = *region;
+            last = region;
             end += 1;
         }
-        let is_new = |choice: Option<&Choice>| matches!(choice, None | Some(Choice::Fresh));
-        let before = start.checked_sub(1).and_then(|at| choices.get(at));
-        let is_between = is_new(before) && is_new(choices.get(end));
+        let is_new = |choice: Option<Choice>| matches!(choice, None | Some(Choice::Fresh));
+        let is_between = is_new(start.checked_sub(1).and_then(at)) && is_new(at(end));
         if is_between && last.end - first.start < LEAST_BETWEEN {
-            choices[start..end].fill(Choice::Fresh);
+            for number in &order[start..end] {
+                choices[*number as usize] = Choice::Fresh;
+            }
         }
         start = end;
     }
@@ -204,6 +208,7 @@ fn drop_short_runs(choices: &mut [Choice]) {
 /// Lays parts out one behind the other.
 struct Splicer<'plan> {
     plan: &'plan CopyPlan,
+    order: &'plan [u32],
     parts: Vec<(u64, Part)>,
     contents: Vec<u64>,
     position: u64,
@@ -212,42 +217,44 @@ struct Splicer<'plan> {
 }
 
 impl<'plan> Splicer<'plan> {
-    fn new(plan: &'plan CopyPlan) -> Splicer<'plan> {
+    fn new(plan: &'plan CopyPlan, order: &'plan [u32]) -> Splicer<'plan> {
         Splicer {
             plan,
+            order,
             parts: Vec::new(),
-            contents: Vec::with_capacity(plan.entries.len()),
+            contents: vec![0; plan.entries.len()],
             position: 0,
             kept: 0,
             headers: Vec::new(),
         }
     }
 
-    fn entry(&mut self, number: u32, choice: Choice) {
+    /// Adds the entry with this place in the order.
+    fn entry(&mut self, place: u32, choice: Choice) {
+        let number = self.order[place as usize] as usize;
         if let Choice::Kept(region) = choice {
-            self.contents
-                .push(self.position + (region.content - region.start));
+            self.contents[number] = self.position + (region.content - region.start);
             self.kept(region.start, region.end - region.start);
             return;
         }
-        let facts = self.plan.facts(&self.plan.entries[number as usize]);
+        let facts = self.plan.facts(&self.plan.entries[number]);
         self.headers.clear();
         tar_header::encode(&facts.to_entry(), facts.path, &mut self.headers);
         let header = self.headers.len() as u64;
-        self.contents.push(self.position + header);
+        self.contents[number] = self.position + header;
         let has_content = facts.kind == Kind::File && facts.hard_link.is_none();
         let content = if has_content { padded(facts.size) } else { 0 };
         if let Choice::Content(from) = choice {
-            self.parts.push((self.position, Part::Header(number)));
+            self.parts.push((self.position, Part::Header(place)));
             self.position += header;
             self.kept(from, content);
             return;
         }
         match self.parts.last_mut() {
-            Some((_, Part::Fresh(entries))) => entries.end = number + 1,
+            Some((_, Part::Fresh(places))) => places.end = place + 1,
             _ => self
                 .parts
-                .push((self.position, Part::Fresh(number..number + 1))),
+                .push((self.position, Part::Fresh(place..place + 1))),
         }
         self.position += header + content;
     }
