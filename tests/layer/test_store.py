@@ -187,11 +187,11 @@ def test_many_threads_and_processes_extract_once(layers: Layers, tmp_path: Path)
         process.start()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: layers.lower_directories([diff_id])[0], range(4)))
-    seen = {(path, Path(path).stat().st_ino) for path in found}
-    seen |= {results.get() for _ in processes}  # type: ignore[misc]
     for process in processes:
         process.join()
         assert process.exitcode == 0
+    seen = {(path, Path(path).stat().st_ino) for path in found}
+    seen |= {results.get() for _ in processes}  # type: ignore[misc]
     assert len(seen) == 1
     assert len(list(Path(found[0]).rglob("f*"))) == 3000
     assert contents(tmp_path / "store")["tmp"] == 0
