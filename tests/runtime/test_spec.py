@@ -142,3 +142,29 @@ def test_one_more_process_keeps_the_surroundings() -> None:
     )
     assert (more.argv, more.cwd, more.user.uid) == (("sh",), "/tmp", 1000)
     assert (more.terminal, more.window, more.die_with_parent) == (True, (24, 80), False)
+
+
+def test_a_privileged_step_has_every_right_and_nothing_in_its_way() -> None:
+    words = {"argv": ["true"], "env": (), "cwd": "/", "user": ROOT, "mounts": ()}
+    made = spec.step_spec(
+        ROOTFS,
+        network="new",
+        seccomp="AAAA",
+        is_privileged=True,
+        **words,  # type: ignore[arg-type]
+    )
+    assert made.capabilities == defaults.ALL_CAPABILITIES
+    assert len(set(made.capabilities)) == 41
+    assert set(defaults.CAPABILITIES) < set(made.capabilities)
+    assert (made.seccomp, made.masked_paths, made.read_only_paths) == (None, (), ())
+    assert spec.SysfsMount(read_only=False) in made.mounts
+    assert spec.CgroupMount(read_only=False) in made.mounts
+    plan = sandbox.describe(spec.encode_spec(made))
+    assert any("sysfs" in line and "read-only" not in line for line in plan)
+
+
+def test_the_size_of_shared_memory_and_the_limits_are_the_callers() -> None:
+    made = container(shm_bytes=4096, rlimits=[spec.Rlimit("core", 0, -1)])
+    assert [mount.size for mount in made.mounts if isinstance(mount, spec.TmpfsMount)] == [4096]
+    assert made.rlimits == (spec.Rlimit("core", 0, -1),)
+    assert container().rlimits == ()
