@@ -259,6 +259,7 @@ def cli(who: Account, tmp_path: Path) -> Iterator[Cli]:
     if root.exists():
         _removed_containers(made)
         _remove_tree(root)
+        _remove_tree(made.run_directory)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from forms import FORM
 
@@ -65,6 +66,11 @@ class Account:
         ids = [f"--reuid={self.uid}", f"--regid={self.gid}", "--init-groups"]
         return ["setpriv", *ids, "--inh-caps=-all", "--"]
 
+    def run_directory(self, root: Path) -> Path:
+        """Where locks and sockets of the store at ``root`` are."""
+        base = Path("/run") if self.is_root else self.home / "run"
+        return base / "dissolver" / f"{crc32(os.fsencode(root)):08x}"
+
     def own(self, path: Path) -> Path:
         """Hand ``path`` and all below it to this account."""
         if os.geteuid() == 0 and not self.is_root:
@@ -90,6 +96,11 @@ class Cli:
     @property
     def environment(self) -> dict[str, str]:
         return {**self.account.environment, "DISSOLVER_ROOT": str(self.root), **self.extra}
+
+    @property
+    def run_directory(self) -> Path:
+        """Where locks and sockets of this store are."""
+        return self.account.run_directory(self.root)
 
     def __call__(
         self,

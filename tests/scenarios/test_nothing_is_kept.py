@@ -30,7 +30,8 @@ def web() -> Iterator[Web]:
 
 def traces(box: Cli) -> list[str]:
     """List where the secret is: in the store, and in what the account has beside it."""
-    places = (box.root, box.account.home / "run", box.account.home / ".cache")
+    places = (box.root, box.run_directory, box.account.home / "run", box.account.home / ".cache")
+    assert box.run_directory.is_dir()
     return [place for root in places for place in holders(root, SECRET, PAIR)]
 
 

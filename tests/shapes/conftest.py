@@ -40,19 +40,21 @@ def _workshop(account: Account, busybox_tar: Path) -> Iterator[Workshop]:
         with process:
             yield Workshop(account, process, root / "bases", {})
     finally:
-        subprocess.run(["rm", "-rf", "--one-file-system", root], check=False)
+        run = account.run_directory(root / "store")
+        subprocess.run(["rm", "-rf", "--one-file-system", root, run], check=False)
 
 
 @pytest.fixture(scope="module")
 def open_workshop(busybox_tar: Path) -> Iterator[OpenWorkshop]:
     """Give each account its workshop when it is first asked for."""
     with ExitStack() as stack:
-        made: dict[str, Workshop] = {}
+        made: dict[tuple[str, str], Workshop] = {}
 
         def open_one(account: Account) -> Workshop:
-            if account.name not in made:
-                made[account.name] = stack.enter_context(_workshop(account, busybox_tar))
-            return made[account.name]
+            key = (account.name, account.form)
+            if key not in made:
+                made[key] = stack.enter_context(_workshop(account, busybox_tar))
+            return made[key]
 
         yield open_one
 
