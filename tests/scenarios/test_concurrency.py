@@ -11,8 +11,6 @@ from forms import in_both_forms
 from scenarios.test_crashes import MARK, outputs
 from scene import Cli
 
-pytestmark = in_both_forms
-
 FILES = {f"d{number % 7}/f{number}": os.urandom(3000) for number in range(200)}
 SUMS = "cd /data && find . -type f | sort | xargs sha256sum"
 
@@ -82,6 +80,7 @@ def test_different_dockerfiles_built_at_once_share_what_they_have_in_common(box:
     is_whole(box)
 
 
+@in_both_forms
 def test_prunes_during_builds_take_nothing_that_a_build_needs(box: Cli) -> None:
     recipe = (
         f"FROM box\nCOPY . /data\nRUN echo {MARK}; sleep 1; {SUMS} > /sums\nRUN cp /sums /two\n"
