@@ -107,7 +107,7 @@ fn round_trip(jail: &Jail, stack: &[DiffId], shown: &BTreeSet<Vec<u8>>) {
         .join("export.tar");
     let file = File::create(&path).expect("a file");
     jail.layers
-        .export_tar(stack, file.as_fd(), &jail.interrupt())
+        .export_tar(stack, file.as_fd(), None, &jail.interrupt())
         .expect("an export");
     let bytes = fs::read(&path).expect("the export");
     fs::remove_file(&path).expect("the export");
