@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,10 @@ from dissolver.build.events import Vertex
 from dissolver.build.request import BuildRequest, BuildResult
 from dissolver.errors import AccessDenied
 from dissolver.export.output import parse_output
+from dissolver.image.platform import platform_of_machine
+from dissolver.image.reference import parse_reference
 from dissolver.registry.access import open_sources
+from dissolver.registry.pull import pull
 from dissolver.registry.settings import RegistrySettings
 from dissolver.store import Store
 from registry.images import layer, noise, put_image, sha256
@@ -156,6 +160,37 @@ def test_machines_that_share_a_registry_make_the_same_image(
         result = builder(text, output, build_args=arguments)
         digests.append(result.outputs[0].digest)
     assert digests[0] == digests[1]
+
+
+def test_what_a_machine_did_before_does_not_matter(
+    server: RegistryServer,
+    repository: str,
+    built: Builder,
+    new_store: Callable[[], Store],
+    tmp_path: Path,
+) -> None:
+    text, epoch = "FROM scratch\nCOPY file /\n", {"SOURCE_DATE_EPOCH": "1000000000"}
+    name = server.name(f"{repository}:1")
+    rewritten = ",rewrite-timestamp=true"
+    fresh = built(text, f"type=oci,dest={tmp_path / 'fresh'}{rewritten}", build_args=epoch)
+    # The same layer as zstd, known to this store from a push and to another one from a pull.
+    zstd = f"type=registry,name={name},compression=zstd{rewritten}"
+    assert built(text, zstd, build_args=epoch).digest != fresh.digest
+    other = new_store()
+    sources = open_sources(RegistrySettings(is_offline=True), lambda: False)
+    with sources as registries:
+        reference = parse_reference(name)
+        pull(other, registries, reference, platform_of_machine(os.uname().machine))
+    for number, store in enumerate((built.store, other)):
+        context = tmp_path / f"again-{number}"
+        context.mkdir()
+        again = Builder(store, context)(
+            text,
+            f"type=oci,dest={tmp_path / str(number)}{rewritten}",
+            f"type=registry,name={server.name(repository)}:again{rewritten}",
+            build_args=epoch,
+        )
+        assert {one.digest for one in again.outputs} == {fresh.digest}
 
 
 def test_a_push_that_is_refused_fails_the_build_and_keeps_what_was_made(

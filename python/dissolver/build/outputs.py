@@ -131,6 +131,10 @@ class Exporter:
         done.append(Exported(output.kind, image=image.id, names=names, digest=digest))
         return image
 
+    def _new_layers(self, config: ImageConfig) -> frozenset[str]:
+        """Tell which layers go out as they are made here, and as in every other store."""
+        return frozenset(config.diff_ids[self.target.base_layers :])
+
     def _push(self, output: Output, image: Image, tag: Reference) -> str:
         from dissolver.registry.push import push
 
@@ -140,7 +144,15 @@ class Exporter:
         reference = replace(tag, tag=None) if output.is_nameless else tag
         with self.progress.vertex(f"pushing {reference.canonical}") as vertex:
             with vertex.status("pushing layers"):
-                pushed = push(self.store, sources, reference, packing=output.packing, image=image)
+                is_anywhere = self.target.epoch_ns is not None
+                pushed = push(
+                    self.store,
+                    sources,
+                    reference,
+                    packing=output.packing,
+                    image=image,
+                    anew=self._new_layers(image.config) if is_anywhere else (),
+                )
             with vertex.status(f"pushing manifest for {reference.canonical}@{pushed.digest}"):
                 pass
         return pushed.digest
@@ -152,7 +164,8 @@ class Exporter:
         with self.progress.vertex(f"exporting to {output.kind} image format") as vertex:
             image, document = self._image(self._config(output))
             names = self._names(output)
-            chosen = Selected(image, tuple(names), document, self.target.annotations)
+            new = self._new_layers(image.config)
+            chosen = Selected(image, tuple(names), document, self.target.annotations, new)
             with vertex.status("exporting layers"):
                 (packed,) = write_images(
                     self.store, [chosen], _place(output), _format(output), _packing(output)

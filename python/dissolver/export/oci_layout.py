@@ -63,7 +63,10 @@ def pack_layout(
             # What was just built is the same whatever this store knows of such an image.
             document, said, original = one.document, one.annotations or NOTHING, None
         if original is None:
-            blobs = tuple(layers.any(diff_id) for diff_id in one.image.config.diff_ids)
+            blobs = tuple(
+                layers.any(diff_id, is_new=diff_id in one.anew)
+                for diff_id in one.image.config.diff_ids
+            )
             media_type = media_types.OCI_MANIFEST
             content = manifests.encode(_manifest(document, blobs, said))
         else:
@@ -129,10 +132,10 @@ class _Layers:
         self._chosen: dict[str, LayerBlob] = {}
         self._digests: set[str] = set()
 
-    def any(self, diff_id: str) -> LayerBlob:
+    def any(self, diff_id: str, *, is_new: bool) -> LayerBlob:
         """Have a layer in the parcel, as the bytes that it came in or compressed now."""
         if diff_id not in self._chosen:
-            blob = kept_blob(self._store, diff_id, self._packing)
+            blob = None if is_new else kept_blob(self._store, diff_id, self._packing)
             if blob is not None:
                 self.exactly(blob)
             else:

@@ -21,13 +21,15 @@ class Selected:
     """An image and the names that go with it; none if it was chosen by its ID.
 
     ``document`` is the configuration of an image that the store does not have, and
-    ``annotations`` are what is said about it.
+    ``annotations`` are what is said about it. The layers ``anew`` are packed now, whatever bytes
+    are kept of them.
     """
 
     image: Image
     references: tuple[Reference, ...]
     document: bytes | None = None
     annotations: Annotations | None = None
+    anew: frozenset[str] = frozenset()
 
 
 def select(images: ImageStore, texts: Sequence[str]) -> list[Selected]:

@@ -20,7 +20,7 @@ from dissolver.registry.uploads import Uploads
 from dissolver.store.layer_blobs import opened_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from dissolver.image.media_types import Compression
@@ -44,7 +44,8 @@ class LayersSent:
 
     ``place`` is the repository that it is, named with its registry, or empty.
     ``forces_compression`` sends no layer in another form than ``compression``; ``level`` is
-    how hard layers are compressed that are compressed now.
+    how hard layers are compressed that are compressed now. Of the layers ``anew`` no form counts
+    that is known from before.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LayersSent:
         *,
         forces_compression: bool = False,
         level: int | None = None,
+        anew: Collection[str] = (),
     ) -> None:
         self._store = store
         self._place = place
@@ -65,6 +67,7 @@ class LayersSent:
         self._compression = compression
         self._forces = forces_compression
         self._level = level
+        self._anew = frozenset(anew)
         self._workspace = workspace
         self._teller = teller
         self.uploads = uploads
@@ -83,6 +86,8 @@ class LayersSent:
                 for blob in self._store.transfers.layer_blobs(diff_id)
                 if wanted is None or blob.digest == wanted.digest
             ]
+            if diff_id in self._anew:
+                candidates = []
             if self._forces and wanted is None:
                 candidates = [one for one in candidates if one.compression == self._compression]
             for blob in self._preferred(candidates):
@@ -184,6 +189,7 @@ class LayerPush(LayersSent):
         *,
         forces_compression: bool = False,
         level: int | None = None,
+        anew: Collection[str] = (),
     ) -> None:
         settings = repository.transport.settings.host(reference.registry)
         super().__init__(
@@ -195,6 +201,7 @@ class LayerPush(LayersSent):
             teller,
             forces_compression=forces_compression,
             level=level,
+            anew=anew,
         )
 
 

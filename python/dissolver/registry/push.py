@@ -26,7 +26,7 @@ from dissolver.registry.meter import Meter, Teller
 from dissolver.store.layer_blobs import Packing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from dissolver.image.annotations import Annotations
     from dissolver.image.config import Image
@@ -61,14 +61,16 @@ def push(
     compression: Compression = "gzip",
     packing: Packing | None = None,
     image: Image | None = None,
+    anew: Collection[str] = (),
     on_event: OnTransfer | None = None,
 ) -> Pushed:
     """Store the local image ``reference``, or ``image``, in the registry that it names.
 
     An image that was pulled whole goes back with the manifest that it came with, so that its
     digest stays the same. Others get an OCI manifest, with layers as ``packing`` says where
-    ``compression`` is not all there is to say. The manifest is sent last: until then
-    nobody sees anything of the push.
+    ``compression`` is not all there is to say. The layers ``anew`` are compressed now, whatever
+    is known of them: what is sent then depends on nothing that happened before. The manifest
+    is sent last: until then nobody sees anything of the push.
 
     Raises:
         ImageNotFound: there is no local image of that name.
@@ -92,9 +94,11 @@ def push(
             teller,
             forces_compression=packing.is_forced,
             level=packing.level,
+            anew=anew,
         )
+        keeps_manifest = not (packing.is_forced or anew)
         sent = send_image(
-            store, layers, image, reference.tag or "", teller, keeps_manifest=not packing.is_forced
+            store, layers, image, reference.tag or "", teller, keeps_manifest=keeps_manifest
         )
         digest = digest_of(sent.document)
         store.blobs.put(sent.document)
