@@ -151,3 +151,20 @@ def test_mistakes_and_failures_end_with_an_explanation(box: Cli) -> None:
         2,
         "error: `--list targts` lists nothing that there is",
     )
+
+
+def test_targets_share_caches_with_other_machines(box: Cli) -> None:
+    shared = """target "default" {
+  dockerfile-inline = "FROM box AS a\\nRUN date > /date\\nFROM scratch\\nCOPY --from=a /date /\\n"
+  cache-from = ["type=local,src=shelf"]
+  cache-to   = [{ type = "local", dest = "shelf", mode = "max" }]
+}
+"""
+    kitchen = box.directory("kitchen", {"docker-bake.hcl": shared})
+    box("bake", cwd=kitchen)
+    box("builder", "prune", "-f")
+    again = box("bake", "--progress", "plain", cwd=kitchen)
+    assert again.stderr.count(" CACHED\n") == 2, again.stderr
+    wrong = box("bake", "--set", "*.cache-to=type=tape", cwd=kitchen, check=False)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: unknown type `tape` in `--cache-to`")

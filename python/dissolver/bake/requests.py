@@ -58,20 +58,11 @@ def build_words(target: Target, environment: Mapping[str, str]) -> dict[str, Any
 
 def _refuse(target: Target) -> None:
     """Refuse what a build here has no word for."""
-    for attribute, why in _REFUSED.items():
-        if attribute in target.settings:
-            raise _fault(target, attribute, why)
     for entry in target.entries("attest"):
         if entry.get("disabled") is not True:
             raise _fault(target, "attest", "no attestations are made here")
     if target.text("call") not in (None, "build"):
         raise _fault(target, "call", "a target can only be built", "use `dissolver build --call`")
-
-
-_REFUSED = {
-    "cache-from": "there are no caches of others here",
-    "cache-to": "there are no caches for others here",
-}
 
 
 def _fault(target: Target, attribute: str, why: str, hint: str | None = None) -> BakeFileError:
@@ -223,12 +214,32 @@ def _agents(target: Target, environment: Mapping[str, str]) -> Words:
     return {"ssh": agents}
 
 
+def _imports(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.cache.shared.options import read_imports
+
+    words = _texts(target, "cache-from")
+    read_imports(words)
+    return {"cache_from": words}
+
+
+def _exports(target: Target, _environment: Mapping[str, str]) -> Words:
+    from dissolver.cache.shared.options import read_exports
+
+    words = _texts(target, "cache-to")
+    read_exports(words)
+    return {"cache_to": words}
+
+
+def _texts(target: Target, attribute: str) -> list[dict[str, str]]:
+    return [
+        {key: str(value) for key, value in entry.items()} for entry in target.entries(attribute)
+    ]
+
+
 def _outputs(target: Target, _environment: Mapping[str, str]) -> Words:
     from dissolver.export.output import read_output
 
-    outputs = [
-        {key: str(value) for key, value in entry.items()} for entry in target.entries("output")
-    ]
+    outputs = _texts(target, "output")
     for fields in outputs:
         read_output(fields)
     return {"outputs": outputs}
@@ -243,4 +254,6 @@ _READERS: Mapping[str, Callable[[Target, Mapping[str, str]], Words]] = {
     "secret": _secrets,
     "ssh": _agents,
     "output": _outputs,
+    "cache-from": _imports,
+    "cache-to": _exports,
 }
