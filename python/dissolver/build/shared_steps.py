@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from dissolver.build.shortcuts import needed_layers, shortcut_of
+from dissolver.build.shortcuts import shortcut_of
 from dissolver.build.supply import found_at
 from dissolver.cache.shared.exporting import Finished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dissolver.build.origins import Origins
     from dissolver.build.sharing import Sharing
@@ -23,19 +23,33 @@ if TYPE_CHECKING:
     from dissolver.store.records import StepRecord
 
 
-@dataclass(frozen=True, slots=True)
 class SharedStep:
-    """A step in a build that names shared caches, before anything of it is done.
+    """A step in a build that names shared caches.
 
-    ``order`` is its place in the whole build, ``place`` that in its own stage.
+    ``order`` is its place in the whole build, ``place`` that in its own stage. ``derive``
+    makes its shortcut, which is not done before somebody wants it: by then the files of a
+    context have been read for the step itself, unless the layers below are not here.
     """
 
-    bench: Workbench
-    sharing: Sharing
-    step: Step
-    order: tuple[int, int]
-    place: str
-    shortcut: str
+    def __init__(
+        self,
+        bench: Workbench,
+        sharing: Sharing,
+        *,
+        order: tuple[int, int],
+        place: str,
+        derive: Callable[[], str],
+    ) -> None:
+        self.bench = bench
+        self.sharing = sharing
+        self.order = order
+        self.place = place
+        self._derive = derive
+
+    @cached_property
+    def shortcut(self) -> str:
+        """What the step's result is found by before the layers that it reads are here."""
+        return self._derive()
 
     def early(self) -> StepRecord | None:
         """Find the step's result without the layers that it reads; nothing if there is none."""
@@ -117,16 +131,6 @@ def share(
     order: tuple[int, int],
     place: str,
 ) -> SharedStep:
-    """Prepare a step of a build that names shared caches.
-
-    Its shortcut is derived where it is of use: a layer that the step reads is not here, or
-    somebody else is told of the step, who may not have these layers.
-
-    Raises:
-        ContextError: something that it reads is not there.
-    """
-    shortcut = ""
-    is_lacking = bench.supply.lacks(needed_layers(step, parents, origins))
-    if is_lacking or sharing.is_told:
-        shortcut = shortcut_of(bench, step, parents, origins, place, platform)
-    return SharedStep(bench, sharing, step, order, place, shortcut)
+    """Prepare a step of a build that names shared caches; nothing is asked or derived yet."""
+    derive = partial(shortcut_of, bench, step, parents, origins, place, platform)
+    return SharedStep(bench, sharing, order=order, place=place, derive=derive)

@@ -2,7 +2,7 @@
 
 The manifest is an OCI image manifest with a type of its own. Its configuration is the
 document with the records, its layers are the layers of the recorded steps as plain OCI
-blobs, and lists of inputs that are too long to stand in the records. docs/on-disk.md
+blobs, and lists of inputs that are too long to stand in the records. docs/shared-caches.md
 draws both; change them together, and raise ``VERSION``.
 
 Everything that is read here came from somebody else. A document that does not say what it
