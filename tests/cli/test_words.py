@@ -64,6 +64,8 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
             {"type": "local", "dest": "out"},
             {"type": "image", "name": "c", "push": "true"},
         ],
+        "cache_from": (),
+        "cache_to": (),
     }
 
 
