@@ -393,3 +393,35 @@ def test_devices_are_made_by_root_only(either_form: Cli, canary: Path, busybox_t
     missing = [f"ls: {name}: No such file or directory" for name in ("disk", "null", "again")]
     present = ["again", "disk", "null"]
     assert said.split("\n") == (present if either_form.account.is_root else missing)
+
+
+def test_files_that_a_build_leaves_behind_stay_in_their_directory(cli: Cli, canary: Path) -> None:
+    lower = archive(
+        cli,
+        tar.symlink("climbs", canary),
+        tar.symlink("up", "../../../../../.." + str(canary)),
+        tar.symlink("also", canary),
+        tar.header("disk", b"4", device=(8, 0)),
+        tar.hard_link("again", "disk"),
+        tar.END,
+    )
+    cli("import", lower, "hostile")
+    text = "FROM hostile\nADD upper.tar /\nCOPY payload /up/payload\n"
+    pieces = [tar.directory("also"), tar.file("also/secret"), tar.END]
+    files = {"Dockerfile": text, "payload": "payload", "upper.tar": b"".join(pieces)}
+    made = cli.directory("probe", files)
+    out = cli.directory("out", {})
+    # What the directory has must lead nowhere either.
+    (out / "again").symlink_to(canary / "new")
+    (out / "climbs").symlink_to(canary / "secret")
+    for attempt in range(2):
+        told = cli("build", "--progress=plain", "-o", out, made)
+        assert "2 devices were left out" in told.stderr, attempt
+        assert (out / "climbs").readlink() == canary
+        assert sorted(path.name for path in out.iterdir() if not path.is_symlink()) == [
+            "also",
+            str(canary)[1:].partition("/")[0],
+        ]
+        assert (out / "also" / "secret").read_bytes() == b"x"
+        assert (out / str(canary)[1:] / "payload").read_text() == "payload"
+        (out / "again").unlink(missing_ok=True)
