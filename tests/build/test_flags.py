@@ -42,6 +42,13 @@ def test_a_label_needs_a_name(site) -> None:
         site.build("FROM box\n", labels={" ": "x"})
 
 
+@pytest.mark.parametrize("kind", ["labels", "annotations"])
+@pytest.mark.parametrize("given", [{"a": "\udcff"}, {"a\udcff": "x"}])
+def test_what_is_said_of_an_image_is_text(site, kind: str, given: dict[str, str]) -> None:
+    with pytest.raises(BadOption, match=f"the {kind[:-1]} `a.?` is no text"):
+        site.build("FROM box\n", **{kind: given})
+
+
 def test_annotations_cost_no_step_and_change_no_id(site) -> None:
     plain = site.build("FROM box\nRUN true\n")
     told = site.build(annotations={"a": "1", "manifest-descriptor:b": "2"})

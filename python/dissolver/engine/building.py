@@ -127,6 +127,8 @@ class Building:
         check_names(allow)
         if not all(name.strip() for name in labels or ()):
             raise BadOption("a label has no name")
+        _check_texts("label", labels or {})
+        _check_texts("annotation", annotations or {})
         if no_cache and no_cache_filter:
             raise BadOption(
                 "`--no-cache` does every step again, and `--no-cache-filter` only some",
@@ -221,6 +223,19 @@ def _surroundings(
         found["shm_bytes"] = parse_shm_size(shm_size)
         found["rlimits"] = parse_limits(ulimits)
     return found
+
+
+def _check_texts(kind: str, given: Mapping[str, str]) -> None:
+    """Check that what is said about an image can be written into its documents."""
+    from dissolver.errors import BadOption
+
+    for name, value in given.items():
+        try:
+            f"{name}={value}".encode()
+        except UnicodeEncodeError:
+            raise BadOption(
+                f"the {kind} `{name}` is no text", hint="names and values are UTF-8"
+            ) from None
 
 
 def _annotations(given: Mapping[str, str] | None) -> tuple[Annotation, ...]:
