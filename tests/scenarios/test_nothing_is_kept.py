@@ -83,6 +83,34 @@ def test_a_secret_is_not_kept_wherever_it_came_from(box: Cli, status: int, end: 
     assert traces(box) == []
 
 
+def test_nothing_that_a_build_leaves_behind_holds_a_secret(box: Cli, web: Web) -> None:
+    url = with_word(web.put("/tool", "from the web", secret=basic()))
+    dockerfile = (
+        f"FROM box\nRUN --mount=type=secret,id=a,env=TOKEN test -n $TOKEN > /x\nADD {url} /tool\n"
+    )
+    context = box.directory("context", {"Dockerfile": dockerfile})
+    left = box.directory("left", {})
+    shown = ""
+    for words in (
+        ("--plan",),
+        ("--progress=rawjson",),
+        ("--cache-to", f"type=local,dest={left / 'cache'},mode=max"),
+        ("--output", f"type=oci,dest={left / 'oci.tar'},compression=uncompressed"),
+        ("--output", f"type=docker,dest={left / 'docker.tar'}"),
+        ("--output", f"type=local,dest={left / 'files'}"),
+        ("--metadata-file", left / "metadata.json", "--progress=rawjson", "--no-cache"),
+    ):
+        line = ("build", "--secret", "id=a,env=WORD", *words, context)
+        done = box(*line, environment={"WORD": SECRET})
+        shown += done.stdout + done.stderr
+    shutil.rmtree(context)
+    made = sorted(path.name for path in left.iterdir())
+    assert made == ["cache", "docker.tar", "files", "metadata.json", "oci.tar"]
+    assert SECRET not in shown
+    assert IN_URL not in shown
+    assert [*holders(left, SECRET, PAIR), *traces(box)] == []
+
+
 def test_a_secret_that_a_step_prints_is_shown_and_not_kept(box: Cli) -> None:
     dockerfile = "FROM box\nRUN --mount=type=secret,id=a cat /run/secrets/a; exit 3\n"
     assert SECRET in build(box, dockerfile, "--secret", "id=a,env=WORD", status=1)
