@@ -14,6 +14,8 @@ from registry.servers import RegistryServer
 def test_the_examples_with_a_registry_run(
     server: RegistryServer, tmp_path: Path, busybox_tar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What the examples write lies beside the test's own files.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISSOLVER_ROOT", str(tmp_path / "store"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     count = 0

@@ -164,7 +164,7 @@ def test_nothing_is_left_behind_of_an_output_that_fails(box: Cli) -> None:
         (["-o", "type=oci,dest=/proc/none/a"], "cannot write `/proc/none/a`"),
         (["-o", f"type=oci,dest={made}"], f"`{made}` is a directory"),
         (["-o", f"{made}/a"], f"`{made}/a` exists and is no directory"),
-        (["-o", "b", "-o", "b"], "two outputs have the same place"),
+        (["-o", "type=tar,dest=b", "-o", "type=tar,dest=b"], "two outputs have the same place"),
         (["--push"], "an image that is pushed needs a name"),
         (["-o", "b", "--iidfile", "x"], "none of the outputs has an image"),
         (["-q", "-o", "type=oci"], "standard output has room for the image or for its ID"),

@@ -46,36 +46,42 @@ class Target:
     epoch_ns: int | None
 
 
-def check_outputs(request: BuildRequest) -> None:
+def check_outputs(*requests: BuildRequest) -> None:
     """Refuse outputs that cannot be written, before anything is built for them.
+
+    Several builds may put files into one directory, and only one of them writes a file.
 
     Raises:
         ExportError: two would overwrite each other, one is to be pushed and has no name, or
             the place of one is of the wrong kind.
         BadReference: a name is none.
     """
-    from dissolver.export.files import refuse_terminal
     from dissolver.image.reference import parse_reference
 
     places: set[str | int] = set()
-    for output in request.outputs:
-        names = (*request.tags, *output.names)
-        for name in output.names:
-            parse_reference(name)
-        if output.pushes and not names:
-            raise ExportError("an image that is pushed needs a name", hint="name it: `-t NAME`")
-        if output.dest is None:
-            continue
-        if output.dest in places:
-            raise ExportError(f"two outputs have the same place `{output.dest}`")
-        places.add(output.dest)
-        if isinstance(output.dest, int):
-            refuse_terminal(output.dest)
-        elif output.kind == "local" or output.is_directory:
-            if os.path.lexists(output.dest) and not Path(output.dest).is_dir():
-                raise ExportError(f"`{output.dest}` exists and is no directory")
-        elif Path(output.dest).is_dir():
-            raise ExportError(f"`{output.dest}` is a directory", hint="name a file in it")
+    for request in requests:
+        for output in request.outputs:
+            for name in output.names:
+                parse_reference(name)
+            if output.pushes and not (request.tags or output.names):
+                raise ExportError("an image that is pushed needs a name", hint="name it: `-t NAME`")
+            if output.dest is not None:
+                if output.dest in places and output.kind != "local":
+                    raise ExportError(f"two outputs have the same place `{_told(output)}`")
+                places.add(output.dest)
+                _check_place(output, output.dest)
+
+
+def _check_place(output: Output, dest: str | int) -> None:
+    from dissolver.export.files import refuse_terminal
+
+    if isinstance(dest, int):
+        refuse_terminal(dest)
+    elif output.kind == "local" or output.is_directory:
+        if os.path.lexists(dest) and not Path(dest).is_dir():
+            raise ExportError(f"`{dest}` exists and is no directory")
+    elif Path(dest).is_dir():
+        raise ExportError(f"`{dest}` is a directory", hint="name a file in it")
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dissolver.build.events import Progress
+from dissolver.build.outputs import check_outputs
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.turns import Turns
 from dissolver.errors import Cancelled, DissolverError
@@ -88,6 +89,7 @@ def build_together(
         for number, order in enumerate(orders)
     }
     has_labels = len(orders) > 1
+    check_outputs(*(order.request for order in orders))
     together = Together(on_event, cancel, open_sources)
     with store.lock_shared():
 

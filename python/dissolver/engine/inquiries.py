@@ -112,14 +112,16 @@ def asked(
     platform: str | None = None,
 ) -> BuildRequest:
     """Make the request of a build that is only asked about."""
+    from dissolver.build.epoch import with_epoch
     from dissolver.build.request import BuildRequest
+    from dissolver.config import caller_environment
 
     return BuildRequest(
         context=os.fspath(context),
         dockerfile=None if dockerfile is None else os.fspath(dockerfile),
         dockerfile_text=dockerfile_text,
         target=target,
-        build_args=dict(build_args or {}),
+        build_args=with_epoch(build_args or {}, caller_environment()),
         contexts=dict(contexts or {}),
         platform=platform,
     )
