@@ -40,7 +40,8 @@ def stacked(
 ) -> Iterator[Path]:
     """Mount what `Layers.mountable` gives, bottom first, below ``place``; yield the root of it.
 
-    With ``upper`` and ``work``, which are made, the root can be written to.
+    The options are those of the sandbox. With ``upper`` and ``work``, which are made, the root
+    can be written to.
     """
     place.mkdir()
     with ExitStack() as mounts:
@@ -55,6 +56,7 @@ def stacked(
             image = mounted_image(lower.erofs, lower.devices, place / str(number))
             paths.append(mounts.enter_context(image))
         options = [("lowerdir+", str(path)) for path in reversed(paths)]
+        options += [("redirect_dir", "off"), ("metacopy", "off"), ("index", "off"), ("xino", "on")]
         for key, directory in (("upperdir", upper), ("workdir", work)):
             if directory is not None:
                 directory.mkdir()
