@@ -114,7 +114,7 @@ def compared(seen: dict[str, Facts]) -> dict[str, Facts]:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(places, things, max_size=10), steps)
 def test_a_layer_of_changes_shows_what_the_mount_showed(
     tree: dict[str, Thing], steps: list[list[Change]]
