@@ -188,9 +188,31 @@ def has_plain_names(tree: dict[str, Thing]) -> bool:
     return not any("=" in key for thing in tree.values() for key in thing.xattrs)
 
 
+def is_clamped_well(layers: Layers, diff_id: str, latest_ns: int) -> None:
+    """Claim that only later times change when those of a layer are set back."""
+    clamped = layers.clamp_times(diff_id, latest_ns).diff_id
+    layers.verify(clamped)
+    before, after = layers.view([diff_id]), layers.view([clamped])
+    expected = {
+        name: replace(fact, mtime_ns=min(fact.mtime_ns, latest_ns))
+        for name, fact in shown(before).items()
+    }
+    assert by_inode(shown(after)) == by_inode(expected)
+    assert before.compare(after) == []
+    changed = [one.path for one, _ in before.compare(after, times=True) if one is not None]
+    later = [os.fsencode(name) for name, fact in shown(before).items() if fact.mtime_ns > latest_ns]
+    assert sorted(path for path in changed if path) == sorted(later)
+    assert layers.clamp_times(clamped, latest_ns).diff_id == clamped
+
+
+epochs = st.sampled_from([0, SECOND, 1_700_000_000 * SECOND, 9_000_000_000 * SECOND])
+
+
 @settings(max_examples=100, deadline=None)
-@given(trees)
-def test_a_layer_shows_and_gives_back_the_tree_that_it_was_made_of(tree: dict[str, Thing]) -> None:
+@given(trees, epochs)
+def test_a_layer_shows_and_gives_back_the_tree_that_it_was_made_of(
+    tree: dict[str, Thing], latest_ns: int
+) -> None:
     with ground() as place:
         make(place / "upper", tree)
         before = beneath(facts(place / "upper"))
@@ -201,6 +223,7 @@ def test_a_layer_shows_and_gives_back_the_tree_that_it_was_made_of(tree: dict[st
         layers.extract([diff_id], place / "out")
         assert beneath(facts(place / "out")) == before
         layers.verify(diff_id)
+        is_clamped_well(layers, diff_id, latest_ns)
 
 
 @settings(max_examples=100, deadline=None)
@@ -231,9 +254,9 @@ def test_gnu_tar_and_tarfile_read_the_layer_of_any_tree(tree: dict[str, Thing]) 
 
 
 @settings(max_examples=100, deadline=None)
-@given(trees.filter(has_plain_names), st.sampled_from(["posix", "gnu"]), st.booleans())
+@given(trees.filter(has_plain_names), st.sampled_from(["posix", "gnu"]), st.booleans(), epochs)
 def test_the_tar_that_gnu_tar_makes_of_any_tree_is_read(
-    tree: dict[str, Thing], form: str, is_sparse: bool
+    tree: dict[str, Thing], form: str, is_sparse: bool, latest_ns: int
 ) -> None:
     with ground() as place:
         make(place / "tree", tree)
@@ -252,7 +275,9 @@ def test_the_tar_that_gnu_tar_makes_of_any_tree_is_read(
         ]
         subprocess.run(command, check=True)
         layers = Layers(place / "store", userxattr=False)
-        layers.extract([layers.ingest(place / "a.tar").diff_id], place / "out")
+        diff_id = layers.ingest(place / "a.tar").diff_id
+        layers.extract([diff_id], place / "out")
+        is_clamped_well(layers, diff_id, latest_ns)
         after = beneath(facts(place / "out"))
         if form == "gnu":
             before = {name: in_gnu(fact) for name, fact in before.items()}
