@@ -238,9 +238,13 @@ class BucketError(BuildError):
 
 
 class CacheUnavailable(BuildError):
-    """A shared cache, or a layer of it, cannot be had; ``depot`` names it."""
+    """A shared cache, or a layer of it, cannot be had; ``depot`` names it.
+
+    ``blob`` is the digest of what is wrong where the rest of the cache may be good.
+    """
 
     depot: str = ""
+    blob: str = ""
 
 
 class CacheExportFailed(BuildError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dissolver.cache.inputs import CacheKey, digest_inputs
@@ -217,3 +219,70 @@ def test_what_is_mounted_is_named_by_its_files_where_they_are_known() -> None:
     mounted = with_input(before, "mount./t", "bind ro 2")
     assert first_difference(before, mounted) == "what is mounted at `/t` changed"
     assert first_difference(before, with_input(mounted, "from/x", "644 2")) == "file `x` changed"
+
+
+class Shared:
+    """Shared caches that answer what a test says."""
+
+    def __init__(self, record: StepRecord | None = None, **said: str | None) -> None:
+        self.record = record
+        self.said = said
+        self.depots = ["r.lan/cache:1"]
+
+    def find(self, digest: str) -> StepRecord | None:
+        return self.record if self.record is not None and self.record.key == digest else None
+
+    def nearest(self, step: str) -> StepRecord | None:
+        return self.record if self.record is not None and self.record.step == step else None
+
+    def trouble(self, digest: str) -> str | None:
+        return self.said.get("trouble")
+
+    def unasked(self) -> str | None:
+        return self.said.get("unasked")
+
+
+def shared_record(pairs: Pairs) -> StepRecord:
+    key = key_of(pairs)
+    return StepRecord(key.digest, "run", "sha256:1", 7, "", "s", pairs, "r.lan/cache:1")
+
+
+def asked(store: Store, pairs: Pairs, shared: Shared) -> Hit | Miss:
+    return look_up(store, key_of(pairs), no_cache=False, build="b", step="s", elsewhere=shared)
+
+
+def test_what_the_store_lacks_a_shared_cache_is_asked_for(store: Store) -> None:
+    record = shared_record(RUN)
+    assert asked(store, RUN, Shared(record)) == Hit(record, is_elsewhere=True)
+    mine = remember(store, RUN)
+    found = asked(store, RUN, Shared(record))
+    assert isinstance(found, Hit)
+    assert (found.record.diff_id, found.is_elsewhere) == (mine.diff_id, False)
+
+
+@pytest.mark.parametrize(
+    ("shared", "reason"),
+    [
+        (Shared(), "this step was not built before"),
+        (
+            Shared(unasked="the cache `x`"),
+            "this step was not built before, and the cache `x` could not be asked",
+        ),
+        (Shared(trouble="its layer is gone"), "its layer is gone"),
+        (Shared(shared_record(with_input(RUN, "workdir", "/x"))), "the working directory changed"),
+        (
+            Shared(replace(shared_record(with_input(RUN, "workdir", "/x")), inputs=())),
+            "the cache `r.lan/cache:1` has the result of other inputs",
+        ),
+    ],
+)
+def test_a_miss_says_what_shared_caches_had_to_do_with_it(
+    store: Store, shared: Shared, reason: str
+) -> None:
+    assert asked(store, RUN, shared) == Miss(reason)
+
+
+def test_what_was_built_here_before_explains_more_than_a_shared_cache(store: Store) -> None:
+    remember(store, with_input(RUN, "workdir", "/y"))
+    other = Shared(shared_record(with_input(RUN, "user", "other")))
+    assert asked(store, RUN, other) == Miss("the working directory changed")

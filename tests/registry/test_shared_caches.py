@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from dissolver.build.builder import build
 from dissolver.build.events import Vertex, VertexStatus, Warning_
 from dissolver.build.request import BuildRequest, BuildResult
 from dissolver.cache.shared.options import read_exports, read_imports
-from dissolver.errors import CacheExportFailed
+from dissolver.errors import CacheExportFailed, Cancelled, ContextError
 from dissolver.registry.access import open_sources
 from dissolver.registry.settings import RegistrySettings
 from dissolver.store import Store
@@ -46,7 +48,9 @@ class Machine:
         for name in ("a.txt", "b.txt", "c.txt"):
             (context / name).write_text(name, encoding="ascii")
 
-    def build(self, text: str, **options: Any) -> BuildResult:
+    def build(
+        self, text: str, cancel: threading.Event | None = None, **options: Any
+    ) -> BuildResult:
         self.events.clear()
         (self.context / "Dockerfile").write_text(text, encoding="utf-8")
         words = {
@@ -55,7 +59,7 @@ class Machine:
         }
         request = BuildRequest(str(self.context), **words, **options)
         sources = partial(open_sources, RegistrySettings(is_offline=True))
-        return build(self.store, request, self.events.append, open_sources=sources)
+        return build(self.store, request, self.events.append, cancel=cancel, open_sources=sources)
 
     @property
     def names(self) -> list[str]:
@@ -274,25 +278,84 @@ def test_a_layer_that_is_gone_is_built_again(
 
 
 def test_a_damaged_layer_is_left_out_and_built_again(
-    machine: Callable[[], Machine], text: str, words: Words, proxy: Meddler
+    machine: Callable[[], Machine],
+    text: str,
+    words: Words,
+    proxy: Meddler,
+    request: pytest.FixtureRequest,
 ) -> None:
     to, from_ = words
     one, other = machine(), machine()
     first = one.build(text, cache_to=[f"{to},mode=max"])
-    top = first.image.config.diff_ids[-1]
-    (blob,) = one.store.transfers.layer_blobs(top)
+    (blob,) = one.store.transfers.layer_blobs(first.image.config.diff_ids[-1])
     if to.startswith("type=registry"):
         proxy.corrupts(blob.digest, 20, times=9)
     elif to.startswith("type=local"):
         path = Path(from_.partition("src=")[2]) / "blobs/sha256" / blob.digest[7:]
         path.write_bytes(path.read_bytes()[:-1] + b"!")
     else:
-        return
+        objects = request.getfixturevalue("buckets").objects
+        key = f"ci/blobs/{blob.digest}"
+        objects[key] = objects[key][:-1] + b"!"
     result = other.build(text, cache_from=[from_])
-    assert cached(result)[-1] is False
+    # The others of that cache are still good.
+    assert cached(result) == [True] * 5 + [False]
+    assert str(result.steps[-1].reason).startswith(
+        "its layer could not be fetched from the cache `"
+    )
     assert len(other.warnings) == 1
     assert other.warnings[0].startswith("a layer could not be fetched from the cache `")
     assert [one for one in other.store.check() if one.kind != "leftover"] == []
+
+
+def test_a_cache_that_answers_no_more_is_left_out_whole(
+    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+) -> None:
+    name = proxy.name(f"{repository}:cache")
+    one, other = machine(), machine()
+    first = one.build(text, cache_to=[f"type=registry,ref={name},mode=max"])
+    for diff_id in first.image.config.diff_ids[1:]:
+        (blob,) = one.store.transfers.layer_blobs(diff_id)
+        proxy.rule("GET", blob.digest, lambda _: Reply(400, {}, b"{}"), times=9, before=True)
+    result = other.build(text, cache_from=[name])
+    assert cached(result) == [False] * 6
+    assert len(other.warnings) == 1
+
+
+def test_a_build_that_fails_leaves_the_cache_that_was_there(
+    machine: Callable[[], Machine], text: str, buckets: Buckets, tmp_path: Path
+) -> None:
+    to = [buckets.word("mode=max"), f"type=local,dest={tmp_path / 'c'},mode=max"]
+    machine().build(text, cache_to=to)
+    before = buckets.objects["manifests/dissolver"], (tmp_path / "c/index.json").read_bytes()
+    other = machine()
+    with pytest.raises(ContextError):
+        other.build(f"{text}COPY nowhere /\n", cache_to=to)
+    after = buckets.objects["manifests/dissolver"], (tmp_path / "c/index.json").read_bytes()
+    assert after == before
+    assert [one for one in threading.enumerate() if one.name == "cache export"] == []
+    assert list(other.store.layout.tmp.iterdir()) == []
+
+
+def test_a_build_that_is_cancelled_while_it_sends_ends_soon(
+    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+) -> None:
+    cancel = threading.Event()
+
+    def hang(_: Reply) -> Reply:
+        cancel.set()
+        return Reply(202, {}, b"", pause=20)
+
+    proxy.rule("POST", "/blobs/uploads/", hang, times=9, before=True)
+    one = machine()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        one.build(
+            text,
+            cancel=cancel,
+            cache_to=[f"type=registry,ref={proxy.name(f'{repository}:cache')}"],
+        )
+    assert time.monotonic() - began < 15
 
 
 def test_a_bucket_s_broken_connection_is_taken_up_again(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dissolver.store import Store
 from shelf import add_layer, add_record
 
@@ -104,3 +106,19 @@ def test_the_inputs_of_a_large_copy_take_little_room(store: Store) -> None:
         for n in range(20_000)
     )
     assert len(pack_inputs(inputs)) < 500_000
+
+
+def test_a_record_of_a_shared_cache_counts_for_those_who_ask_it(store: Store) -> None:
+    diff_id = add_layer(store, "a")
+    made = add_record(store, "k", diff_id)
+    store.records.put(replace(made, depot="registry.lan/cache:latest"))
+    assert store.records.find("k") is None
+    assert store.records.find("k", ["registry.lan/other:latest"]) is None
+    found = store.records.find("k", ["registry.lan/cache:latest"])
+    assert found is not None
+    assert found.depot == "registry.lan/cache:latest"
+    # What is made here takes its place, and counts for everybody.
+    store.records.put(made)
+    found = store.records.find("k")
+    assert found is not None
+    assert found.depot == ""

@@ -198,8 +198,8 @@ def _carry_out(
 ) -> dict[int, StageResult]:
     """Carry out the stages, and have the layers of the result.
 
-    A shared cache that does not give what it said it has is left out, and what it answered
-    is done again: no build fails because of it.
+    What a shared cache does not give although it said it has it is left out, and what that
+    answered is done again: no build fails because of it.
     """
     while True:
         try:
@@ -212,9 +212,9 @@ def _carry_out(
         except CacheUnavailable as failure:
             if bench.sharing is None:
                 raise
-            name = f"[internal] go on without the cache {failure.depot}"
+            name = f"[internal] go on without {failure.blob or failure.depot}"
             with progress.vertex(name) as vertex:
-                bench.sharing.drop(failure.depot, failure.message, bench.supply, vertex)
+                bench.sharing.leave_out(failure, bench.supply, vertex)
             bench.sharing.restart()
             bench.cancellation.renew()
             for stage in planned.values():

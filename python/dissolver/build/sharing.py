@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.build.emulation import machine_platform
 from dissolver.cache.shared.depot import open_depot
-from dissolver.cache.shared.exporting import Exporter, failure_of
+from dissolver.cache.shared.exporting import Exporter, Means, failure_of
 from dissolver.cache.shared.importing import read_cache, stored_cache
 from dissolver.cache.shared.inline import with_records
 from dissolver.errors import CacheExportFailed, Cancelled, DissolverError, ImageNotFound
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dissolver.cache.shared.exporting import Finished
     from dissolver.cache.shared.importing import ImportedCache
     from dissolver.cache.shared.options import CacheExport, CacheImport
+    from dissolver.errors import CacheUnavailable
     from dissolver.image.config import ImageConfig
     from dissolver.image.platform import Platform
     from dissolver.plan.graph import StageGraph
@@ -62,6 +63,7 @@ class Sharing:
         self._unasked: list[str] = []
         self._trouble: dict[str, str] = {}
         self._seen: set[str] = set()
+        self._spoilt: set[str] = set()
         self._exporters: list[Exporter] = []
         self._inline: list[Finished] | None = None
         self._result: frozenset[int] = frozenset()
@@ -135,6 +137,11 @@ class Sharing:
             record = cache.find(digest)
             if record is None:
                 continue
+            if record.blob in self._spoilt:
+                self._trouble[digest] = (
+                    f"its layer could not be fetched from the cache `{cache.name}`"
+                )
+                continue
             try:
                 if record.blob in self._seen or cache.has_layer(self._store, record):
                     self._seen.add(record.blob)
@@ -165,14 +172,18 @@ class Sharing:
         """Say which caches could not be asked at all."""
         return " and ".join(self._unasked) or None
 
-    def drop(self, name: str, reason: str, supply: Supply, vertex: OpenVertex) -> None:
-        """Ask a cache no more: it does not give what it said that it has."""
-        for cache in [one for one in self._caches if one.name == name]:
-            self._caches.remove(cache)
-            supply.withdraw(cache)
-            self._seen.clear()
-        self._unasked.append(f"the cache `{name}`")
-        vertex.warn(reason)
+    def leave_out(self, failure: CacheUnavailable, supply: Supply, vertex: OpenVertex) -> None:
+        """Take a layer from a cache no more, or ask that no more at all.
+
+        It does not give what it said that it has.
+        """
+        supply.withdraw(failure.depot, failure.blob)
+        if failure.blob:
+            self._spoilt.add(failure.blob)
+        else:
+            self._caches = [cache for cache in self._caches if cache.name != failure.depot]
+            self._unasked.append(f"the cache `{failure.depot}`")
+        vertex.warn(failure.message)
 
     def is_in_result(self, stage: int) -> bool:
         """Tell whether a stage's layers are layers of the result."""
@@ -225,7 +236,8 @@ class Sharing:
             supply.have([layer], None)
 
         depot = open_depot(told.place, self._writing.open)
-        return Exporter(self._store, depot, told, have, self._machine)
+        means = Means(have, self._is_unwanted, self._writing.abort, self._machine)
+        return Exporter(self._store, depot, told, means)
 
     def _is_unwanted(self) -> bool:
         return self._is_abandoned or self._is_over()
@@ -271,6 +283,12 @@ class _Ways:
                     raise CacheExportFailed("this build may not use the network")
                 self._opened = self._stack.enter_context(self._open_sources(self._is_over))
             return self._opened
+
+    def abort(self) -> None:
+        """Break the connections that wait for somebody."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.transport.abort()
 
     def close(self) -> None:
         self._stack.close()

@@ -13,7 +13,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dissolver.errors import CacheUnavailable, Cancelled, DissolverError
+from dissolver.errors import (
+    BadCache,
+    BadManifest,
+    CacheUnavailable,
+    Cancelled,
+    ContentMismatch,
+    CoreFailure,
+    DissolverError,
+    NotInRegistry,
+)
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -29,6 +38,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 """Layers in transfer at the same time, as in a pull."""
+
+_ONE_LAYER = (BadCache, BadManifest, ContentMismatch, CoreFailure, NotInRegistry)
+"""What is wrong with a layer, and says nothing about others."""
 
 
 @dataclass(slots=True)
@@ -71,11 +83,13 @@ class Supply:
                 return
         self._store.records.put(record)
 
-    def withdraw(self, cache: ImportedCache) -> None:
-        """Forget what ``cache`` offered."""
+    def withdraw(self, depot: str, blob: str) -> None:
+        """Forget a layer that a shared cache offered; all of them without ``blob``."""
         with self._lock:
             self._offers = {
-                layer: offer for layer, offer in self._offers.items() if offer.cache is not cache
+                layer: offer
+                for layer, offer in self._offers.items()
+                if offer.cache.name != depot or blob not in ("", offer.blob.digest)
             }
 
     def lacks(self, diff_ids: Iterable[str]) -> bool:
@@ -141,6 +155,8 @@ class Supply:
                 f"a layer could not be fetched from the cache `{offer.cache.name}`: {error.message}"
             )
             failure.depot = offer.cache.name
+            # Where nobody answers, the next layer would have to be waited for as well.
+            failure.blob = blob.digest if isinstance(error, _ONE_LAYER) else ""
             raise failure from error
         with self._lock:
             records, offer.records = offer.records, []

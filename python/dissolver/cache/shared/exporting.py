@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from dissolver.store.packed_inputs import Inputs
 
 
+END_SECONDS = 3.0
+"""How long a build that is over waits for a server that does not answer."""
+
+_POLL_SECONDS = 0.1
+
+
 class Line(Protocol):
     """A line of a display below which others may stand."""
 
@@ -98,31 +104,38 @@ class Finished:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an export has from its build.
+
+    ``have`` gets a layer that is not in the store, ``is_over`` tells to end, and ``abort``
+    breaks connections that wait for somebody. ``machine`` is the platform of this machine.
+    """
+
+    have: Callable[[str], None]
+    is_over: Callable[[], bool]
+    abort: Callable[[], None]
+    machine: str
+
+
 class Exporter:
     """Writes what steps come to into one depot, in a thread of its own.
 
-    ``have`` is asked for a layer that is not in the store. ``machine`` is the platform of
-    this machine. Until ``finish`` has written the
-    manifest, nobody sees anything of it. ``finish`` or ``abandon`` ends the thread.
+    Until ``finish`` has written the manifest, nobody sees anything of it. ``finish`` or
+    ``abandon`` ends the thread.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        depot: Depot,
-        options: CacheExport,
-        have: Callable[[str], None],
-        machine: str,
-    ) -> None:
-        self._machine = machine
+    def __init__(self, store: Store, depot: Depot, options: CacheExport, means: Means) -> None:
         self.depot = depot
         self.options = options
         self._store = store
-        self._have = have
+        self._means = means
         self._steps: list[Finished] = []
         self._blobs: dict[str, Descriptor | None] = {}
         self._failure: BaseException | None = None
         self._is_abandoned = False
+        self._line: Line | None = None
+        self._patience = END_SECONDS
         self._waiting: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="cache export", daemon=True)
@@ -138,7 +151,7 @@ class Exporter:
     def again(self) -> Exporter:
         """End this one, and begin anew with the same depot."""
         self.abandon()
-        return Exporter(self._store, self.depot, self.options, self._have, self._machine)
+        return Exporter(self._store, self.depot, self.options, self._means)
 
     def abandon(self) -> None:
         """End without a manifest; what was sent stays, and the next export need not send it."""
@@ -146,48 +159,26 @@ class Exporter:
         self._end()
 
     def finish(self, line: Line) -> None:
-        """Wait until all layers are sent, then write records and manifest.
+        """Wait until all layers are sent, and records and manifest are written.
 
         Raises:
             DissolverError: something could not be written.
+            Cancelled: the build is over.
         """
-        with line.status("preparing build cache for export"):
-            self._end()
+        self._line = line
+        self._end()
+        if self._means.is_over():
+            raise Cancelled("the build was cancelled")
         if self._failure is not None:
             raise self._failure
-        steps = sorted(self._steps, key=lambda step: step.order)
-        records: list[SharedRecord] = []
-        parts: dict[str, Descriptor] = {}
-        for step in steps:
-            layer = self._blobs.get(step.layer)
-            if layer is None:
-                continue
-            if layer.digest not in parts:
-                with line.status(f"writing layer {layer.digest}"):
-                    parts[layer.digest] = layer
-            inputs, blob = self._send_inputs(step)
-            if blob is not None:
-                parts[blob.digest] = blob
-            records.append(
-                step.shared(
-                    layer.digest,
-                    depot=self.depot.name,
-                    inputs=inputs,
-                    inputs_blob="" if blob is None else blob.digest,
-                )
-            )
-        named = tuple(one for one in records if one.key or one.shortcut)
-        content = encode(Records(records=named, machine=self._machine))
-        described = describe(RECORDS_TYPE, content)
-        with line.status(f"writing config {described.digest}"):
-            self.depot.send_document(content, described)
-        manifest = make_manifest(content, parts.values())
-        with line.status(f"writing cache manifest {digest_of(manifest)}"):
-            self.depot.publish(manifest)
 
     def _end(self) -> None:
         self._waiting.put(None)
-        self._thread.join()
+        while self._thread.is_alive() and self._patience > 0:
+            self._thread.join(_POLL_SECONDS)
+            if self._means.is_over():
+                self._means.abort()
+                self._patience -= _POLL_SECONDS
 
     def _run(self) -> None:
         with ExitStack() as stack:
@@ -207,6 +198,51 @@ class Exporter:
                         self._blobs[step.layer] = self._send(work, step)
                 except BaseException as error:  # noqa: BLE001 - `finish` raises it
                     self._failure = error
+        if self._line is None or self._failure is not None or self._is_abandoned:
+            return
+        try:
+            self._publish(self._line)
+        except BaseException as error:  # noqa: BLE001 - `finish` raises it
+            self._failure = error
+
+    def _publish(self, line: Line) -> None:
+        """Write the records of all steps that were told, and the manifest."""
+        steps = sorted(self._steps, key=lambda step: step.order)
+        records: list[SharedRecord] = []
+        parts: dict[str, Descriptor] = {}
+        with line.status("preparing build cache for export"):
+            for step in steps:
+                layer = self._blobs.get(step.layer)
+                if layer is not None:
+                    parts.setdefault(layer.digest, layer)
+                    records.append(self._record(step, layer, parts))
+        for part in parts.values():
+            if part.media_type != INPUTS_TYPE:
+                with line.status(f"writing layer {part.digest}"):
+                    pass  # It was sent when its step ended.
+        named = tuple(one for one in records if one.key or one.shortcut)
+        content = encode(Records(records=named, machine=self._means.machine))
+        described = describe(RECORDS_TYPE, content)
+        with line.status(f"writing config {described.digest}"):
+            self.depot.send_document(content, described)
+        manifest = make_manifest(content, parts.values())
+        with line.status(f"writing cache manifest {digest_of(manifest)}"):
+            self.depot.publish(manifest)
+
+    def _record(
+        self, step: Finished, layer: Descriptor, parts: dict[str, Descriptor]
+    ) -> SharedRecord:
+        """Make the record of a step; inputs that are too long for it are sent, and listed."""
+        inputs, long = shared_inputs(step.inputs)
+        inputs_blob = ""
+        if long:
+            blob = describe(INPUTS_TYPE, long)
+            self.depot.send_document(long, blob)
+            parts[blob.digest] = blob
+            inputs_blob = blob.digest
+        return step.shared(
+            layer.digest, depot=self.depot.name, inputs=inputs, inputs_blob=inputs_blob
+        )
 
     def _send(self, work: Sending, step: Finished) -> Descriptor | None:
         """Have a step's layer in the depot; nothing if it is not to be had any more."""
@@ -214,21 +250,13 @@ class Exporter:
             if step.blob is not None and self.depot.take_over(work, step.blob):
                 return step.blob
             try:
-                self._have(step.layer)
+                self._means.have(step.layer)
             except (CacheUnavailable, Cancelled):
                 # The cache that it came from is gone. The result needs it not, or the
                 # build has begun anew without it.
                 return None
         with self._store.lock_shared():
             return self.depot.send_layer(work, step.layer, lambda _: None)
-
-    def _send_inputs(self, step: Finished) -> tuple[str, Descriptor | None]:
-        text, long = shared_inputs(step.inputs)
-        if not long:
-            return text, None
-        blob = describe(INPUTS_TYPE, long)
-        self.depot.send_document(long, blob)
-        return "", blob
 
 
 def failure_of(error: DissolverError, name: str) -> str:
