@@ -13,8 +13,6 @@ import pytest
 from forms import in_both_forms
 from scene import Cli, kill_group, processes, wait_until
 
-pytestmark = in_both_forms
-
 MARK = "dissolver-crash-test"
 
 
@@ -46,6 +44,7 @@ def outputs(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the command ended without saying {text!r}")
 
 
+@in_both_forms
 def test_killed_in_the_middle_of_run(box: Cli) -> None:
     context = box.directory(
         "crash",
@@ -91,6 +90,7 @@ def test_killed_at_many_moments_of_copy(box: Cli) -> None:
     assert box("system", "check").returncode == 0
 
 
+@in_both_forms
 def test_prune_reclaims_what_killed_builds_left(box: Cli) -> None:
     context = box.directory(
         "big",

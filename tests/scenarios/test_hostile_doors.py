@@ -37,6 +37,8 @@ def bomb(_: Path) -> bytes:
     return b"".join([gzip.compress(tar.header("zeros", size=8 << 30)), *zeros])
 
 
+BOMB = "8 GB of zeros"
+
 # What a layer does, and what is said of it; the archive is compressed where it is a bomb.
 HOSTILE: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "climbs out": (
@@ -47,7 +49,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], bytes], str]] = {
         lambda canary: tar.symlink("a", canary) + tar.file("a/new") + tar.END,
         r"`a/new` lies beneath something that is not a directory",
     ),
-    "8 GB of zeros": (bomb, r"more than 500 uncompressed bytes for each compressed one"),
+    BOMB: (bomb, r"more than 500 uncompressed bytes for each compressed one"),
     "cut short": (
         lambda _: tar.header("a", size=9000) + bytes(1000),
         r"bad tar at byte 1512: it is cut short",
@@ -82,8 +84,11 @@ DOORS = {"load": loaded, "pull": pulled, "ADD": added}
 
 # Whoever it is: owners and devices are for tests/scenarios/test_hostile_layers.py.
 @pytest.mark.parametrize("who", ["root"], indirect=True)
-@pytest.mark.parametrize("layer", HOSTILE)
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("door", "layer"),
+    # What limits a bomb reads at every door; one explosion is enough.
+    [(door, layer) for door in DOORS for layer in HOSTILE if layer != BOMB or door == "pull"],
+)
 def test_no_door_lets_a_hostile_layer_in(
     cli: Cli, canary: Path, server: RegistryServer, door: str, layer: str
 ) -> None:
