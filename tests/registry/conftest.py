@@ -19,11 +19,12 @@ from dissolver.registry.resolve import Sources
 from dissolver.registry.settings import RegistrySettings
 from dissolver.registry.transport import Transport
 from dissolver.store import Store
+from registry.machines import buckets, cache_words, machine, stage_base, stages
 from registry.meddler import Meddler, meddler
 from registry.servers import NO_REGISTRY, PROGRAM, RegistryServer, registry_server
 from shelf import store
 
-__all__ = ["store"]
+__all__ = ["buckets", "cache_words", "machine", "stage_base", "stages", "store"]
 
 AMD64 = Platform("linux", "amd64")
 

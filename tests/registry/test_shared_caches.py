@@ -5,197 +5,84 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from buckets import Buckets, bucket_server
-from dissolver.build.builder import build
-from dissolver.build.events import Vertex, VertexStatus, Warning_
-from dissolver.build.request import BuildRequest, BuildResult
-from dissolver.cache.shared.options import read_exports, read_imports
+from buckets import Buckets
 from dissolver.errors import CacheExportFailed, Cancelled, ContextError
-from dissolver.registry.access import open_sources
-from dissolver.registry.settings import RegistrySettings
-from dissolver.store import Store
+from registry.conftest import Ways
 from registry.images import Made, layer, noise, put_image
+from registry.machines import Machine, Words, cached, reasons
 from registry.meddler import Meddler, Reply
-
-STAGES = """FROM {base} AS builder
-WORKDIR /src
-COPY a.txt b.txt ./
-FROM builder AS checked
-COPY c.txt /checked/
-FROM {base}
-WORKDIR /app
-COPY --from=builder /src/a.txt ./
-COPY --from=checked /checked ./checked/
-LABEL x=y
-"""
-
-
-class Machine:
-    """A store, and a copy of the same context."""
-
-    def __init__(self, store: Store, context: Path) -> None:
-        self.store = store
-        self.context = context
-        self.events: list[Any] = []
-        context.mkdir()
-        for name in ("a.txt", "b.txt", "c.txt"):
-            (context / name).write_text(name, encoding="ascii")
-
-    def build(
-        self, text: str, cancel: threading.Event | None = None, **options: Any
-    ) -> BuildResult:
-        self.events.clear()
-        (self.context / "Dockerfile").write_text(text, encoding="utf-8")
-        words = {
-            "cache_from": read_imports(options.pop("cache_from", ())),
-            "cache_to": read_exports(options.pop("cache_to", ())),
-        }
-        request = BuildRequest(str(self.context), **words, **options)
-        sources = partial(open_sources, RegistrySettings(is_offline=True))
-        return build(self.store, request, self.events.append, cancel=cancel, open_sources=sources)
-
-    @property
-    def names(self) -> list[str]:
-        last = {event.id: event.name for event in self.events if isinstance(event, Vertex)}
-        return [last[number] for number in sorted(last)]
-
-    @property
-    def warnings(self) -> list[str]:
-        return [event.message for event in self.events if isinstance(event, Warning_)]
-
-    @property
-    def fetched(self) -> list[str]:
-        """The blobs that were told to be fetched, in no order."""
-        told = [event.id for event in self.events if isinstance(event, VertexStatus)]
-        return sorted({one for one in told if one.startswith("sha256:")})
-
-
-def cached(result: BuildResult) -> list[bool]:
-    return [step.cached for step in result.steps]
-
-
-def reasons(result: BuildResult) -> dict[str, str | None]:
-    return {step.name.partition("] ")[2]: step.reason for step in result.steps}
-
-
-@pytest.fixture
-def machine(new_store: Callable[[], Store], tmp_path: Path) -> Callable[[], Machine]:
-    """Make machines, each with a store and a copy of the context in another place."""
-    made: list[Machine] = []
-
-    def make() -> Machine:
-        made.append(Machine(new_store(), tmp_path / f"context-{len(made)}"))
-        return made[-1]
-
-    return make
-
-
-@pytest.fixture
-def base(proxy: Meddler, repository: str) -> Made:
-    return put_image(proxy.upstream, repository, "base", layer(big=noise(200_000)))
-
-
-@pytest.fixture
-def text(proxy: Meddler, repository: str, base: Made) -> str:
-    """Three stages, of which the result is made of one."""
-    return STAGES.format(base=proxy.name(f"{repository}:base"))
-
-
-@pytest.fixture
-def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Buckets]:
-    with bucket_server() as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield running
-
-
-Words = tuple[str, str]
-
-
-@pytest.fixture(params=["registry", "local", "s3"])
-def words(request: pytest.FixtureRequest, proxy: Meddler, repository: str, tmp_path: Path) -> Words:
-    """What names a cache of each kind, for ``--cache-to`` and for ``--cache-from``."""
-    if request.param == "registry":
-        name = proxy.name(f"{repository}:cache")
-        return f"type=registry,ref={name}", name
-    if request.param == "local":
-        place = tmp_path / "cache"
-        return f"type=local,dest={place}", f"type=local,src={place}"
-    buckets: Buckets = request.getfixturevalue("buckets")
-    return buckets.word("prefix=ci/"), buckets.word("prefix=ci/")
 
 
 def test_what_one_machine_built_is_cached_on_another(
-    machine: Callable[[], Machine], text: str, words: Words, base: Made
+    machine: Callable[[], Machine], stages: str, cache_words: Words, stage_base: Made
 ) -> None:
-    to, from_ = words
+    to, from_ = cache_words
     one, other = machine(), machine()
-    first = one.build(text, cache_to=[f"{to},mode=max"])
+    first = one.build(stages, cache_to=[f"{to},mode=max"])
     assert cached(first) == [False] * 6
     kind = {"reg": "registry", "loc": "client directory", "s3,": "Amazon S3"}[to[5:8]]
     assert one.names[-1] == f"exporting cache to {kind}"
-    second = other.build(text, cache_from=[from_])
+    second = other.build(stages, cache_from=[from_])
     assert cached(second) == [True] * 6
     assert second.image.id == first.image.id
     assert sum(name.startswith("importing cache manifest from ") for name in other.names) == 1
     # The base's layer and the three of the result: nothing of the stages beside it.
     assert len(other.fetched) == 4
-    assert base.layers[0].digest in other.fetched
+    assert stage_base.layers[0].digest in other.fetched
     assert other.warnings == []
     assert other.store.check() == ()
 
 
 def test_without_mode_max_the_stages_beside_the_result_are_built_again(
-    machine: Callable[[], Machine], text: str, words: Words
+    machine: Callable[[], Machine], stages: str, cache_words: Words
 ) -> None:
-    to, from_ = words
-    first = machine().build(text, cache_to=[to])
-    second = machine().build(text, cache_from=[from_])
+    to, from_ = cache_words
+    first = machine().build(stages, cache_to=[to])
+    second = machine().build(stages, cache_from=[from_])
     assert cached(second) == [False, False, False, True, True, True]
     assert second.image.id == first.image.id
 
 
 def test_a_second_export_sends_nothing_that_is_there(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str, buckets: Buckets
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str, buckets: Buckets
 ) -> None:
     name = proxy.name(f"{repository}:cache")
     to = [f"type=registry,ref={name},mode=max", buckets.word("mode=max")]
     one = machine()
-    one.build(text, cache_to=to)
+    one.build(stages, cache_to=to)
     proxy.asked.clear()
     buckets.asked.clear()
-    one.build(text, cache_to=to)
+    one.build(stages, cache_to=to)
     assert proxy.count("POST", "/uploads/") == 0
     assert buckets.count("PUT", "blobs/") == 0
     # One file more: its layer, those on top of it, and the records.
     (one.context / "c.txt").write_text("other", encoding="ascii")
-    one.build(text, cache_to=to)
+    one.build(stages, cache_to=to)
     assert proxy.count("POST", "/uploads/") == 3
     assert buckets.count("PUT", "blobs/") == 3
 
 
 def test_several_caches_are_asked_in_their_order(
-    machine: Callable[[], Machine], text: str, tmp_path: Path
+    machine: Callable[[], Machine], stages: str, tmp_path: Path
 ) -> None:
     sources = []
     for number in range(2):
         to = f"type=local,dest={tmp_path / str(number)},mode=max"
         sources.append(f"type=local,src={tmp_path / str(number)}")
-        built = machine().build(text, cache_to=[to])
-    first, second = (machine().build(text, cache_from=order) for order in (sources, sources[::-1]))
+        built = machine().build(stages, cache_to=[to])
+    first, second = (
+        machine().build(stages, cache_from=order) for order in (sources, sources[::-1])
+    )
     assert second.image.id == built.image.id
     assert first.image.id != second.image.id
     nowhere = f"type=local,src={tmp_path / 'nowhere'}"
     last = machine()
-    assert last.build(text, cache_from=[nowhere, *sources]).image.id == first.image.id
+    assert last.build(stages, cache_from=[nowhere, *sources]).image.id == first.image.id
     assert last.warnings == [
         (
             f"the cache `local:{tmp_path}/nowhere` could not be imported: there is no cache "
@@ -205,13 +92,13 @@ def test_several_caches_are_asked_in_their_order(
 
 
 def test_a_change_is_explained_by_what_the_other_machine_built(
-    machine: Callable[[], Machine], text: str, words: Words
+    machine: Callable[[], Machine], stages: str, cache_words: Words
 ) -> None:
-    to, from_ = words
-    machine().build(text, cache_to=[f"{to},mode=max"])
+    to, from_ = cache_words
+    machine().build(stages, cache_to=[f"{to},mode=max"])
     other = machine()
     (other.context / "b.txt").write_text("other", encoding="ascii")
-    result = other.build(text, cache_from=[from_])
+    result = other.build(stages, cache_from=[from_])
     assert reasons(result) == {
         "WORKDIR /src": None,
         "COPY a.txt b.txt ./": "file `b.txt` changed",
@@ -223,19 +110,19 @@ def test_a_change_is_explained_by_what_the_other_machine_built(
 
 
 def test_a_base_that_is_another_one_leaves_copies_cached(
-    machine: Callable[[], Machine], text: str, tmp_path: Path, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, tmp_path: Path, proxy: Meddler, repository: str
 ) -> None:
     to, from_ = f"type=local,dest={tmp_path / 'c'}", f"type=local,src={tmp_path / 'c'}"
-    machine().build(text, cache_to=[f"{to},mode=max"])
+    machine().build(stages, cache_to=[f"{to},mode=max"])
     put_image(proxy.upstream, repository, "base", layer(other=b"1"))
-    assert cached(machine().build(text, cache_from=[from_])) == [True] * 6
+    assert cached(machine().build(stages, cache_from=[from_])) == [True] * 6
 
 
 def test_a_cache_that_nobody_has_is_one_warning(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
     one = machine()
-    result = one.build(text, cache_from=[proxy.name(f"{repository}:none")])
+    result = one.build(stages, cache_from=[proxy.name(f"{repository}:none")])
     assert cached(result) == [False] * 6
     assert one.warnings == [
         (
@@ -252,24 +139,24 @@ def test_a_cache_that_nobody_has_is_one_warning(
     }
 
 
-def test_no_cache_asks_nobody(machine: Callable[[], Machine], text: str, tmp_path: Path) -> None:
+def test_no_cache_asks_nobody(machine: Callable[[], Machine], stages: str, tmp_path: Path) -> None:
     to, from_ = f"type=local,dest={tmp_path / 'c'}", f"type=local,src={tmp_path / 'c'}"
-    machine().build(text, cache_to=[f"{to},mode=max"])
-    result = machine().build(text, cache_from=[from_], no_cache=True)
+    machine().build(stages, cache_to=[f"{to},mode=max"])
+    result = machine().build(stages, cache_from=[from_], no_cache=True)
     # A directory is made by no program: WORKDIR stays what it is for BuildKit.
     assert cached(result) == [True, False, False, True, False, False]
 
 
 def test_a_layer_that_is_gone_is_built_again(
-    machine: Callable[[], Machine], text: str, buckets: Buckets
+    machine: Callable[[], Machine], stages: str, buckets: Buckets
 ) -> None:
-    machine().build(text, cache_to=[buckets.word("mode=max")])
+    machine().build(stages, cache_to=[buckets.word("mode=max")])
     manifest = json.loads(buckets.objects["manifests/dissolver"])
     records = json.loads(buckets.objects[f"blobs/{manifest['config']['digest']}"])["records"]
     gone = next(one for one in records if one["kind"] == "copy")
     del buckets.objects[f"blobs/{gone['blob']}"]
     other = machine()
-    result = other.build(text, cache_from=[buckets.word()])
+    result = other.build(stages, cache_from=[buckets.word()])
     assert reasons(result)["COPY a.txt b.txt ./"] == (
         f"its layer is not in the cache `s3:{buckets.url}/team/manifests/dissolver` any more"
     )
@@ -279,14 +166,14 @@ def test_a_layer_that_is_gone_is_built_again(
 
 def test_a_damaged_layer_is_left_out_and_built_again(
     machine: Callable[[], Machine],
-    text: str,
-    words: Words,
+    stages: str,
+    cache_words: Words,
     proxy: Meddler,
     request: pytest.FixtureRequest,
 ) -> None:
-    to, from_ = words
+    to, from_ = cache_words
     one, other = machine(), machine()
-    first = one.build(text, cache_to=[f"{to},mode=max"])
+    first = one.build(stages, cache_to=[f"{to},mode=max"])
     (blob,) = one.store.transfers.layer_blobs(first.image.config.diff_ids[-1])
     if to.startswith("type=registry"):
         proxy.corrupts(blob.digest, 20, times=9)
@@ -297,7 +184,7 @@ def test_a_damaged_layer_is_left_out_and_built_again(
         objects = request.getfixturevalue("buckets").objects
         key = f"ci/blobs/{blob.digest}"
         objects[key] = objects[key][:-1] + b"!"
-    result = other.build(text, cache_from=[from_])
+    result = other.build(stages, cache_from=[from_])
     # The others of that cache are still good.
     assert cached(result) == [True] * 5 + [False]
     assert str(result.steps[-1].reason).startswith(
@@ -309,28 +196,28 @@ def test_a_damaged_layer_is_left_out_and_built_again(
 
 
 def test_a_cache_that_answers_no_more_is_left_out_whole(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
     name = proxy.name(f"{repository}:cache")
     one, other = machine(), machine()
-    first = one.build(text, cache_to=[f"type=registry,ref={name},mode=max"])
+    first = one.build(stages, cache_to=[f"type=registry,ref={name},mode=max"])
     for diff_id in first.image.config.diff_ids[1:]:
         (blob,) = one.store.transfers.layer_blobs(diff_id)
         proxy.rule("GET", blob.digest, lambda _: Reply(400, {}, b"{}"), times=9, before=True)
-    result = other.build(text, cache_from=[name])
+    result = other.build(stages, cache_from=[name])
     assert cached(result) == [False] * 6
     assert len(other.warnings) == 1
 
 
 def test_a_build_that_fails_leaves_the_cache_that_was_there(
-    machine: Callable[[], Machine], text: str, buckets: Buckets, tmp_path: Path
+    machine: Callable[[], Machine], stages: str, buckets: Buckets, tmp_path: Path
 ) -> None:
     to = [buckets.word("mode=max"), f"type=local,dest={tmp_path / 'c'},mode=max"]
-    machine().build(text, cache_to=to)
+    machine().build(stages, cache_to=to)
     before = buckets.objects["manifests/dissolver"], (tmp_path / "c/index.json").read_bytes()
     other = machine()
     with pytest.raises(ContextError):
-        other.build(f"{text}COPY nowhere /\n", cache_to=to)
+        other.build(f"{stages}COPY nowhere /\n", cache_to=to)
     after = buckets.objects["manifests/dissolver"], (tmp_path / "c/index.json").read_bytes()
     assert after == before
     assert [one for one in threading.enumerate() if one.name == "cache export"] == []
@@ -338,7 +225,7 @@ def test_a_build_that_fails_leaves_the_cache_that_was_there(
 
 
 def test_a_build_that_is_cancelled_while_it_sends_ends_soon(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
     cancel = threading.Event()
 
@@ -351,7 +238,7 @@ def test_a_build_that_is_cancelled_while_it_sends_ends_soon(
     began = time.monotonic()
     with pytest.raises(Cancelled):
         one.build(
-            text,
+            stages,
             cancel=cancel,
             cache_to=[f"type=registry,ref={proxy.name(f'{repository}:cache')}"],
         )
@@ -359,70 +246,68 @@ def test_a_build_that_is_cancelled_while_it_sends_ends_soon(
 
 
 def test_a_bucket_s_broken_connection_is_taken_up_again(
-    machine: Callable[[], Machine], text: str, buckets: Buckets
+    machine: Callable[[], Machine], stages: str, buckets: Buckets
 ) -> None:
     one = machine()
     (one.context / "a.txt").write_bytes(noise(300_000))
-    first = one.build(text, cache_to=[buckets.word("mode=max")])
+    first = one.build(stages, cache_to=[buckets.word("mode=max")])
     (blob,) = one.store.transfers.layer_blobs(first.image.config.diff_ids[2])
     other = machine()
     (other.context / "a.txt").write_bytes(noise(300_000))
     buckets.cuts[blob.digest] = 100_000
-    result = other.build(text, cache_from=[buckets.word()])
+    result = other.build(stages, cache_from=[buckets.word()])
     assert result.image.id == first.image.id
     assert buckets.cuts == {}
     assert buckets.count("GET", blob.digest) == 2
 
 
 def test_a_bucket_that_refuses_says_why(
-    machine: Callable[[], Machine], text: str, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+    machine: Callable[[], Machine], stages: str, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = machine()
     with pytest.raises(CacheExportFailed) as caught:
-        one.build(text, cache_to=[buckets.word().replace("bucket=team", "bucket=other")])
+        one.build(stages, cache_to=[buckets.word().replace("bucket=team", "bucket=other")])
     assert caught.value.message.startswith("the cache could not be exported to `s3:")
     assert caught.value.hint == "make the bucket `other` first"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
-    one.build(text, cache_from=[buckets.word()])
+    one.build(stages, cache_from=[buckets.word()])
     (told,) = one.warnings
     assert "wrong-secret" not in told
     with pytest.raises(CacheExportFailed):
-        one.build(text, cache_to=[buckets.word()])
+        one.build(stages, cache_to=[buckets.word()])
     assert buckets.objects == {}
 
 
 def test_an_export_that_fails_fails_the_build_unless_it_may(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
     name = proxy.name(f"{repository}:cache")
     proxy.rule("PUT", "/manifests/cache", lambda _: Reply(403, {}, b"{}"), times=9, before=True)
     one = machine()
     with pytest.raises(CacheExportFailed) as caught:
-        one.build(text, tags=("app",), cache_to=[f"type=registry,ref={name}"])
+        one.build(stages, tags=("app",), cache_to=[f"type=registry,ref={name}"])
     assert caught.value.message.startswith(f"the cache could not be exported to `{name}`: ")
     # What was built is not lost.
     assert one.store.images.resolve("app")
-    one.build(text, cache_to=[f"type=registry,ref={name},ignore-error=true"])
+    one.build(stages, cache_to=[f"type=registry,ref={name},ignore-error=true"])
     assert len(one.warnings) == 1
 
 
 def test_an_image_with_records_is_a_cache_for_its_own_build(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
-    from registry.conftest import Ways
-
     name = proxy.name(f"{repository}:app")
     one, other, third = machine(), machine(), machine()
-    first = one.build(text, tags=(name,), cache_to=["type=inline"])
+    first = one.build(stages, tags=(name,), cache_to=["type=inline"])
     Ways(one.store).push(name)
-    second = other.build(text, cache_from=[name], cache_to=["type=inline"])
+    second = other.build(stages, cache_from=[name], cache_to=["type=inline"])
     assert cached(second) == [False, False, False, True, True, True]
     assert second.image.id == first.image.id
     # What was pulled before is one as well, without the registry.
     Ways(third.store).pull(name)
     Ways(third.store).pull(proxy.name(f"{repository}:base"))
     proxy.rule("GET", "/manifests/app", lambda _: Reply(404, {}, b"{}"), times=9, before=True)
-    last = third.build(text, cache_from=[name], cache_to=["type=inline"])
+    last = third.build(stages, cache_from=[name], cache_to=["type=inline"])
     assert cached(last) == [False, False, False, True, True, True]
     assert (last.image.id, third.warnings) == (first.image.id, [])
     # Nobody is told that what is built on it was built so.
@@ -431,10 +316,10 @@ def test_an_image_with_records_is_a_cache_for_its_own_build(
 
 
 def test_an_image_without_records_is_no_cache(
-    machine: Callable[[], Machine], text: str, proxy: Meddler, repository: str
+    machine: Callable[[], Machine], stages: str, proxy: Meddler, repository: str
 ) -> None:
     one = machine()
-    one.build(text, cache_from=[proxy.name(f"{repository}:base")])
+    one.build(stages, cache_from=[proxy.name(f"{repository}:base")])
     assert one.warnings == [
         (
             f"the cache `{proxy.name(repository)}:base` could not be imported: it is an image "
@@ -444,52 +329,7 @@ def test_an_image_without_records_is_no_cache(
 
 
 def test_the_argument_of_buildkit_asks_for_an_inline_cache(
-    machine: Callable[[], Machine], text: str
+    machine: Callable[[], Machine], stages: str
 ) -> None:
-    made = machine().build(text, build_args={"BUILDKIT_INLINE_CACHE": "1"})
+    made = machine().build(stages, build_args={"BUILDKIT_INLINE_CACHE": "1"})
     assert list(made.image.config.unknown) == ["dissolver.cache.v1"]
-
-
-# Trust --------------------------------------------------------------------------------
-
-
-def test_what_a_cache_said_counts_only_for_those_who_ask_it(
-    machine: Callable[[], Machine], text: str, tmp_path: Path
-) -> None:
-    to, from_ = f"type=local,dest={tmp_path / 'c'},mode=max", f"type=local,src={tmp_path / 'c'}"
-    machine().build(text, cache_to=[to])
-    other = machine()
-    first = other.build(text, cache_from=[from_])
-    assert other.build(text, cache_from=[from_]).image.id == first.image.id
-    alone = other.build(text)
-    assert cached(alone) == [False] * 6
-    assert reasons(alone)["WORKDIR /app"] == (
-        f"its result came from the cache `local:{tmp_path}/c`, which is not asked now"
-    )
-    # What was made here counts from now on, for everybody.
-    assert other.build(text, cache_from=[from_]).image.id == alone.image.id
-
-
-def test_a_claim_of_one_cache_is_no_record_of_another(
-    machine: Callable[[], Machine], text: str, tmp_path: Path
-) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    machine().build(text, cache_to=[f"type=local,dest={one},mode=max"])
-    machine().build(
-        text,
-        cache_from=[f"type=local,src={one}"],
-        cache_to=[f"type=local,dest={other},mode=max", f"type=local,dest={one},mode=max"],
-    )
-    keys = {place: [bool(r.get("key")) for r in read_records(place)] for place in (one, other)}
-    assert keys[one] == [True] * 6
-    # Of the steps whose layers were not here, only the shortcut was derived here.
-    assert keys[other] == [False] * 6
-    assert all(record["shortcut"] for record in read_records(other))
-    assert cached(machine().build(text, cache_from=[f"type=local,src={other}"])) == [True] * 6
-
-
-def read_records(place: Path) -> list[dict[str, Any]]:
-    index = json.loads((place / "index.json").read_bytes())
-    blobs = place / "blobs" / "sha256"
-    manifest = json.loads((blobs / index["manifests"][-1]["digest"][7:]).read_bytes())
-    return list(json.loads((blobs / manifest["config"]["digest"][7:]).read_bytes())["records"])
