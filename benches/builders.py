@@ -107,24 +107,24 @@ class Docker:
                 stderr=log,
             )
         end = time.monotonic() + 30
-        while subprocess.run(self._words("version"), check=False, capture_output=True).returncode:
+        while subprocess.run(self.words("version"), check=False, capture_output=True).returncode:
             if time.monotonic() > end or self.daemon.poll() is not None:
                 raise Missing(f"Docker's daemon does not start; see {self.place / 'log'}")
             time.sleep(0.2)
 
-    def _words(self, *words: str | Path) -> list[str]:
+    def words(self, *words: str | Path) -> list[str]:
         return [self.client, "--host", f"unix://{self.socket}", *map(str, words)]
 
     def forget(self) -> None:
-        run(*self._words("system", "prune", "--all", "--force", "--volumes"))
-        run(*self._words("builder", "prune", "--all", "--force"), DOCKER_BUILDKIT="1")
+        run(*self.words("system", "prune", "--all", "--force", "--volumes"))
+        run(*self.words("builder", "prune", "--all", "--force"), DOCKER_BUILDKIT="1")
 
     def build(self, context: Path) -> None:
-        words = self._words("build", "-q", "--network", "host", "-t", "bench", context)
+        words = self.words("build", "-q", "--network", "host", "-t", "bench", context)
         run(*words, DOCKER_BUILDKIT="1")
 
     def version(self) -> str:
-        words = self._words("version", "--format", "{{.Server.Version}}")
+        words = self.words("version", "--format", "{{.Server.Version}}")
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         return f"docker {done.stdout.strip()}"
 
@@ -132,6 +132,8 @@ class Docker:
         """End the daemon that this run started, and drop its data."""
         self.daemon.terminate()
         self.daemon.wait(timeout=60)
+        left = self.place / "exec/netns/default"
+        subprocess.run(["umount", left], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", str(self.place)], check=False)
 
 
@@ -145,17 +147,15 @@ class Buildah:
             raise Missing("buildah is not installed (Debian: buildah)")
         self.place = place / "buildah"
 
-    def _words(self, *words: str | Path) -> list[str]:
+    def words(self, *words: str | Path) -> list[str]:
         places = ["--root", self.place / "root", "--runroot", self.place / "run"]
         return ["buildah", *map(str, places), *map(str, words)]
 
     def forget(self) -> None:
-        subprocess.run(self._words("rmi", "--all", "--force"), check=False, capture_output=True)
+        subprocess.run(self.words("rmi", "--all", "--force"), check=False, capture_output=True)
 
     def build(self, context: Path) -> None:
-        run(
-            *self._words("build", "-q", "--layers", "--isolation", "chroot", "-t", "bench", context)
-        )
+        run(*self.words("build", "-q", "--layers", "--isolation", "chroot", "-t", "bench", context))
 
     def version(self) -> str:
         return subprocess.run(

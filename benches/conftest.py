@@ -89,5 +89,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Print one table: work by builder, medians and ratios."""
     session = getattr(config, "_benchmarksession", None)
     if session is not None and session.benchmarks:
-        for line in render([bench.as_dict() for bench in session.benchmarks]):
+        for line in render(
+            [bench.as_dict() for bench in session.benchmarks if not bench.has_error]
+        ):
             terminalreporter.write_line(line)

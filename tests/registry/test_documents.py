@@ -18,17 +18,12 @@ from dissolver.image import media_types
 from dissolver.image.digest import digest_of
 from dissolver.image.reference import parse_reference
 from dissolver.registry.copying import copy_image
-from dissolver.store import Store
 from registry.conftest import AMD64, Ways, nothing_half_done
 from registry.images import layer, manifest_of, put_image, put_index, sha256
 from registry.meddler import Meddler, Reply
 from shelf import add_image
 
 MANY = 9
-
-
-def arrived(ways: Ways, name: str, new_store: Callable[[], Store]) -> bool:
-    return Ways(new_store()).pull(name).image == ways.store.images.resolve(name)
 
 
 # What is said of manifests --------------------------------------------------------------------
