@@ -144,7 +144,8 @@ class _Chooser:
         )
         if target.text("network") == "host" and HOST_NETWORK not in target.texts("entitlements"):
             allowed = [*target.texts("entitlements"), HOST_NETWORK]
-            target = target.changed("entitlements", allowed, target.where_of("network"))
+            where = target.settings["network"].where
+            target = target.changed("entitlements", allowed, where)
         return target
 
     def _missing(self, name: str, way: tuple[str, ...]) -> BakeFileError:
