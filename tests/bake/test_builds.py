@@ -133,6 +133,30 @@ def test_what_would_be_built_is_printed_and_listed(box: Cli) -> None:
     assert json.loads(printed.stdout)["target"].keys() == {"a"}
 
 
+def test_caches_and_files_are_left_where_targets_say(box: Cli) -> None:
+    text = """
+        target "base" {
+          dockerfile-inline = "FROM box\\nRUN echo content > /made\\n"
+          cache-to          = ["type=local,dest=cache,mode=max"]
+          cache-from        = ["type=local,src=cache"]
+        }
+        target "files" {
+          contexts          = { base = "target:base" }
+          dockerfile-inline = "FROM scratch\\nCOPY --from=base /made /made\\n"
+          output            = ["out", { type = "tar", dest = "out.tar" }]
+        }
+    """
+    kitchen = box.directory("kitchen", {"docker-bake.hcl": text})
+    box("bake", "files", cwd=kitchen)
+    assert (kitchen / "out" / "made").read_text() == "content\n"
+    assert (kitchen / "out.tar").exists()
+    box("builder", "prune", "-f", cwd=kitchen)
+    again = box("bake", "files", "--progress", "plain", cwd=kitchen)
+    assert "[base 2/2] RUN echo content > /made\n" in again.stderr
+    assert "#0" not in again.stdout
+    assert again.stderr.count("CACHED") == 1
+
+
 def test_mistakes_and_failures_end_with_an_explanation(box: Cli) -> None:
     kitchen = box.directory("kitchen", FILES)
     broken = box("bake", "--set", "web.target=other", check=False, cwd=kitchen)
