@@ -94,9 +94,9 @@ def ways(cli: Cli, name: str, place: Path) -> dict[str, Seen]:
                 seen["exported"] = facts(place / "exported")
     if shutil.which("umoci") is not None:
         seen["umoci"] = by_umoci(cli, name, place)
-        # Of which no layer says anything here: it is as old as what umoci did last in it.
-        time = seen["erofs"]["."].mtime_ns
-        seen["umoci"]["."] = replace(seen["umoci"]["."], mtime_ns=time)
+    for found in seen.values():
+        # Few layers say how old a root is, and everybody who unpacks has an own idea.
+        found["."] = replace(found["."], mtime_ns=0)
     return seen
 
 
