@@ -249,11 +249,14 @@ def test_a_bucket_s_broken_connection_is_taken_up_again(
     machine: Callable[[], Machine], stages: str, buckets: Buckets
 ) -> None:
     one = machine()
-    (one.context / "a.txt").write_bytes(noise(300_000))
+    # Large enough to be sent in parts.
+    content = noise(9 << 20)
+    (one.context / "a.txt").write_bytes(content)
     first = one.build(stages, cache_to=[buckets.word("mode=max")])
     (blob,) = one.store.transfers.layer_blobs(first.image.config.diff_ids[2])
     other = machine()
-    (other.context / "a.txt").write_bytes(noise(300_000))
+    (other.context / "a.txt").write_bytes(content)
+    assert buckets.count("POST", blob.digest) == 2
     buckets.cuts[blob.digest] = 100_000
     result = other.build(stages, cache_from=[buckets.word()])
     assert result.image.id == first.image.id

@@ -76,6 +76,17 @@ class SharedStep:
             self._offer(record, found[0], found[1], key)
             self._tell(record, key=key, cache=found[0], claimed=found[1])
 
+    def missed(self, key: CacheKey, reason: str) -> None:
+        """Take note that the step with this key has to be done, and why."""
+        self.sharing.missed[self.order, key.digest] = reason
+
+    def reason(self, key: CacheKey) -> str | None:
+        """Tell why the step was done in this build, before that began anew; nothing if it was not.
+
+        That its own result answers it then does not make it a cached one.
+        """
+        return self.sharing.missed.get((self.order, key.digest))
+
     def done(self, record: StepRecord, key: CacheKey) -> None:
         """Tell those who want to know of a result that is in the store."""
         self._tell(record, key=key)

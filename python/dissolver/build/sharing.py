@@ -39,7 +39,8 @@ class Sharing:
 
     Caches are asked in their order, and the first one that has a result counts. One that
     cannot be read is told with a warning and left out. A context manager: at its end
-    nothing is sent any more, and what was not finished is abandoned.
+    nothing is sent any more, and what was not finished is abandoned. ``missed`` says why
+    steps were done, by their place and their key.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Sharing:
         self._unasked: list[str] = []
         self._trouble: dict[str, str] = {}
         self._seen: set[str] = set()
+        self.missed: dict[tuple[tuple[int, int], str], str] = {}
         self._spoilt: set[str] = set()
         self._exporters: list[Exporter] = []
         self._inline: list[Finished] | None = None

@@ -301,11 +301,16 @@ def _answer_alone(
         elsewhere=bench.sharing,
     )
     if isinstance(found, Hit):
-        vertex.cached()
+        reason = None
         if shared is not None:
             note = shared.found if found.is_elsewhere else shared.done
             note(found.record, work.key)
-        return _Layer(found.record.diff_id, found.record.created_ns, None)
+            reason = shared.reason(work.key)
+        if reason is None:
+            vertex.cached()
+        return _Layer(found.record.diff_id, found.record.created_ns, reason)
+    if shared is not None:
+        shared.missed(work.key, found.reason)
     layer = work.make(bench, vertex)
     records = bench.store.records
     # Another build may have made the same layer meanwhile. Taking its result

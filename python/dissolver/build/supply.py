@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from dissolver.cache.shared.streaming import is_stored, is_verified
 from dissolver.errors import (
     BadCache,
     BadManifest,
@@ -23,7 +24,6 @@ from dissolver.errors import (
     DissolverError,
     NotInRegistry,
 )
-from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +68,7 @@ class Supply:
         self._is_interrupted = False
         self.is_lazy = is_lazy
         self._offers: dict[str, _Offer] = {}
+        self._doubted: set[str] = set()
         self._lock = threading.Lock()
 
     def offer(self, record: StepRecord, cache: ImportedCache, blob: Descriptor | None) -> None:
@@ -77,7 +78,8 @@ class Supply:
         having been verified.
         """
         with self._lock:
-            if blob is not None and not self._has(record.diff_id):
+            if blob is not None and not is_verified(self._store, record.diff_id, blob.digest):
+                self._doubted.add(record.diff_id)
                 made = self._offers.setdefault(record.diff_id, _Offer(cache, blob))
                 made.records.append(record)
                 return
@@ -91,9 +93,10 @@ class Supply:
                 for layer, offer in self._offers.items()
                 if offer.cache.name != depot or blob not in ("", offer.blob.digest)
             }
+            self._doubted &= self._offers.keys()
 
     def lacks(self, diff_ids: Iterable[str]) -> bool:
-        """Tell whether one of the layers is not in the store."""
+        """Tell whether one of the layers is not in the store, or not known to be a cache's."""
         return self.is_lazy and not all(self._has(diff_id) for diff_id in diff_ids)
 
     def have(self, diff_ids: Iterable[str], vertex: OpenVertex | None) -> None:
@@ -130,8 +133,7 @@ class Supply:
             task.result()
 
     def _has(self, diff_id: str) -> bool:
-        with explained("look up the layer"):
-            return self._store.layers.info(diff_id) is not None
+        return diff_id not in self._doubted and is_stored(self._store, diff_id)
 
     def _fetch(self, diff_id: str, offer: _Offer, vertex: OpenVertex | None) -> None:
         blob = offer.blob
@@ -160,6 +162,7 @@ class Supply:
             raise failure from error
         with self._lock:
             records, offer.records = offer.records, []
+            self._doubted.discard(diff_id)
         for record in records:
             self._store.records.put(record)
 

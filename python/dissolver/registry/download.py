@@ -49,11 +49,13 @@ def fetch_layer(
     on_bytes: OnBytes,
     *,
     keeps_blob: bool = True,
+    is_proven: bool = False,
 ) -> bool:
     """Have a layer in the store; answer whether it had to be fetched.
 
     What another process is fetching is waited for. The layer and the blob appear when both
-    digests are verified, or not at all. Without ``keeps_blob`` the layer alone is kept.
+    digests are verified, or not at all. Without ``keeps_blob`` the layer alone is kept. With
+    ``is_proven`` a layer that is there counts only if it is known to be what the blob holds.
 
     Raises:
         ContentMismatch: the bytes are not what the manifest says, also when fetched again.
@@ -61,11 +63,11 @@ def fetch_layer(
         RegistryError: the registry fails.
     """
     digest = checked_digest(layer)
-    if _is_there(store, diff_id):
+    if _is_there(store, diff_id, layer, is_proven=is_proven):
         return False
     part = store.layout.tmp / (PART_PREFIX + digest.removeprefix("sha256:"))
     with _alone(part, provider, on_bytes) as file:
-        if _is_there(store, diff_id):
+        if _is_there(store, diff_id, layer, is_proven=is_proven):
             part.unlink(missing_ok=True)
             return False
         for left in reversed(range(_ROUNDS)):
@@ -101,9 +103,11 @@ def fetch_file(provider: Provider, blob: Descriptor, file: int, on_bytes: OnByte
     _Fetch(provider, blob, file, lambda _: None, on_bytes).run()
 
 
-def _is_there(store: Store, diff_id: str) -> bool:
+def _is_there(store: Store, diff_id: str, layer: Descriptor, *, is_proven: bool) -> bool:
     with explained("look up the layer"):
-        return store.layers.info(diff_id) is not None
+        if store.layers.info(diff_id) is None:
+            return False
+    return not is_proven or store.transfers.layer_of(layer.digest) == diff_id
 
 
 class _Fetch:

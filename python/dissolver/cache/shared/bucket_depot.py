@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dissolver.cache.shared.document import printable
-from dissolver.cache.shared.streaming import CHUNK_BYTES, is_stored, take_layer
+from dissolver.cache.shared.streaming import CHUNK_BYTES, is_verified, take_layer
 from dissolver.errors import BadCache, BadCacheOption, BucketError
 from dissolver.image import manifest as manifests
 from dissolver.image.digest import digest_of
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from dissolver.image.platform import Platform
     from dissolver.store import Store
 
-ATTEMPTS = 5
+ATTEMPTS = 3
+"""How often a request is made, and how often in a row a transfer may break without getting on."""
+
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 _REGION = "us-east-1"
@@ -86,7 +88,7 @@ class BucketDepot:
     def fetch(self, store: Store, layer: Descriptor, diff_id: str, on_bytes: OnBytes) -> None:
         """Have a layer in the store, verified by both its digests while it arrives."""
         chunks = self._stream(self._blob_key(checked_digest(layer)), layer.size)
-        if not is_stored(store, diff_id):
+        if not is_verified(store, diff_id, layer.digest):
             take_layer(store, chunks, layer, diff_id, on_bytes)
 
     def send_layer(self, work: Sending, diff_id: str, on_bytes: OnBytes) -> Descriptor:

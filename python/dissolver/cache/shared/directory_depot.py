@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from dissolver.cache.shared.streaming import CHUNK_BYTES, is_stored, take_layer
+from dissolver.cache.shared.streaming import CHUNK_BYTES, is_verified, take_layer
 from dissolver.errors import BadCache
 from dissolver.image import manifest as manifests
 from dissolver.image import media_types
@@ -88,7 +88,7 @@ class DirectoryDepot:
     def fetch(self, store: Store, layer: Descriptor, diff_id: str, on_bytes: OnBytes) -> None:
         """Have a layer in the store, verified by both its digests while it arrives."""
         with self._lock, self._opened(layer) as file:
-            if not is_stored(store, diff_id):
+            if not is_verified(store, diff_id, layer.digest):
                 take_layer(store, _chunks(file, layer.size), layer, diff_id, on_bytes)
 
     def send_layer(self, work: Sending, diff_id: str, on_bytes: OnBytes) -> Descriptor:

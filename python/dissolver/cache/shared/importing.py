@@ -12,7 +12,7 @@ from dissolver.cache.shared.document import (
     read_inputs,
     read_short_inputs,
 )
-from dissolver.cache.shared.streaming import is_stored
+from dissolver.cache.shared.streaming import is_stored, is_verified
 from dissolver.errors import BadCache, DissolverError
 from dissolver.image import media_types
 from dissolver.image.config import decode_config
@@ -72,15 +72,15 @@ class ImportedCache:
         return self._blobs.get(record.blob)
 
     def has_layer(self, store: Store, record: SharedRecord) -> bool:
-        """Tell whether a record's layer is in the store, or can be fetched.
+        """Tell whether a record's layer can be fetched, or was before and is in the store.
 
         Raises:
             DissolverError: the depot does not say.
         """
-        if is_stored(store, record.layer):
-            return True
         blob = self.blob(record)
-        return self._depot is not None and blob is not None and self._depot.has(blob)
+        if blob is None or self._depot is None:
+            return is_stored(store, record.layer)
+        return is_verified(store, record.layer, record.blob) or self._depot.has(blob)
 
     def fetch(self, store: Store, blob: Descriptor, diff_id: str, on_bytes: OnBytes) -> None:
         """Have a layer in the store, verified while it arrives.
@@ -138,7 +138,10 @@ def read_cache(depot: Depot, platform: Platform, machine: str) -> ImportedCache:
         records = decode_records(depot.document(manifest.config), manifest, machine)
         return ImportedCache(depot.name, records, blobs, depot)
     if manifest.config.media_type not in media_types.CONFIGS:
-        raise BadCache(f"it is a `{printable(manifest.config.media_type)}`, and no cache")
+        raise BadCache(
+            f"it is a `{printable(manifest.config.media_type)}`, and no cache that is read here",
+            hint="caches have a format of their own; write one with `--cache-to`",
+        )
     config = check_config(decode_config(depot.document(manifest.config)))
     found = inline.read_records(config, [blob.digest for blob in manifest.layers], machine)
     if found is None:

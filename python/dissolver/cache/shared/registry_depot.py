@@ -75,7 +75,9 @@ class RegistryDepot:
         with store.lock_shared():
             repository = self._repository()
             # The same layer gives the same bytes again, should anybody ask for them.
-            if fetch_layer(store, repository, layer, diff_id, hear, keeps_blob=False):
+            if fetch_layer(
+                store, repository, layer, diff_id, hear, keeps_blob=False, is_proven=True
+            ):
                 store.transfers.remember_place(layer.digest, self.reference.name)
 
     def send_layer(self, work: Sending, diff_id: str, on_bytes: OnBytes) -> Descriptor:

@@ -53,6 +53,15 @@ def take_layer(
         store.transfers.remember_layer(LayerBlob(diff_id, compression, digest, layer.size))
 
 
+def is_verified(store: Store, diff_id: str, blob: str) -> bool:
+    """Tell whether a layer is in the store, and is known to be the one that ``blob`` holds.
+
+    A record that names a layer of this machine's is no proof that its cache has that layer:
+    what is private here must not get into an image because somebody knows its digest.
+    """
+    return store.transfers.layer_of(blob) == diff_id and is_stored(store, diff_id)
+
+
 def is_stored(store: Store, diff_id: str) -> bool:
     """Tell whether a layer is in the store."""
     with explained("look up the layer"):
