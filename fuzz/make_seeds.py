@@ -102,6 +102,8 @@ TARS = {
         member("a/b", LINK, link="a/b"),
     ),
     "implied": tar(member("x/y/z", data=b"1"), member("link/x", data=b"2")),
+    # Both blocks of zeros are missing, and of the padding all but ten bytes.
+    "no-end": tar(member("a", data=b"1"), member("b", data=b"2" * 600))[: 3 * 512 + 610],
     "devices": tar(device("null", 1, 3), device("whiteout", 0, 0)),
     "sparse-gnu": sparse(6, "--format=gnu"),
     "sparse-0.0": sparse(2, "--format=posix", "--sparse-version=0.0"),
