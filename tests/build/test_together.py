@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from build.conftest import Site, Told
+from build.test_add import packed
 from dissolver import BuildResult
 from dissolver.build.events import Progress
 from dissolver.build.request import BuildRequest
@@ -18,6 +20,9 @@ from dissolver.build.together import Order, build_together
 from dissolver.build.turns import Turns
 from dissolver.errors import BuildError, Cancelled, DockerfileErrors, StepFailed
 from dissolver.export.output import Output
+from dissolver.registry.access import open_sources
+from dissolver.registry.settings import RegistrySettings
+from servers import web_server
 
 NOTHING = Output("cacheonly")
 
@@ -175,6 +180,17 @@ def test_builds_of_one_directory_list_it_once(site: Site, monkeypatch) -> None:
     text = "FROM box\nCOPY . /\n"
     build_all(site, order(site, "a", text), order(site, "b", f"{text}RUN true\n"))
     assert made == [site.directory]
+
+
+def test_what_builds_fetch_is_fetched_once(site: Site) -> None:
+    sources = partial(open_sources, RegistrySettings())
+    with web_server() as web:
+        url = web.put("/a.tar", packed({"Dockerfile": "FROM box\nCOPY a /\n", "a": "a"}), etag="1")
+        orders = [Order(name, BuildRequest(url, labels={"name": name})) for name in "abc"]
+        store = site.engine._backend.store  # type: ignore[union-attr]
+        results = build_together(store, orders, open_sources=sources)
+    assert sorted(status for _, status in web.asked) == [200, 304, 304]
+    assert [site.read(result.image.id, "/a") for result in results.values()] == ["a", "a", "a"]
 
 
 # Turns -----------------------------------------------------------------------------

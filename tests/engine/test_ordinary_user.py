@@ -132,3 +132,44 @@ def test_cancelling_and_failing_callbacks_cross(user_account: Account, tar: str)
         "refused",
         "sha256:",
     ]
+
+
+BAKE = """
+    from pathlib import Path
+    from dissolver import Engine, Vertex
+
+    text = '''
+    target "base" { dockerfile-inline = "FROM box\\\\nRUN id -u > /id\\\\n" }
+    target "app" {
+      name = "app-${v}"
+      matrix = { v = ["1", "2"] }
+      contexts = { base = "target:base" }
+      dockerfile-inline = "FROM base\\\\nRUN cat /id > /${v}\\\\n"
+      secret = ["id=s,src=secret"]
+    }
+    '''
+    Path("secret").write_text("s")
+    with Engine() as engine:
+        engine.import_image(tar, tags=["box"])
+        names = set()
+
+        def hear(event):
+            if isinstance(event, Vertex) and "RUN" in event.name:
+                names.add(event.name)
+
+        results = engine.bake(["app"], files=["-"], stdin=text, on_event=hear)
+        print(sorted(results), len(engine.images()))
+        print(len(names), sorted(names)[::2])
+        again = engine.bake(["app"], files=["-"], stdin=text, overrides=["app-1.tags=app"])
+        print(all(one.is_cached for one in again.values()))
+        print(engine.image("app").id == results["app-1"].image.id)
+"""
+
+
+def test_bake_files_are_built_by_the_worker(user_account: Account, tar: str) -> None:
+    assert run_program(user_account, BAKE, tar=tar).splitlines() == [
+        "['app-1', 'app-2', 'base'] 3",
+        "3 ['[app-1 2/2] RUN cat /id > /1', '[base 2/2] RUN id -u > /id']",
+        "True",
+        "True",
+    ]

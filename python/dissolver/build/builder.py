@@ -99,7 +99,7 @@ def build_within(
         )
         store.sweep()
         agents = stack.enter_context(Agents(store, request.ssh))
-        fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
+        fetcher = Fetcher(store, request, bases, agents, cancellation, temporary, together.turns)
         prepared = prepare(store, request, progress, bases, fetcher, together)
         check_steps(request, prepared.steps)
         annotations = annotations_for(request.annotations, prepared.platform)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dissolver.build.turns import Turns
 from dissolver.errors import BuildError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Fetcher:
     """Fetches for one build, and keeps what it fetched for the next one.
 
-    ``temporary`` lists layers that nothing needs when the build has ended.
+    ``temporary`` lists layers that nothing needs when the build has ended. ``turns`` are those
+    of builds at the same time: what two of them want is fetched by one.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Fetcher:
         agents: Agents,
         cancellation: Cancellation,
         temporary: list[str],
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._request = request
@@ -38,6 +41,7 @@ class Fetcher:
         self._agents = agents
         self._cancellation = cancellation
         self.temporary = temporary
+        self._turns = turns or Turns()
 
     def url(
         self, url: str, name: str, *, checksum: str | None, vertex: OpenVertex, build: str
@@ -52,16 +56,17 @@ class Fetcher:
         transport = self._bases.transport
         if transport is None:
             raise BuildError(f"cannot fetch `{shown(url)}`: this build may not use the network")
-        return fetch_url(
-            self._store,
-            transport,
-            url,
-            name,
-            checksum=checksum,
-            secrets=self._request.secrets,
-            vertex=vertex,
-            build=build,
-        )
+        with self._turns.of(f"url {url}", self._cancellation):
+            return fetch_url(
+                self._store,
+                transport,
+                url,
+                name,
+                checksum=checksum,
+                secrets=self._request.secrets,
+                vertex=vertex,
+                build=build,
+            )
 
     def git(
         self,
@@ -85,12 +90,13 @@ class Fetcher:
             return self._agents.find("default") or environment.get("SSH_AUTH_SOCK")
 
         git = Git(environment, agent, self._request.secrets, self._cancellation.is_requested)
-        return fetch_git(
-            self._store,
-            git,
-            reference,
-            checksum=checksum,
-            keeps_git_directory=keeps_git_directory,
-            vertex=vertex,
-            build=build,
-        )
+        with self._turns.of(f"git {reference!r}", self._cancellation):
+            return fetch_git(
+                self._store,
+                git,
+                reference,
+                checksum=checksum,
+                keeps_git_directory=keeps_git_directory,
+                vertex=vertex,
+                build=build,
+            )
