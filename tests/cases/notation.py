@@ -8,6 +8,7 @@
 /x/same == /x/one.txt         a further name of a file
 /x/pipe fifo                  a fifo; `char 1:3` and `block 7:0` are devices
 /x/more user.a="b" ""         an extended attribute
+/x/old @1600000000 ""         a time of modification, in a context alone
 "/a name" ""                  a path with white space
 """
 
@@ -77,6 +78,8 @@ def _read_line(words: list[str], tree: Tree) -> tuple[str, Node]:
             node.kind = "fifo"
         elif re.fullmatch(r"[0-7]{1,4}", word):
             mode = int(word, 8)
+        elif word.startswith("@"):
+            node.mtime = int(word[1:])
         elif re.fullmatch(r"\d+:\d+", word):
             node.uid, node.gid = map(int, word.split(":"))
         elif re.match(r'[a-z][\w.-]*="', word):
@@ -103,7 +106,7 @@ def _bytes(word: str) -> bytes:
 def lay_out(text: str, directory: Path) -> Path:
     """Make the files of ``text`` below ``directory``."""
     made: dict[int, Path] = {}
-    later: list[tuple[Path, int]] = []
+    later: list[tuple[Path, Node]] = []
     for name, node in read_tree(text).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +116,7 @@ def lay_out(text: str, directory: Path) -> Path:
         made[id(node)] = path
         if node.kind == "directory":
             path.mkdir(exist_ok=True)
-            later.append((path, node.mode))
+            later.append((path, node))
             continue
         if node.kind == "symlink":
             path.symlink_to(node.target)
@@ -125,9 +128,16 @@ def lay_out(text: str, directory: Path) -> Path:
         path.chmod(node.mode)
         for attribute, value in node.xattrs.items():
             os.setxattr(path, attribute, value)
-    for path, mode in reversed(later):
-        path.chmod(mode)
+        _set_time(path, node)
+    for path, node in reversed(later):
+        path.chmod(node.mode)
+        _set_time(path, node)
     return directory
+
+
+def _set_time(path: Path, node: Node) -> None:
+    if node.mtime:
+        os.utime(path, (node.mtime, node.mtime))
 
 
 # Writing --------------------------------------------------------------------------------
