@@ -225,3 +225,14 @@ def test_touching_and_rebuilding_reads_no_content_again(site) -> None:
     stat_caches = list((site.engine.settings.root / "stat").iterdir())
     assert len(stat_caches) == 1
     assert stat_caches[0].stat().st_size > 0
+
+
+def test_the_machine_that_steps_see_can_be_named_and_counts(site) -> None:
+    text = "FROM box\nRUN hostname > /x\n"
+    plain = site.build(text)
+    named = site.build(text, build_args={"BUILDKIT_SANDBOX_HOSTNAME": "named"})
+    assert [site.read(told.image, "/x") for told in (plain, named)] == [
+        "buildkitsandbox\n",
+        "named\n",
+    ]
+    assert site.build(text).result.is_cached

@@ -10,6 +10,7 @@ from difflib import unified_diff
 from pathlib import Path
 
 from cases.images import Exported, read_layout
+from cases.notation import shown_content
 from cases.reading import RECORDED, Case
 from cases.yard import Plot, Servers, base_cases, lay_out_case, no_base
 from scene import Account
@@ -37,6 +38,8 @@ class Dissolver:
         self.bases: dict[str, Exported] = {}
         try:
             self._import(busybox)
+            program = self.bases["box"].tree["/bin/busybox"].content
+            self.places["busybox"] = shown_content(program)
             for base in base_cases():
                 self._build_base(base)
         except BaseException:

@@ -217,18 +217,23 @@ def times_text(image: Exported, base: Exported) -> str:
     """Write the image's time, those of its own history, and those of its own files, each once."""
     inherited = len(base.document.get("history") or ())
     history = (image.document.get("history") or ())[inherited:]
-    changed = [node for path, node in image.tree.items() if base.tree.get(path) != node]
-    files = [_shown_time(node.mtime) for node in changed if node.mtime]
-    return "".join(
-        (
-            f"created {image.document.get('created')}\n",
-            *(
-                f"history {when}\n"
-                for when in sorted({str(entry.get("created")) for entry in history})
-            ),
-            *(f"files {when}\n" for when in sorted(set(files))),
-        )
+    files = [
+        node.mtime
+        for path, node in image.tree.items()
+        if base.tree.get(path) != node and node.kind != "directory"
+    ]
+    told = (
+        ("created", [_seconds(image.document.get("created"))]),
+        ("history", [_seconds(entry.get("created")) for entry in history]),
+        ("files", files),
     )
+    return "".join(
+        f"{what} {when}\n" for what, times in told for when in sorted(set(map(_shown_time, times)))
+    )
+
+
+def _seconds(text: str | None) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) if text else 0
 
 
 def _shown_time(seconds: int) -> str:

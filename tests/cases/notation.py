@@ -178,14 +178,14 @@ def _words(node: Node) -> Iterator[str]:
     if node.kind == "symlink":
         yield f"-> {_path(node.target)}"
     elif node.kind == "file":
-        yield _shown_content(node.content)
+        yield shown_content(node.content)
     elif node.kind in ("character", "block"):
         yield f"{node.kind} {node.device[0]}:{node.device[1]}"
     elif node.kind != "directory":
         yield node.kind
 
 
-def _shown_content(content: bytes) -> str:
+def shown_content(content: bytes) -> str:
     if len(content) <= LONGEST_SHOWN:
         return _text(content)
     if content == content[:1] * len(content):

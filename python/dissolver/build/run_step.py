@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dissolver.runtime.certificates import Bundle
     from dissolver.runtime.step import Surroundings
 
+HOSTNAME_ARGUMENT = "BUILDKIT_SANDBOX_HOSTNAME"
+"""The build argument that names the machine which steps see."""
+
 _CERTIFICATE_HINT = (
     "the machine's network seems to inspect TLS; `--host-certificates` lends the machine's "
     "trust store to RUN steps"
@@ -85,6 +88,7 @@ class RunWork:
                 cwd=step.cwd,
                 user=step.user,
                 network=_network(bench, step),
+                hostname=bench.request.build_args.get(HOSTNAME_ARGUMENT) or defaults.BUILD_HOSTNAME,
                 extra_mounts=(*mounts, *lent.mounts),
                 surroundings=_surroundings(bench, step),
                 on_output=log.write,
@@ -151,6 +155,8 @@ def _unusual(bench: Workbench, step: RunStep) -> Iterator[Input]:
         yield "shm", str(request.shm_bytes)
     for limit in sorted(request.rlimits, key=lambda limit: limit.name):
         yield f"ulimit.{limit.name}", f"{limit.soft}:{limit.hard}"
+    if hostname := request.build_args.get(HOSTNAME_ARGUMENT):
+        yield "hostname", hostname
     if step.security != "sandbox":
         yield "security", step.security
 

@@ -286,15 +286,17 @@ def _entrypoint(instruction: ast.Entrypoint, scope: Scope) -> str:
 
 
 def _expose(instruction: ast.Expose, scope: Scope) -> str:
-    found: set[str] = set()
-    for word in instruction.ports:
-        for text in scope.expand_words(instruction, word):
-            try:
-                found.update(parse_port(text))
-            except DockerfileError as error:
-                error.where = instruction.where_of(word)
-                raise
-    ports = sorted(found)
+    written = [
+        (text, word) for word in instruction.ports for text in scope.expand_words(instruction, word)
+    ]
+    ports: list[str] = []
+    # As for BuildKit, words are sorted before ranges are counted out, and each tells its ports.
+    for text, word in sorted(written, key=lambda pair: pair[0]):
+        try:
+            ports += parse_port(text)
+        except DockerfileError as error:
+            error.where = instruction.where_of(word)
+            raise
     scope.run = with_ports(scope.run, ports)
     return f"EXPOSE {history.plain_list(ports)}"
 

@@ -47,7 +47,8 @@ FileMode: TypeAlias = int | ModeProgram
 _CLAUSE = re.compile(r"([ugoa]*)((?:[+=-](?:[rwxXst]*|[ugo]))+)", re.ASCII)
 _ACTION = re.compile(r"([+=-])([rwxXst]*[ugo]?)", re.ASCII)
 _SHIFT = {"u": 6, "g": 3, "o": 0}
-_SPECIAL = {"u": 0o4000, "g": 0o2000, "o": 0o1000}
+_STICKY = 0o1000
+_SPECIAL = {"u": 0o4000, "g": 0o2000, "o": _STICKY}
 _PERMISSION = {"r": 4, "w": 2, "x": 1}
 _OPERATORS: dict[str, Operator] = {"+": "+", "-": "-", "=": "="}
 
@@ -99,5 +100,7 @@ def _bits_for(who: str, bits: str, mode: int, *, is_directory: bool) -> int:
     # `X` gives the right to enter directories, and to execute what someone may execute.
     if "X" in bits and (is_directory or mode & 0o111):
         permissions |= 1
-    special = _SPECIAL[who] if ("t" if who == "o" else "s") in bits else 0
-    return permissions << _SHIFT[who] | special
+    special = _SPECIAL[who] if "s" in bits and who != "o" else 0
+    # Others alone have no sticky bit to give: so for BSD's chmod, and for BuildKit.
+    sticky = _STICKY if "t" in bits and who != "o" else 0
+    return permissions << _SHIFT[who] | special | sticky

@@ -48,7 +48,8 @@ impl ModeClause {
                 affected |= 7 << shift | special;
             }
         }
-        if self.bits.contains('t') {
+        // Others alone have no sticky bit to give: so for BSD's chmod, and for BuildKit.
+        if self.bits.contains('t') && (everybody || self.who.contains(['u', 'g'])) {
             given |= STICKY;
         }
         if everybody {
@@ -116,6 +117,10 @@ mod tests {
             ("=", 0o7777, 0o000, 0o000),
             ("u=s", 0o755, 0o4055, 0o4055),
             ("g+s,+t", 0o755, 0o3755, 0o3755),
+            ("u+t", 0o755, 0o1755, 0o1755),
+            ("g+t", 0o755, 0o1755, 0o1755),
+            ("o+t", 0o755, 0o755, 0o755),
+            ("o+s", 0o755, 0o755, 0o755),
             ("g=u", 0o740, 0o770, 0o770),
             ("o=g,g=", 0o751, 0o705, 0o705),
             ("u-r,u+w", 0o444, 0o244, 0o244),

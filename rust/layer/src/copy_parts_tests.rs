@@ -219,6 +219,24 @@ fn parts_of_several_origins_make_one_layer_in_their_order() {
 }
 
 #[test]
+fn names_that_are_copied_apart_are_two_files() {
+    let scene = Scene::new();
+    scene.file("a", "a");
+    fs::hard_link(scene.context().join("a"), scene.context().join("b")).unwrap();
+    for sources in [vec!["a", "b"], vec!["[ab]"]] {
+        let plan = plan(&scene.view(&[]), scene.tree(), &request(&sources, "/x/")).unwrap();
+        let expected = [
+            "x directory 755 0:0 made",
+            "x/a file 644 0:0 copied",
+            "x/b file 644 0:0 copied",
+        ];
+        assert_eq!(lines(&plan), expected);
+        let made = scene.view(&[scene.write(&plan).diff_id]);
+        assert_eq!(made.read(b"x/b", 100).unwrap(), b"a");
+    }
+}
+
+#[test]
 fn files_of_two_origins_are_never_names_of_one() {
     let (scene, other) = (Scene::new(), Scene::new());
     scene.file("a", "a");

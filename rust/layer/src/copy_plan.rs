@@ -83,6 +83,8 @@ pub(crate) struct Planned {
     pub what: What,
     /// The part that it comes from, if it is copied.
     pub part: u32,
+    /// The number of the selected source that it comes with: each is copied for itself.
+    pub turn: u32,
     /// The number of the planned entry whose inode this is another name of.
     pub hard_link: Option<u32>,
 }
@@ -109,6 +111,7 @@ impl Planned {
             path,
             what,
             part,
+            turn: 0,
             hard_link: None,
         }
     }

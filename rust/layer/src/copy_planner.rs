@@ -19,6 +19,8 @@ pub(crate) struct Planner<'a> {
     planned: Vec<Planned>,
     /// Directories that are in `planned`, as made or as kept.
     directories: HashSet<Vec<u8>>,
+    /// How many sources were planned before the current one.
+    turn: u32,
 }
 
 /// What is at the destination, while one source after the other is copied there.
@@ -50,7 +52,16 @@ impl<'a> Planner<'a> {
             parts,
             planned: Vec::new(),
             directories: HashSet::new(),
+            turn: 0,
         }
+    }
+
+    fn push(&mut self, place: Vec<u8>, what: What, number: u32) {
+        let turn = self.turn;
+        self.planned.push(Planned {
+            turn,
+            ..Planned::copied(place, what, number)
+        });
     }
 
     /// The path that `destination` leads to in the base.
@@ -87,6 +98,7 @@ impl<'a> Planner<'a> {
             } else {
                 self.copy_file(*number, one, &path, target)?
             };
+            self.turn += 1;
         }
         Ok(path)
     }
@@ -115,8 +127,7 @@ impl<'a> Planner<'a> {
                 return Err(clash(origin, &selected.source, place, Kind::Directory));
             }
         }
-        let what = What::Copied(selected.source.clone());
-        self.planned.push(Planned::copied(place, what, number));
+        self.push(place, What::Copied(selected.source.clone()), number);
         Ok(after)
     }
 
@@ -140,9 +151,7 @@ impl<'a> Planner<'a> {
         }
         if let (true, Source::View(top)) = (part.is_verbatim, source) {
             if !top.entry.is_implicit {
-                let what = What::Copied(source.clone());
-                self.planned
-                    .push(Planned::copied(path.to_vec(), what, number));
+                self.push(path.to_vec(), What::Copied(source.clone()), number);
             }
         }
         let existing = self
@@ -239,8 +248,7 @@ impl<'a> Planner<'a> {
             }
             _ => {}
         }
-        let what = What::Copied(source);
-        self.planned.push(Planned::copied(place, what, number));
+        self.push(place, What::Copied(source), number);
         Ok(())
     }
 
@@ -354,11 +362,13 @@ enum Inode<'a> {
     Named(u32, Option<usize>, &'a [u8]),
 }
 
-/// Makes every further name of an inode a hard link to the first one in the plan.
+/// Makes every further name of an inode a hard link to the first one that its source has.
+///
+/// Names that two sources have become two files: whoever names them apart means two.
 fn find_hard_links(parts: &[CopyPart], planned: &mut [Planned]) {
     let mut links = Vec::new();
     {
-        let mut firsts: HashMap<Inode<'_>, u32> = HashMap::new();
+        let mut firsts: HashMap<(u32, Inode<'_>), u32> = HashMap::new();
         for (number, entry) in planned.iter().enumerate() {
             let What::Copied(source) = &entry.what else {
                 continue;
@@ -366,6 +376,7 @@ fn find_hard_links(parts: &[CopyPart], planned: &mut [Planned]) {
             let Some(inode) = inode_of(parts, entry.part, source) else {
                 continue;
             };
+            let inode = (entry.turn, inode);
             match firsts.get(&inode) {
                 Some(first) => links.push((number, *first)),
                 None => {
