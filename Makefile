@@ -41,8 +41,8 @@ bench: setup ## Benchmarks with ratios against a floor and peers
 fuzz: ## Fuzz what reads archives, indexes and patterns; DURATION=600 seconds each, TARGETS=all
 	@scripts/fuzz
 
-mutate: setup ## Plan and check 100,000 random and mutated Dockerfiles; EXAMPLES
-	@DISSOLVER_FUZZ_EXAMPLES=$(or $(EXAMPLES),100000) $(PY) -m pytest -q tests/dockerfile/test_random_text.py
+mutate: setup ## Plan and check 100,000 random and mutated Dockerfiles and bake files; EXAMPLES
+	@DISSOLVER_FUZZ_EXAMPLES=$(or $(EXAMPLES),100000) $(PY) -m pytest -q tests/dockerfile/test_random_text.py tests/bake/test_random_files.py
 
 soak: setup ## Kill builds, imports, pulls and prunes at 200 random moments; KILLS, SEED
 	@DISSOLVER_SOAK_KILLS=$(or $(KILLS),200) DISSOLVER_SOAK_SEED=$(SEED) $(PY) -m pytest -q -s tests/soak

@@ -157,6 +157,23 @@ def test_caches_and_files_are_left_where_targets_say(box: Cli) -> None:
     assert again.stderr.count("CACHED") == 1
 
 
+def test_dockerfiles_are_checked_and_asked(box: Cli) -> None:
+    kitchen = box.directory("kitchen", {**FILES, "web.Dockerfile": "FROM box as final\n"})
+    done = box("bake", "--check", check=False, cwd=kitchen)
+    assert done.returncode == 1
+    assert [line for line in done.stdout.split("\n") if line.startswith("#")] == [
+        "# web",
+        "# worker-1",
+        "# worker-2",
+    ]
+    assert done.stdout.count("FromAsCasing") == 1
+    assert box("bake", "--check", "worker", cwd=kitchen).returncode == 0
+    assert box.out("bake", "--call", "targets", "web", cwd=kitchen).split() == [
+        *("TARGET", "DESCRIPTION"),
+        *("final", "(default)"),
+    ]
+
+
 def test_mistakes_and_failures_end_with_an_explanation(box: Cli) -> None:
     kitchen = box.directory("kitchen", FILES)
     broken = box("bake", "--set", "web.target=other", check=False, cwd=kitchen)

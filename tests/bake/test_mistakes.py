@@ -102,6 +102,9 @@ def test_a_mistake_in_hcl_is_told(
 
 
 SELECTED = [
+    ('target "web" {}', ("https://example.com/x.git",),
+     "`https://example.com/x.git` is no target, and bake files are not read from repositories",
+     "check the repository out, and bake there"),
     ('target "web" {}', ("wbe",), "there is no target `wbe`", "did you mean `web`?"),
     ('target "web" {}', (), "there is no target `default`", "there is `web`"),
     ('target "web" {}', ("x*",), "no target fits `x*`", None),

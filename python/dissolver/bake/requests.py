@@ -32,21 +32,13 @@ def build_words(target: Target, environment: Mapping[str, str]) -> dict[str, Any
             line does.
     """
     _refuse(target)
-    context, dockerfile = _files(target)
-    inline = target.text("dockerfile-inline")
     words: dict[str, Any] = {
-        "context": context,
-        "contexts": _contexts(target),
-        "dockerfile": None if inline is not None else dockerfile,
-        "dockerfile_text": inline,
+        **question_words(target),
         "tags": target.texts("tags"),
-        "target": target.text("target"),
-        "build_args": target.named("args"),
         "labels": target.named("labels"),
         "no_cache": target.switch("no-cache"),
         "no_cache_filter": target.texts("no-cache-filter"),
         "pull": target.switch("pull"),
-        "platform": _platform(target),
         "allow": target.texts("entitlements"),
     }
     for attribute, read in _READERS.items():
@@ -54,6 +46,25 @@ def build_words(target: Target, environment: Mapping[str, str]) -> dict[str, Any
             with _placed(target, attribute):
                 words |= read(target, environment)
     return words
+
+
+def question_words(target: Target) -> dict[str, Any]:
+    """Give the arguments of those methods that answer questions about a Dockerfile.
+
+    Raises:
+        BakeFileError: as ``build_words``.
+    """
+    context, dockerfile = _files(target)
+    inline = target.text("dockerfile-inline")
+    return {
+        "context": context,
+        "contexts": _contexts(target),
+        "dockerfile": None if inline is not None else dockerfile,
+        "dockerfile_text": inline,
+        "target": target.text("target"),
+        "build_args": target.named("args"),
+        "platform": _platform(target),
+    }
 
 
 def _refuse(target: Target) -> None:

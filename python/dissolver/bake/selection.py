@@ -43,6 +43,12 @@ def select(
     Raises:
         BakeFileError: there is no such target, or one needs itself.
     """
+    for name in wanted:
+        if "://" in name or name.startswith("git@"):
+            raise BakeFileError(
+                f"`{name}` is no target, and bake files are not read from repositories",
+                hint="check the repository out, and bake there",
+            )
     names = list(definition.targets)
     given = by_target(read_overrides(overrides, environment or {}), names)
     chooser = _Chooser(definition, given)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from dissolver.cli.build_calls import Subject, answer, read_call
 from dissolver.cli.build_results import forget, write_result
 from dissolver.cli.build_words import named_values
 from dissolver.cli.displays import build_display, progress_mode
@@ -17,6 +18,8 @@ from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
 
 if TYPE_CHECKING:
+    from dissolver.bake.selection import Selection
+    from dissolver.cli.build_calls import Call
     from dissolver.engine import Engine
 
 _LISTS = ("targets", "variables")
@@ -44,6 +47,13 @@ def bake(
     list_: Annotated[
         str | None,
         Option("--list", metavar="WHAT", help="List targets or variables and build nothing"),
+    ] = None,
+    check: Annotated[
+        bool, Option("--check", help="Check the Dockerfiles and build nothing")
+    ] = False,
+    call: Annotated[
+        str | None,
+        Option("--call", metavar="METHOD", help="Ask for check, outline or targets"),
     ] = None,
     allow: Annotated[
         list[str] | None,
@@ -99,6 +109,10 @@ def bake(
         selection = engine.bake_selection(target or (), overrides=overrides, **files)
         sys.stdout.write(selection_json(selection))
         return 0
+    question = read_call(call=call, check=check, fix=False, plan=False, format_=None)
+    if question is not None:
+        selection = engine.bake_selection(target or (), overrides=overrides, **files)
+        return _answer(engine, question, selection)
     mode = progress_mode(invocation, progress)
     forget(metadata_file)
     with LiveDisplay(build_display(invocation, mode)) as live:
@@ -114,6 +128,21 @@ def bake(
         told = {name: results[name].metadata for name in sorted(results)}
         write_result(metadata_file, json.dumps(told, indent=2))
     return 0
+
+
+def _answer(engine: Engine, question: Call, selection: Selection) -> int:
+    """Answer a question about the Dockerfile of every target; 1 if a check found something."""
+    from dissolver.bake.requests import question_words
+
+    if question.is_json:
+        raise UsageSlip("several answers are no JSON", None, "ask `dissolver build` for one")
+    code = 0
+    targets = [one for one in selection.targets.values() if not one.is_linked]
+    for number, target in enumerate(targets):
+        if len(targets) > 1:
+            sys.stdout.write(("\n" if number else "") + f"# {target.name}\n\n")
+        code |= answer(engine, question, Subject(**question_words(target)))
+    return code
 
 
 def _list(engine: Engine, word: str, files: dict[str, Any]) -> int:
