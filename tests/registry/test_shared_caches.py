@@ -336,3 +336,33 @@ def test_the_argument_of_buildkit_asks_for_an_inline_cache(
 ) -> None:
     made = machine().build(stages, build_args={"BUILDKIT_INLINE_CACHE": "1"})
     assert list(made.image.config.unknown) == ["dissolver.cache.v1"]
+
+
+TRANSFER = "FROM scratch AS a\nCOPY a.txt b.txt c.txt /d/\nFROM scratch\n{}\n"
+SAME = {
+    "COPY --from=a /d/a.txt /x/": True,
+    "COPY   --from=0  /d/a.txt  /x/": True,
+    "COPY --link --from=a /d/a.txt /x/": True,
+    "COPY --from=a /d/a.txt /y/": False,
+    "COPY --from=a /d/a.txt /x": False,
+    "COPY --from=a /d/b.txt /x/": False,
+    "COPY --from=a --chown=7 /d/a.txt /x/": False,
+    "COPY --from=a --chmod=600 /d/a.txt /x/": False,
+    "COPY --from=a --parents /d/a.txt /x/": False,
+    "COPY --from=a --exclude=a.txt /d/ /x/": False,
+    "ADD a.txt /x/": True,
+}
+
+
+def test_what_a_step_says_decides_whether_it_is_the_same(
+    machine: Callable[[], Machine], tmp_path: Path
+) -> None:
+    to, from_ = f"type=local,dest={tmp_path / 'c'},mode=max", f"type=local,src={tmp_path / 'c'}"
+    first = machine().build(TRANSFER.format(next(iter(SAME))), cache_to=[to])
+    seen = {}
+    for instruction in SAME:
+        result = machine().build(TRANSFER.format(instruction), cache_from=[from_])
+        seen[instruction] = result.steps[-1].cached
+        is_same = result.image.config.diff_ids == first.image.config.diff_ids
+        assert is_same is seen[instruction], instruction
+    assert seen == SAME

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from dissolver.plan.steps import Step
 
 
+_ASIDE = frozenset({"where", "display", "created_by", "config", "is_trigger", "from_"})
+"""What makes no difference for a step's layer, and the origin, which is told by its content."""
+
+
 def needed_layers(step: Step, parents: Sequence[str], origins: Origins) -> tuple[str, ...]:
     """List the layers that have to be in the store to derive the key of ``step``."""
     if isinstance(step, RunStep):
@@ -102,17 +106,10 @@ def _of_transfer(
 def _described(step: TransferStep) -> str:
     """Write down everything that a transfer says of itself."""
     said = {
-        "destination": step.destination,
-        "chown": step.chown,
-        "chmod": msgspec.to_builtins(step.chmod),
-        "link": step.link,
-        "excludes": step.excludes,
-        "documents": msgspec.to_builtins(step.documents),
+        name: msgspec.to_builtins(getattr(step, name))
+        for name in step.__struct_fields__
+        if name not in _ASIDE
     }
-    if isinstance(step, CopyStep):
-        said |= {"sources": step.sources, "parents": step.parents, "pivots": step.pivots}
-    elif isinstance(step, AddStep):
-        said["sources"] = msgspec.to_builtins(step.sources)
     return json.dumps(said, sort_keys=True)
 
 
