@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
-from scene import Cli
+from scene import Cli, processes, wait_until
 
 FILES = {
     "docker-bake.hcl": """
@@ -172,6 +174,25 @@ def test_dockerfiles_are_checked_and_asked(box: Cli) -> None:
         *("TARGET", "DESCRIPTION"),
         *("final", "(default)"),
     ]
+
+
+def test_control_c_ends_all_builds(box: Cli) -> None:
+    text = """
+        target "default" {
+          name   = "t${v}"
+          matrix = { v = ["1", "2", "3"] }
+          dockerfile-inline = "FROM box\\nRUN echo begun ${v}; sleep 61${v}\\n"
+        }
+    """
+    kitchen = box.directory("kitchen", {"docker-bake.hcl": text})
+    running = box.spawn("bake", "--progress", "plain", cwd=kitchen)
+    assert running.stdout is not None
+    wait_until(lambda: len(processes("sleep 61")) >= 3, what="three steps")
+    os.killpg(running.pid, signal.SIGINT)
+    told, _ = running.communicate(timeout=30)
+    assert running.returncode == 130, told
+    assert told.count("CANCELED") >= 3
+    wait_until(lambda: processes("sleep 61") == [], what="the end of all steps")
 
 
 def test_mistakes_and_failures_end_with_an_explanation(box: Cli) -> None:

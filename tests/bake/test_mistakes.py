@@ -249,6 +249,10 @@ def test_files_that_cannot_be_read_are_told(kitchen: Kitchen) -> None:
     assert kitchen.refused({}, named=["https://example.com/x.git"]).message == (
         "`https://example.com/x.git` is no file of this machine"
     )
+    relative = kitchen.refused("", environment={"BUILDX_BAKE_FILE_RELATIVE_PATHS": "1"})
+    assert relative.message == (
+        "paths are relative to the current directory, and BUILDX_BAKE_FILE_RELATIVE_PATHS is set"
+    )
     (kitchen.directory / "docker-bake.hcl").write_bytes(b"\xff")
     assert kitchen.refused({}).message == "`docker-bake.hcl` is no text in UTF-8"
     (kitchen.directory / "docker-bake.hcl").write_bytes(b"a\0b")

@@ -32,6 +32,9 @@ DEFAULT_FILES = (
 
 FILES_VARIABLE = "BUILDX_BAKE_FILE"
 SEPARATOR_VARIABLE = "BUILDX_BAKE_FILE_SEPARATOR"
+RELATIVE_VARIABLE = "BUILDX_BAKE_FILE_RELATIVE_PATHS"
+"""Set to true, it makes buildx take paths as relative to their file; here it is refused."""
+
 STDIN = "-"
 
 _LARGEST_BYTES = 8 << 20
@@ -44,6 +47,11 @@ def find_files(named: Sequence[str], environment: Mapping[str, str], directory: 
     Raises:
         BakeFileError: none is named and none is there.
     """
+    if environment.get(RELATIVE_VARIABLE, "").lower() in ("1", "t", "true"):
+        raise BakeFileError(
+            f"paths are relative to the current directory, and {RELATIVE_VARIABLE} is set",
+            hint="unset it, and bake in the directory of the file",
+        )
     if named:
         return list(named)
     from_environment = environment.get(FILES_VARIABLE, "")
