@@ -117,6 +117,8 @@ class BuildKit:
         for value in values:
             if flag in ("--secret", "--ssh", "--allow"):
                 yield from (flag, value)
+            elif flag in ("--cache-from", "--cache-to"):
+                yield from ("--import-cache" if flag == "--cache-from" else "--export-cache", value)
             elif flag in ("-o", "--output"):
                 yield from ("--output", value if "=" in value else f"type=local,dest={value}")
             elif flag in ("-f", "--file") and value != "-":

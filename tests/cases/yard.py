@@ -156,7 +156,9 @@ class Plot:
         return any(words[index : index + 2] == ["-f", "-"] for index in range(len(words)))
 
     def written(self, given: Collection[str]) -> str:
-        """Tell what lies outside that was not ``given``."""
+        """Tell what lies outside that was not ``given``, if the case is about that."""
+        if not self.case.has("written"):
+            return ""
         return self.unfill(describe(self.outside, given, self.base))
 
     def read(self, archive: Path) -> dict[str, str]:

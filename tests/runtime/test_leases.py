@@ -49,8 +49,8 @@ def test_after_the_last_address_comes_the_first_free_one() -> None:
 
 def test_a_lease_whose_owner_is_gone_is_reclaimed() -> None:
     now = book()
-    leases.take(now, "dead", owner=NOBODY, ports=[Port(80, "tcp", "", 39990, 39990)])
-    leases.take(now, "next", owner=ME, ports=[Port(80, "tcp", "", 39990, 39990)])
+    leases.take(now, "dead", owner=NOBODY, ports=[Port(80, "tcp", "", 29990, 29990)])
+    leases.take(now, "next", owner=ME, ports=[Port(80, "tcp", "", 29990, 29990)])
     assert [lease.name for lease in now.leases] == ["next"]
 
 
@@ -76,16 +76,16 @@ def test_a_lease_that_was_handed_over_ends_with_its_new_owner() -> None:
 
 def test_a_container_that_starts_again_has_one_lease() -> None:
     now = book()
-    leases.take(now, "web", owner=ME, ports=[Port(80, "tcp", "", 39991, 39991)])
-    leases.take(now, "web", owner=ME, ports=[Port(80, "tcp", "", 39991, 39991)])
+    leases.take(now, "web", owner=ME, ports=[Port(80, "tcp", "", 29991, 29991)])
+    leases.take(now, "web", owner=ME, ports=[Port(80, "tcp", "", 29991, 29991)])
     assert len(now.leases) == 1
 
 
 def test_a_port_of_a_living_lease_is_allocated() -> None:
     now = book()
-    leases.take(now, "a", owner=ME, ports=[Port(80, "tcp", "", 39992, 39992)])
+    leases.take(now, "a", owner=ME, ports=[Port(80, "tcp", "", 29992, 29992)])
     with pytest.raises(NetworkError, match="port is already allocated"):
-        leases.take(now, "b", owner=ME, ports=[Port(80, "tcp", "127.0.0.1", 39992, 39992)])
+        leases.take(now, "b", owner=ME, ports=[Port(80, "tcp", "127.0.0.1", 29992, 29992)])
 
 
 def test_the_file_is_kept_and_a_failed_block_changes_nothing(tmp_path: Path) -> None:

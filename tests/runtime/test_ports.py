@@ -101,19 +101,19 @@ def test_a_port_on_all_addresses_clashes_with_one_of_them(listener: socket.socke
 
 def test_a_port_of_another_container_is_allocated() -> None:
     with pytest.raises(NetworkError) as raised:
-        settle([Port(80, "tcp", "", 39999, 39999)], {("127.0.0.1", 39999, "tcp")})
+        settle([Port(80, "tcp", "", 29999, 29999)], {("127.0.0.1", 29999, "tcp")})
     assert raised.value.message == (
-        "port is already allocated: `0.0.0.0:39999` is published by another container"
+        "port is already allocated: `0.0.0.0:29999` is published by another container"
     )
 
 
 def test_the_same_number_for_another_protocol_is_free() -> None:
-    settled = settle([Port(80, "udp", "127.0.0.1", 39998, 39998)], {("", 39998, "tcp")})
-    assert settled == (Port(80, "udp", "127.0.0.1", 39998, 39998),)
+    settled = settle([Port(80, "udp", "127.0.0.1", 29998, 29998)], {("", 29998, "tcp")})
+    assert settled == (Port(80, "udp", "127.0.0.1", 29998, 29998),)
 
 
 def test_one_port_cannot_be_published_twice_at_once() -> None:
-    port = Port(80, "tcp", "127.0.0.1", 39997, 39997)
+    port = Port(80, "tcp", "127.0.0.1", 29997, 29997)
     with pytest.raises(NetworkError, match="port is already allocated"):
         settle([port, port], ())
 
@@ -133,4 +133,4 @@ def test_without_a_host_port_the_kernel_picks_one() -> None:
 
 def test_an_address_that_the_machine_does_not_have_is_named() -> None:
     with pytest.raises(NetworkError, match=r"does not have the address `192\.0\.2\.200`"):
-        settle([Port(80, "tcp", "192.0.2.200", 39996, 39996)], ())
+        settle([Port(80, "tcp", "192.0.2.200", 29996, 29996)], ())

@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,23 +228,28 @@ def test_a_compressed_layer_that_is_cut_short_is_refused(cli: Cli, canary: Path)
 # Bombs -------------------------------------------------------------------------------
 
 
+# A process begins with the peak of the one that started it, and that of the tests is high.
+MEASURED = """
+import os, sys
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss // 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def peak(cli: Cli, *words: str | Path) -> tuple[str, float, int]:
     """Run a command that fails; answer what it said, its seconds, and its peak of memory in MB."""
     started = time.monotonic()
-    process = subprocess.Popen(
-        cli.account.command(*map(str, words)),
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", MEASURED, *cli.account.command(*map(str, words))],
         env=cli.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        check=False,
     )
-    with process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 1, said
-    return said, time.monotonic() - started, usage.ru_maxrss // 1024
+    assert done.returncode == 1, done.stderr
+    return done.stderr, time.monotonic() - started, int(done.stdout)
 
 
 BOMBS = {
