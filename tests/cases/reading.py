@@ -27,7 +27,6 @@ told as differences from the base, and completely:
     differs ROW         BuildKit does otherwise, as this row of docs/compatibility.md says;
                         `buildkit tree` and so on are what comes of it there
     no peer REASON      the case cannot be told to BuildKit at all
-    frontend new        Docker's old built-in frontend does not know this
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ RECORDED = ("tree", "config", "history")
 OTHERWISE = tuple(f"buildkit {part}" for part in OUTCOMES)
 INPUTS = {
     "Dockerfile", "context", "file", "archive", "outside", "web", "git", "flags", "environment",
-    "from", "base", "output", "differs", "no peer", "frontend",
+    "from", "base", "output", "differs", "no peer",
 }  # fmt: skip
 
 
