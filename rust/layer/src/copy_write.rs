@@ -225,6 +225,8 @@ impl CopyPlan {
     /// The index of a tar in which the content of each entry begins at the given offset.
     fn index_body(&self, contents: &[u64]) -> Result<IndexBody, LayerError> {
         let mut index = IndexBuilder::default();
+        let names = self.entries.iter().map(|planned| planned.path.len());
+        index.reserve(self.entries.len(), names.sum());
         for (planned, content) in self.entries.iter().zip(contents) {
             let mut entry = self.facts(planned).to_entry();
             entry.data_offset = *content;

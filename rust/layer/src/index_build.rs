@@ -72,6 +72,13 @@ impl IndexBuilder {
         }
     }
 
+    /// Makes room for so many entries, and the root, with so many bytes of names: growing
+    /// would have all of it in memory twice for a moment.
+    pub(crate) fn reserve(&mut self, entries: usize, name_bytes: usize) {
+        self.records.reserve_exact(entries + 1);
+        self.heap.reserve_exact(name_bytes);
+    }
+
     /// Adds an entry; an opaque directory without a header is one that is implicit.
     pub fn push(&mut self, entry: &Entry) {
         let record = self.record(entry);
