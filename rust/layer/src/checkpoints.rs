@@ -43,6 +43,7 @@ impl Checkpoint {
 pub(crate) fn resume_before(checkpoints: &[Checkpoint], limit: u64) -> ResumableSha256 {
     let count = checkpoints.partition_point(|checkpoint| checkpoint.offset <= limit);
     let last = checkpoints[..count].last();
+    // Without one that fits, hashing begins with the first byte: slower, and never wrong.
     last.and_then(Checkpoint::resume).unwrap_or_default()
 }
 

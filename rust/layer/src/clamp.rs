@@ -216,7 +216,7 @@ impl NewTape {
             self.block.advance(wanted);
             left -= wanted as u64;
         }
-        let padding = usize::try_from(length - entry.size).unwrap_or_default();
+        let padding = (length - entry.size) as usize;
         self.fill(&[0; tar_header::BLOCK][..padding])?;
         self.position += length;
         if entry

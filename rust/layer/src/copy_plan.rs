@@ -280,7 +280,8 @@ impl CopyPlan {
                 };
                 let mut facts = Facts::directory(&planned.path, mode);
                 facts.mtime_ns = self.new_directory_mtime_ns;
-                facts.owner = self.owner.unwrap_or_default();
+                // Root's, where the copy names no owner.
+                facts.owner = self.owner.unwrap_or((0, 0));
                 return facts;
             }
         };

@@ -349,7 +349,7 @@ fn owner_and_mode_apply_to_what_is_copied_and_made_and_to_nothing_else() {
 fn a_work_directory_is_made_with_its_owner_or_left_alone() {
     let scene = Scene::new();
     let base =
-        scene.view(&[scene.layer(&[directory("srv", 0o711), link("work", "/srv/app"), file("f")])]);
+        scene.view(&[scene.layer(&[directory("srv", 0o711), link("home", "/srv/app"), file("f")])]);
     let plan = |path: &str| CopyPlan::for_directory(&base, path.as_bytes(), (5, 6), 9);
     for (path, expected) in [
         ("/srv", vec![]),
@@ -359,7 +359,7 @@ fn a_work_directory_is_made_with_its_owner_or_left_alone() {
             vec!["a directory 755 5:6 made", "a/b directory 755 5:6 made"],
         ),
         (
-            "/work",
+            "/home",
             vec![
                 "srv directory 711 0:0 kept",
                 "srv/app directory 755 5:6 made",

@@ -308,8 +308,9 @@ impl Layers {
 }
 
 fn name_of(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default();
-    stem.to_string_lossy().into_owned()
+    // What a directory lists has a name; an empty one would be no pack's.
+    path.file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
 fn stat(path: &Path) -> Result<Option<fs::Metadata>, LayerError> {

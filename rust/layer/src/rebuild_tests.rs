@@ -1,6 +1,7 @@
 //! Copies of a context that changes, each built on what the one before left.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,13 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Takes a failure of one kind for none.
+fn unless(kind: io::ErrorKind, outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
 fn apply(context: &Path, edit: &Edit) {
     let files = files(context);
     let existing = |number: u8| files.get(usize::from(number) % files.len().max(1)).cloned();
@@ -79,7 +87,7 @@ fn apply(context: &Path, edit: &Edit) {
         Edit::Write { name, size, seed } => {
             let path = fresh(*name);
             // Not through a link that has other names, nor one that leads elsewhere.
-            let _ = fs::remove_file(&path);
+            unless(io::ErrorKind::NotFound, fs::remove_file(&path));
             fs::write(path, content(*size, *seed)).unwrap();
         }
         Edit::Append(number) => {
@@ -117,11 +125,14 @@ fn apply(context: &Path, edit: &Edit) {
         }
         Edit::Symlink(number) => {
             if let Some(path) = unless_taken(*number) {
-                let _ = symlink(format!("to/{number}"), path);
+                // Another link may lead nowhere there.
+                let made = symlink(format!("to/{number}"), path);
+                unless(io::ErrorKind::AlreadyExists, made);
             }
         }
         Edit::RemoveAll(number) => {
-            let _ = fs::remove_dir_all(context.join(format!("d{}", number % 5)));
+            let directory = context.join(format!("d{}", number % 5));
+            unless(io::ErrorKind::NotFound, fs::remove_dir_all(directory));
         }
     }
 }

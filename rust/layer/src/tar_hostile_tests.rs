@@ -251,7 +251,8 @@ fn fields_out_of_range_are_refused() {
 proptest! {
     #[test]
     fn any_bytes_give_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
-        let _ = index_of(&bytes, &Limits::default());
+        // Either answer will do; a panic would not.
+        drop(index_of(&bytes, &Limits::default()));
     }
 
     #[test]

@@ -147,7 +147,8 @@ impl Root {
             };
         }
         let start = open_inner(located.directory.as_fd(), &own_name, source)?;
-        let prefix = name.unwrap_or_default();
+        // Without a name, what the directory holds stands at the top.
+        let prefix = name.unwrap_or(b"");
         if let Some(found) = inspect(start.as_fd(), b"", b".")? {
             let inside = Inside {
                 directory: start.as_fd(),

@@ -224,8 +224,9 @@ fn setup_hint(op: &str, errno: Errno) -> Option<&'static str> {
 }
 
 fn on(path: Option<&[u8]>) -> String {
-    path.map(|path| format!(" `{}`", String::from_utf8_lossy(path)))
-        .unwrap_or_default()
+    path.map_or_else(String::new, |path| {
+        format!(" `{}`", String::from_utf8_lossy(path))
+    })
 }
 
 fn why(errno: i32, detail: Option<&str>) -> String {
