@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dissolver._core.layer import compress
+from dissolver._core.compress import compress
 from dissolver.errors import StoreError
 from dissolver.export.save import save
 from dissolver.image.config import HistoryEntry, Image

@@ -11,12 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LONGEST_FILE_LINES = 500
 
-# Tables of data may be longer than code that someone has to follow; so may the stub of a
-# compiled module, which type checkers read as one file.
-DATA_TABLES = {
-    "python/dissolver/runtime/seccomp_policy.py",
-    "python/dissolver/_core/layer.pyi",
-}
+# Tables of data may be longer than code that someone has to follow.
+DATA_TABLES = {"python/dissolver/runtime/seccomp_policy.py"}
 
 
 def tracked(*suffixes: str) -> list[Path]:
@@ -58,11 +54,11 @@ def test_every_unsafe_block_has_its_reason() -> None:
 
 
 def test_nothing_reads_as_unfinished() -> None:
-    words = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError|unimplemented!|todo!)")
+    # Written so that this line does not find itself.
+    words = re.compile(r"\b(TO[D]O|FIX[M]E|XX[X]|NotImplemente[d]Error|unimplemente[d]!|tod[o]!)")
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in tracked(".py", ".rs", ".pyi")
-        if path != Path(__file__)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if words.search(line)
     ]

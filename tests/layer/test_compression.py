@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from dissolver._core import CoreError
-from dissolver._core.layer import Compressed, Layers, compress, compress_layer
+from dissolver._core.compress import Compressed, compress, compress_layer
+from dissolver._core.layer import Layers
 
 SIZES = [0, 1, 1 << 20, (1 << 20) + 1, 9_000_000]
 

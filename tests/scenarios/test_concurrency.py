@@ -40,7 +40,7 @@ def is_whole(cli: Cli) -> None:
 
 
 def test_the_same_dockerfile_built_at_once_is_right_every_time(box: Cli) -> None:
-    recipe = f"FROM box\nCOPY . /data\nRUN {SUMS} > /sums\nWORKDIR /work\n"
+    recipe = f"FROM box\nCOPY . /data\nRUN {SUMS} > /sums\nWORKDIR /repo\n"
     context = box.directory(
         "same", {**FILES, ".dockerignore": "Dockerfile\n", "Dockerfile": recipe}
     )

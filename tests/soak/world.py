@@ -19,7 +19,7 @@ COPY . /data
 FROM box
 COPY --from=files /data /all
 COPY d1 /one/
-WORKDIR /work
+WORKDIR /repo
 """
 
 RUN_HEAVY = """\

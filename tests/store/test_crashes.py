@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dissolver._core import CoreError
-from dissolver._core.layer import CopyPlan
+from dissolver._core.copy import CopyPlan
 from dissolver._core.tree import Tree
 from dissolver.image.config import Image
 from dissolver.store import Store

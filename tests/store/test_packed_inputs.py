@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dissolver._core.layer import CopyPlan, Layers
+from dissolver._core.copy import CopyPlan
+from dissolver._core.layer import Layers
 from dissolver._core.tree import Tree
 from dissolver.cache.why import all_differences, first_difference
 from dissolver.store.packed_inputs import PackedInputs, pack_inputs, without_common_ends

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from dissolver._core.layer import CopyPlan
+from dissolver._core.copy import CopyPlan
 from dissolver._core.tree import Tree
 from dissolver.store import Store
 from shelf import add_container, add_image, add_layer, add_record

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dissolver._core.layer import CopyPlan, Layers
+from dissolver._core.copy import CopyPlan
+from dissolver._core.layer import Layers
 from dissolver._core.tree import Tree
 from dissolver.store import Store
 
@@ -21,7 +22,7 @@ WORK = """
 import itertools, random, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[5:]
-from dissolver._core.layer import CopyPlan
+from dissolver._core.copy import CopyPlan
 from dissolver._core.tree import Tree
 from dissolver.errors import DissolverError
 from dissolver.store import Store
@@ -168,7 +169,8 @@ def test_processes_that_make_the_same_layer_at_once_all_have_it(
     work = """
 import sys
 from pathlib import Path
-from dissolver._core.layer import CopyPlan, Layers
+from dissolver._core.copy import CopyPlan
+from dissolver._core.layer import Layers
 from dissolver._core.tree import Tree
 layers = Layers(sys.argv[1], userxattr=False)
 sys.stdin.readline()

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dissolver._core import CoreError
-from dissolver._core.layer import CopyPlan, Layers, View
+from dissolver._core.copy import CopyPlan
+from dissolver._core.layer import Layers, View
 from dissolver._core.tree import IgnoreRules, Tree
 
 MTIME = 1_700_000_000_000_000_000

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from dissolver._core import compress as compress
+from dissolver._core import copy as copy
 from dissolver._core import files as files
 from dissolver._core import layer as layer
 from dissolver._core import sandbox as sandbox

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from dissolver._core.layer import CopyPart, LayerInfo, View
+    from dissolver._core.copy import CopyPart
+    from dissolver._core.layer import LayerInfo, View
     from dissolver._core.tree import IgnoreRules
     from dissolver.build.copy_step import CopyWork
     from dissolver.build.events import OpenVertex
@@ -95,7 +96,8 @@ class AddWork:
                 return plan.write(bench.store.layers)
 
     def _unpacked(self, bench: Workbench, archive: Archive, stack: ExitStack) -> CopyPart:
-        from dissolver._core.layer import CopyPart, Layers
+        from dissolver._core.copy import CopyPart
+        from dissolver._core.layer import Layers
 
         # In a store of its own, which goes with the step: nothing else needs this layer.
         directory = stack.enter_context(bench.store.workspace())
@@ -180,7 +182,7 @@ def _local(
     bench: Workbench, source: LocalSource, origin: Origin, rules: IgnoreRules | None
 ) -> list[CopyPart | Archive]:
     """Find the archives among what a source selects."""
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
 
     keeps_owner = origin.keeps_owner
     whole = CopyPart(origin.entries, [source.path], keeps_owner=keeps_owner, excludes=rules)
@@ -206,7 +208,7 @@ def _as_archive(bench: Workbench, part: CopyPart, name: str) -> Archive | None:
 
 
 def _holds_archive(path: str) -> bool:
-    from dissolver._core.layer import is_archive
+    from dissolver._core.compress import is_archive
 
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -253,7 +255,7 @@ class _opened:  # noqa: N801 - reads as a sentence where it is used
 def _behind_url(
     bench: Workbench, step: AddStep, source: UrlSource, vertex: OpenVertex
 ) -> Iterator[CopyPart | Archive]:
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
 
     with _placed(step):
         file = bench.fetcher.url(
@@ -274,13 +276,13 @@ def _behind_url(
 
 def _view_holds_archive(bench: Workbench, view: View, path: str) -> bool:
     with bench.store.workspace() as directory, _opened(_in_layers(view, path), directory) as file:
-        from dissolver._core.layer import is_archive
+        from dissolver._core.compress import is_archive
 
         return is_archive(file)
 
 
 def _in_layers(view: View, path: str) -> Archive:
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
 
     return Archive(CopyPart(view, [], keeps_owner=False), path, view=view)
 
@@ -292,7 +294,7 @@ def _repository(
     rules: IgnoreRules | None,
     vertex: OpenVertex,
 ) -> CopyPart:
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
 
     with _placed(step):
         layer = bench.fetcher.git(

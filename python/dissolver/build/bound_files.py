@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dissolver._core.layer import CopyPlan, View
+    from dissolver._core.copy import CopyPlan
+    from dissolver._core.layer import View
     from dissolver.build.origins import Origin
     from dissolver.build.workbench import Workbench
     from dissolver.errors import Where
@@ -102,7 +103,7 @@ def plan_files(
     Raises:
         ContextError: it is not there.
     """
-    from dissolver._core.layer import CopyPlan
+    from dissolver._core.copy import CopyPlan
 
     try:
         plan = CopyPlan.for_copy(

@@ -27,7 +27,7 @@ def on_context(bench: Workbench, config: ImageConfig, name: NamedContext) -> Ima
         CoreFailure: a file changed while it was read.
         DiskFull: no space is left.
     """
-    from dissolver._core.layer import CopyPart, CopyPlan
+    from dissolver._core.copy import CopyPart, CopyPlan
     from dissolver.cache.keys import bind_key
     from dissolver.store.records import StepRecord
 

@@ -191,7 +191,7 @@ class Contexts:
 
     def _received(self, descriptor: int) -> Opened:
         """Read an archive, or a Dockerfile, out of an open file such as standard input."""
-        from dissolver._core.layer import is_archive
+        from dissolver._core.compress import is_archive
 
         with (
             self._progress.vertex("[internal] load remote build context") as vertex,
@@ -242,7 +242,7 @@ class Contexts:
 
     def _fetched(self, url: str, name: str) -> tuple[str | None, bytes | None]:
         """Fetch an archive, and answer its layer; or a text, and answer that."""
-        from dissolver._core.layer import is_archive
+        from dissolver._core.compress import is_archive
         from dissolver.build.fetched_files import find_files, keep_layer, key_of
 
         with self._progress.vertex(name) as vertex, ExitStack() as stack:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
-    from dissolver._core.layer import CopyPart, CopyPlan, LayerInfo, View
+    from dissolver._core.copy import CopyPart, CopyPlan
+    from dissolver._core.layer import LayerInfo, View
     from dissolver._core.tree import IgnoreRules
     from dissolver.build.events import OpenVertex
     from dissolver.build.origins import Origin
@@ -71,7 +72,7 @@ def plan_copy(
         ContextError: a source is not there.
         BuildError: an owner is unknown, or source and destination do not fit.
     """
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
     from dissolver.cache.keys import copy_key
 
     try:
@@ -109,7 +110,7 @@ def plan_transfer(
         CoreError: a source is not there, or does not fit what is at its destination.
         BuildError: an owner is unknown.
     """
-    from dissolver._core.layer import CopyPlan
+    from dissolver._core.copy import CopyPlan
 
     # As for BuildKit, a linked copy that changes modes is an ordinary one.
     is_linked = step.link and step.chmod is None
@@ -153,7 +154,7 @@ def documents(
     """Make files of what the Dockerfile itself holds, which ``scratch`` takes away."""
     import os
 
-    from dissolver._core.layer import CopyPart
+    from dissolver._core.copy import CopyPart
     from dissolver._core.tree import Tree
 
     if not step.documents:
@@ -185,7 +186,7 @@ def plan_workdir(
     Raises:
         BuildError: the user is unknown, or something that is no directory is in the way.
     """
-    from dissolver._core.layer import CopyPlan
+    from dissolver._core.copy import CopyPlan
     from dissolver.cache.keys import workdir_key
 
     view = _view(bench, parents)

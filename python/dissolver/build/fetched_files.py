@@ -57,7 +57,7 @@ def keep_files(
         CoreFailure: a name that layers reserve, or a file that cannot be read.
         DiskFull: no space is left.
     """
-    from dissolver._core.layer import CopyPart, CopyPlan
+    from dissolver._core.copy import CopyPart, CopyPlan
     from dissolver._core.tree import IgnoreRules, Tree
 
     try:

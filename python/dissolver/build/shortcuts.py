@@ -115,7 +115,7 @@ def _described(step: TransferStep) -> str:
 
 def _listing(bench: Workbench, step: TransferStep, origins: Origins) -> str:
     """Digest what a transfer selects of a context, without a look at where it goes."""
-    from dissolver._core.layer import CopyPart, CopyPlan
+    from dissolver._core.copy import CopyPart, CopyPlan
     from dissolver.build.copy_step import excluded
 
     if isinstance(step, AddStep):

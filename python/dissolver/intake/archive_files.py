@@ -296,11 +296,11 @@ def _is_plain(descriptor: int) -> bool:
 
 
 def _decompress(source: int, target: int) -> None:
-    from dissolver._core import CoreError, layer
+    from dissolver._core import CoreError, compress
 
     with explained("read the archive"):
         try:
-            layer.decompress(source, target)
+            compress.decompress(source, target)
         except CoreError as error:
             if error.kind in ("bad-tar", "limit"):
                 raise IntakeError(f"cannot read the archive: {error.message}") from error

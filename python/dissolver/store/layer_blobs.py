@@ -67,7 +67,7 @@ def write_layer_blob(
         CoreFailure: the layer is not stored, or damaged; what was written is of no use then.
         DiskFull: there is no room for it.
     """
-    from dissolver._core.layer import compress_layer
+    from dissolver._core.compress import compress_layer
 
     with explained(f"write the layer `{diff_id}`"):
         made = compress_layer(layers, diff_id, descriptor, compression=compression, level=level)

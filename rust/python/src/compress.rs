@@ -1,4 +1,4 @@
-//! Compression, for `dissolver._core.layer`.
+//! `dissolver._core.compress`: descriptors in, descriptors out.
 
 use std::num::NonZeroUsize;
 
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::layer::{Layers, duplicate, parse, run};
 
 /// The name and length of compressed bytes.
-#[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.layer")]
+#[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.compress")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Compressed {
     digest: String,

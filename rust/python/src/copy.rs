@@ -1,4 +1,4 @@
-//! `dissolver._core.layer.CopyPlan`: what a `COPY` will put where.
+//! `dissolver._core.copy`: what a `COPY` will put where.
 
 use crate::error::Failure;
 use crate::interruptible::interruptible;
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A planned copy; nothing is read before its digest is asked for.
-#[pyclass(frozen, module = "dissolver._core.layer")]
+#[pyclass(frozen, module = "dissolver._core.copy")]
 #[derive(Debug)]
 pub struct CopyPlan(dissolver_layer::CopyPlan);
 
@@ -56,7 +56,7 @@ impl From<AnyMode> for ModeChange {
 type Selected = (Cow<'static, [u8]>, &'static str);
 
 /// What is copied from one origin.
-#[pyclass(frozen, module = "dissolver._core.layer")]
+#[pyclass(frozen, module = "dissolver._core.copy")]
 #[derive(Debug)]
 pub struct CopyPart(dissolver_layer::CopyPart);
 

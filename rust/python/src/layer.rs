@@ -187,9 +187,10 @@ impl Layers {
         self.0.remove_later(directory.0);
     }
 
-    fn settle(&self, py: Python<'_>, seconds: f64) -> bool {
-        let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        py.detach(|| self.0.settle(patience))
+    fn settle(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        let patience = Duration::try_from_secs_f64(seconds)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(py.detach(|| self.0.settle(patience)))
     }
 
     fn image_refusal(&self, py: Python<'_>) -> PyResult<String> {
@@ -342,7 +343,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PackUsage>()?;
     module.add_class::<Layers>()?;
     module.add_class::<Lower>()?;
-    module.add_class::<View>()?;
-    crate::compress::register(module)?;
-    crate::copy::register(module)
+    module.add_class::<View>()
 }

@@ -30,6 +30,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             tree::register as fn(&Bound<'_, PyModule>) -> PyResult<()>,
         ),
         ("layer", layer::register),
+        ("copy", copy::register),
+        ("compress", compress::register),
         ("files", files::register),
         ("sandbox", sandbox::register),
     ] {
