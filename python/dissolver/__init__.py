@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dissolver.engine.results import (
         HistoryRow,
         Info,
+        ListedVolume,
         Pruned,
         RunResult,
     )
@@ -57,6 +58,7 @@ _HOMES = {
     "ImageNotFound": "errors",
     "Info": "engine.results",
     "ListedImage": "store.images",
+    "ListedVolume": "engine.results",
     "LogLine": "runtime.container",
     "Output": "export.output",
     "Pruned": "engine.results",
@@ -93,6 +95,7 @@ __all__ = [
     "ImageNotFound",
     "Info",
     "ListedImage",
+    "ListedVolume",
     "LogLine",
     "Output",
     "Pruned",

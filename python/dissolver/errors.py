@@ -162,6 +162,10 @@ class AmbiguousIdentifier(DissolverError):
     """An ID prefix that fits more than one object."""
 
 
+class VolumeNotFound(DissolverError):
+    """No volume of the store has the name."""
+
+
 class InUse(DissolverError):
     """Something else still needs what was to be removed."""
 

@@ -15,6 +15,18 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
 @pytest.mark.parametrize(
     ("words", "error", "code"),
     [
+        (
+            ["run", "-m", "64m", "box"],
+            "error: `-m` is not supported: containers have the limits of who starts them\nhint: ",
+            125,
+        ),
+        (
+            ["container", "run", "--privileged", "box"],
+            "error: `--privileged` is not supported: containers have the capabilities that Docker",
+            125,
+        ),
+        (["compose", "up"], "error: `compose` is not supported: services are not orchestrated", 2),
+        (["container", "top", "x"], "error: `top` is not supported: processes are not listed\n", 2),
         (["bild"], "error: unknown command `bild` of `dissolver`\nhint: did you mean `build`?", 2),
         (
             ["image", "lss"],

@@ -368,8 +368,9 @@ def test_wait_prints_the_codes(line: Any) -> None:
         (["stop", "-t", "1.5"], "stop", {"timeout": 1.5}),
         (["stop", "--time", "2"], "stop", {"timeout": 2.0}),
         (["container", "stop"], "stop", {"timeout": None}),
-        (["rm", "-f"], "remove_container", {"force": True}),
-        (["container", "rm"], "remove_container", {"force": False}),
+        (["rm", "-f"], "remove_container", {"force": True, "removes_volumes": False}),
+        (["rm", "-v"], "remove_container", {"force": False, "removes_volumes": True}),
+        (["container", "rm"], "remove_container", {"force": False, "removes_volumes": False}),
     ],
 )
 def test_each_name_is_tried_whatever_became_of_the_others(

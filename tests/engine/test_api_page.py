@@ -57,7 +57,7 @@ def test_the_examples_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISSOLVER_ROOT", str(tmp_path / "store"))
-    assert run_blocks(tmp_path, busybox_tar) == 29
+    assert run_blocks(tmp_path, busybox_tar) == 30
 
 
 @pytest.mark.network

@@ -65,6 +65,11 @@ class LazyGroup(click.Group):
         """Find the command that the first word names."""
         command = self.get_command(ctx, args[0])
         if command is None:
+            from dissolver.cli.refusals import command_refusal
+
+            refused = command_refusal(ctx.command_path, args[0])
+            if refused is not None:
+                raise UsageSlip(refused[0], ctx, refused[1])
             near = suggestion(args[0], self.list_commands(ctx))
             raise UsageSlip(f"unknown command `{args[0]}` of `{ctx.command_path}`", ctx, near)
         return command.name, command, args[1:]

@@ -279,6 +279,19 @@ GROUPS: dict[str, Group] = {
             "rm": Entry("manifests", "rm", "Remove lists", "dissolver manifest rm app:1"),
         },
     ),
+    "volume": Group(
+        "Look at and tidy up volumes",
+        {
+            "ls": Entry("volumes", "ls", "List volumes", "dissolver volume ls"),
+            "prune": Entry(
+                "tidy",
+                "prune_volumes",
+                "Remove volumes that no container mounts",
+                "dissolver volume prune",
+            ),
+            "rm": Entry("volumes", "rm", "Remove volumes", "dissolver volume rm data"),
+        },
+    ),
     "builder": Group(
         "Look at and tidy up the build cache",
         {
@@ -318,4 +331,5 @@ GROUPS: dict[str, Group] = {
 ALIASES: dict[str, dict[str, str]] = {
     "image": {"list": "ls", "remove": "rm"},
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
+    "volume": {"list": "ls", "remove": "rm"},
 }

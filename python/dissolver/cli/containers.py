@@ -184,14 +184,16 @@ def kill(
 def rm(
     containers: Names,
     force: Annotated[bool, Option("-f", "--force", help="Kill running ones first")] = False,
-    volumes: Annotated[bool, Option("-v", "--volumes", hidden=True)] = False,  # noqa: ARG001
+    volumes: Annotated[
+        bool, Option("-v", "--volumes", help="Their anonymous volumes, too")
+    ] = False,
 ) -> int:
     """Remove containers."""
     engine = current().engine
 
     def removed(name: str) -> str:
         try:
-            engine.remove_container(name, force=force)
+            engine.remove_container(name, force=force, removes_volumes=volumes)
         except ContainerNotFound:
             # What was to be gone is gone: scripts rely on `rm -f` for that.
             if not force:

@@ -25,13 +25,98 @@ BUILD: dict[str, tuple[str, str]] = {
 }
 """Of ``build``: a reason and a hint for each."""
 
+_NO_LIMITS = (
+    "containers have the limits of who starts them",
+    "`systemd-run --user --scope -p MemoryMax=2G dissolver run …` limits one, and `--ulimit`",
+)
+_CAPABILITIES = (
+    "containers have the capabilities that Docker gives by default",
+    "leave the flag out",
+)
+_VOLUMES = ("files are lent with `-v`", "`-v /path:/path:ro`, or `-v NAME:/path` for a volume")
+_HEALTH = ("health checks are kept in images and not carried out", "look from outside, or `exec`")
+_NAMESPACES = ("a container has namespaces of its own", "`--network host` shares the network's")
+_DEVICES = ("containers have Docker's default devices", "leave the flag out")
+_LOGGING = ("what a container writes is kept in one way", "`dissolver logs` reads it")
+_NETWORKS = ("networks are `bridge`, `host` and `none`", "`-p` publishes ports")
+
+RUN: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(_LIMITS, _NO_LIMITS),
+    **dict.fromkeys(
+        (
+            *("--cpus", "--cpu-rt-period", "--cpu-rt-runtime", "--memory-reservation"),
+            *("--memory-swappiness", "--kernel-memory", "--pids-limit", "--blkio-weight"),
+            *("--oom-kill-disable", "--oom-score-adj", "--device-read-bps", "--device-write-bps"),
+            *("--device-read-iops", "--device-write-iops", "--cgroupns"),
+        ),
+        _NO_LIMITS,
+    ),
+    **dict.fromkeys(("--cap-add", "--cap-drop", "--privileged"), _CAPABILITIES),
+    **dict.fromkeys(("--mount", "--tmpfs", "--volumes-from", "--volume-driver"), _VOLUMES),
+    **dict.fromkeys(
+        (
+            *("--health-cmd", "--health-interval", "--health-retries", "--health-timeout"),
+            *("--health-start-period", "--health-start-interval", "--no-healthcheck"),
+        ),
+        _HEALTH,
+    ),
+    **dict.fromkeys(("--pid", "--ipc", "--uts", "--userns"), _NAMESPACES),
+    **dict.fromkeys(("--device", "--device-cgroup-rule", "--gpus", "--runtime"), _DEVICES),
+    **dict.fromkeys(("--log-driver", "--log-opt"), _LOGGING),
+    **dict.fromkeys(
+        (
+            *("--network-alias", "--link", "--ip", "--ip6", "--mac-address", "--dns"),
+            *("--dns-option", "--dns-search", "--domainname"),
+        ),
+        _NETWORKS,
+    ),
+    "--restart": ("nothing runs that could start it again", "let a systemd unit run it"),
+    "--init": ("the program is process 1", "put `tini` into the image where it needs one"),
+    "--sysctl": ("kernel parameters stay as they are", "leave the flag out"),
+    "--group-add": ("groups come from the image", "`-u USER:GROUP`"),
+    "--cidfile": ("the name of a container is printed", "`id=$(dissolver run -d …)`"),
+}
+"""Of ``run``: a reason and a hint for each."""
+
+FLAGS = {"build": BUILD, "run": RUN}
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "buildx": ("there is one builder", "`dissolver build`, or `dissolver bake`"),
+    "commit": ("images are built from Dockerfiles", "`dissolver export` and `dissolver import`"),
+    "compose": ("services are not orchestrated", "`dissolver bake` builds those of a compose file"),
+    "create": ("containers are made when they run", "`dissolver run -d`"),
+    "context": ("there is no daemon to choose", "leave it out"),
+    "events": ("there is no daemon that could tell", "`dissolver ps -a`"),
+    "network": _NETWORKS,
+    "pause": ("containers are not frozen", "`dissolver kill -s STOP NAME`"),
+    "plugin": ("there are no plugins", "see `dissolver --help`"),
+    "port": ("it is part of `ps`", "`dissolver ps`"),
+    "rename": ("containers keep their names", "`dissolver run --name NAME`"),
+    "service": ("services are not orchestrated", "see `dissolver --help`"),
+    "stack": ("services are not orchestrated", "see `dissolver --help`"),
+    "stats": ("what a container uses is not measured", "`dissolver inspect` has its process"),
+    "swarm": ("services are not orchestrated", "see `dissolver --help`"),
+    "top": ("processes are not listed", "`dissolver exec NAME ps`"),
+    "trust": ("images are not signed here", "pin them by digest: `NAME@sha256:…`"),
+    "unpause": ("containers are not frozen", "`dissolver kill -s CONT NAME`"),
+    "update": ("containers stay as they were made", "`dissolver rm` it and `run` it again"),
+}
+"""Commands of Docker's: a reason and a hint for each."""
+
 
 def refusal(command: str, flag: str) -> tuple[str, str] | None:
     """Say why ``command`` has no ``flag``, and what to do; nothing about unknown ones."""
-    if command.rpartition(" ")[2] != "build" or flag not in BUILD:
+    found = FLAGS.get(command.rpartition(" ")[2], {}).get(flag)
+    return None if found is None else (f"`{flag}` is not supported: {found[0]}", found[1])
+
+
+def command_refusal(group: str, command: str) -> tuple[str, str] | None:
+    """Say why there is no ``command``, and what to do; nothing about unknown ones."""
+    groups = ("dissolver", "dissolver container", "dissolver system")
+    if group not in groups or command not in COMMANDS:
         return None
-    reason, hint = BUILD[flag]
-    return f"`{flag}` is not supported: {reason}", hint
+    reason, hint = COMMANDS[command]
+    return f"`{command}` is not supported: {reason}", hint
 
 
 def refuse_attestations(**wanted: str | None) -> None:

@@ -113,7 +113,7 @@ def run(
     ] = "missing",
     platform: Annotated[
         str | None,
-        Option("--platform", metavar="OS/ARCHITECTURE", help="Fetch the image for this platform"),
+        Option("--platform", metavar="OS/ARCHITECTURE", help="Run the image for this platform"),
     ] = None,
     quiet: Annotated[bool, Option("-q", "--quiet", help="Do not show how it is fetched")] = False,
 ) -> int:
@@ -167,9 +167,7 @@ def _have_image(
     invocation: Invocation, image: str, policy: str, platform: str | None, *, quiet: bool
 ) -> None:
     """Fetch the image where it is missing; standard output is the program's alone."""
-    if policy == "never":
-        return
-    if policy not in ("missing", "always"):
+    if policy not in ("missing", "always", "never"):
         raise UsageSlip(
             f"unknown value `{policy}` of `--pull`", None, "use missing, always or never"
         )

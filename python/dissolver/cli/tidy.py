@@ -30,6 +30,8 @@ QUESTION = "Are you sure you want to continue? [y/N] "
 DANGLING = "WARNING! This will remove all dangling images."
 UNUSED = "WARNING! This will remove all images without at least one container associated to them."
 STOPPED = "WARNING! This will remove all stopped containers."
+ANONYMOUS = "WARNING! This will remove anonymous volumes not used by at least one container."
+VOLUMES = "WARNING! This will remove all volumes not used by at least one container."
 CACHE = "WARNING! This will remove the whole build cache, and all cache mounts."
 
 
@@ -46,6 +48,17 @@ def prune_containers(force: Force = False) -> int:
     if not (force or _agreed(STOPPED)):
         return 1
     _tell(current().engine.prune_containers())
+    return 0
+
+
+def prune_volumes(
+    all_: Annotated[bool, Option("-a", "--all", help="Named volumes, too")] = False,
+    force: Force = False,
+) -> int:
+    """Remove volumes that no container mounts."""
+    if not (force or _agreed(VOLUMES if all_ else ANONYMOUS)):
+        return 1
+    _tell(current().engine.prune_volumes(all_=all_))
     return 0
 
 
@@ -95,6 +108,8 @@ def pruned_text(pruned: Pruned) -> str:
     text = ""
     if pruned.containers:
         text += "Deleted Containers:\n" + "".join(f"{name}\n" for name in pruned.containers) + "\n"
+    if pruned.volumes:
+        text += "Deleted Volumes:\n" + "".join(f"{name}\n" for name in pruned.volumes) + "\n"
     if pruned.untagged or pruned.images:
         text += "Deleted Images:\n"
         text += "".join(f"untagged: {name}\n" for name in pruned.untagged)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dissolver.engine.results import (
         HistoryRow,
         Info,
+        ListedVolume,
         Pruned,
         RunResult,
     )
@@ -385,6 +386,29 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         from dissolver.engine import tidy
 
         return self._do(tidy.prune_containers)
+
+    def volumes(self) -> list[ListedVolume]:
+        """List the volumes of the store by name, with the containers that mount each."""
+        from dissolver.engine import volumes
+
+        return self._do(volumes.list_all)
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume with all it holds.
+
+        Raises:
+            VolumeNotFound: there is none of this name.
+            InUse: a container mounts it, running or not.
+        """
+        from dissolver.engine import volumes
+
+        self._do(volumes.remove, name)
+
+    def prune_volumes(self, *, all_: bool = False) -> Pruned:
+        """Remove anonymous volumes that no container mounts, with ``all_`` named ones, too."""
+        from dissolver.engine import volumes
+
+        return self._do(volumes.prune, all_)
 
     def prune_builder(self) -> Pruned:
         """Forget the build cache, cache mounts included; the next build runs every step again."""

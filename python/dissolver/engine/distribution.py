@@ -71,7 +71,8 @@ class Distribution:
     ) -> Image:
         """Have an image, from its registry if need be, and answer it.
 
-        ``pull`` is ``missing``, ``always`` or ``never``. ``on_missing`` is told the name of an
+        ``pull`` is ``missing``, ``always`` or ``never``. With ``platform`` a local image for
+        another one is missing. ``on_missing`` is told the name of an
         image that is not there before a registry is asked. The rest is as for ``pull``.
 
         Raises:

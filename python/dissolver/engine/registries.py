@@ -71,11 +71,10 @@ def ensure(
             f"unknown pull policy `{policy}`",
             hint="use one of " + ", ".join(f"`{one}`" for one in PULL_POLICIES),
         )
-    images = session.store.images
     if policy == "always":
         return pull(session, image, platform, False, on_event, cancel)[0].image
     try:
-        return images.resolve(image)
+        return _local(session, image, platform)
     except ImageNotFound as missing:
         try:
             name = parse_reference(image).familiar
@@ -89,6 +88,19 @@ def ensure(
             return pull(session, image, platform, False, on_event, cancel)[0].image
         except RegistryError as error:
             raise absent(missing, error) from error
+
+
+def _local(session: Session, image: str, platform: str | None) -> Image:
+    """Find an image in the store; one for another platform than the one asked for is none."""
+    from dissolver.errors import ImageNotFound
+
+    found = session.store.images.resolve(image)
+    if platform is not None and found.config.platform != (wanted := platform_of(platform)):
+        raise ImageNotFound(
+            f"the local image `{image}` is for `{found.config.platform}`, not for `{wanted}`",
+            hint="leave `--platform` out, or build the image for it",
+        )
+    return found
 
 
 def push(

@@ -47,10 +47,25 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedVolume:
+    """A volume, where its files are, and the names of the containers that mount it."""
+
+    name: str
+    directory: str
+    containers: tuple[str, ...] = ()
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it was made for one container: its name is 64 hexadecimal digits."""
+        return len(self.name) == 64 and not self.name.strip("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """What a prune took away, and how many bytes of disk that gave back."""
 
     containers: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
     untagged: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     records: int = 0
