@@ -10,6 +10,7 @@ import pytest
 from bake.conftest import Kitchen
 from dissolver.bake.permissions import Permissions
 from dissolver.bake.requests import build_words, check_places
+from dissolver.bake.selection import Selection
 from dissolver.errors import BakeFileError, DissolverError
 
 
@@ -186,6 +187,44 @@ def test_what_is_set_outside_of_files_is_allowed(kitchen: Kitchen) -> None:
     overrides = ["a.context=/etc", "a.network=host"]
     selection = kitchen.select('target "a" {}', "a", overrides=overrides)
     Permissions((), {}, kitchen.directory).check(selection.targets["a"])
+
+
+@pytest.mark.parametrize(
+    ("body", "override", "needed"),
+    [
+        ('contexts = { x = "/etc" }', "contexts.y=sub", "fs.read=/etc"),
+        ('contexts = { x = "sub" }', "contexts.y=/etc", None),
+        ('contexts = { x = "/etc" }', "contexts.x=sub", None),
+        ('secret = ["id=x,src=/etc/shadow"]', "secret+=id=y,src=/y", "fs.read=/etc/shadow"),
+        ('cache-from = ["type=local,src=/c"]', "cache-from+=type=local,src=/d", "fs.read=/c"),
+        ('output = ["out"]', "output+=/out", None),
+        ('ssh = ["key=/root/.ssh/id"]', "ssh+=default", "fs.read=/root/.ssh/id"),
+        ('entitlements = ["security.insecure"]', "entitlements=network.host", "security.insecure"),
+        ('entitlements = ["security.insecure"]', "network=host", "security.insecure"),
+    ],
+)
+def test_what_is_set_beside_a_wish_of_a_file_allows_that_not(
+    kitchen: Kitchen, body: str, override: str, needed: str | None
+) -> None:
+    inheriting = 'target "q" {}\ntarget "a" { inherits = ["p", "q"] }'
+    texts = {
+        "a": f'target "a" {{\n{body}\n}}',
+        "q": f'target "p" {{\n{body}\n}}\n{inheriting}',
+    }
+    for name, text in texts.items():
+        selection = kitchen.select(text, "a", overrides=[f"{name}.{override}"])
+
+        def check(*allow: str, selection: Selection = selection) -> None:
+            permissions = Permissions(allow, {}, kitchen.directory, selection.said)
+            permissions.check(selection.targets["a"])
+
+        if needed is None:
+            check()
+            continue
+        with pytest.raises(BakeFileError) as caught:
+            check()
+        assert caught.value.hint == f"if you trust the file: `--allow {needed}`"
+        check(needed)
 
 
 @pytest.mark.parametrize("word", ["everything", "fs.read", "ssh=x", "fs.exec=/x", "="])

@@ -131,10 +131,14 @@ def _with(target: Target, override: Override, *, is_first: bool) -> Target:
     before = target.settings.get(attribute)
     content = _content(override)
     adds = override.adds or attribute in _ALWAYS_ADDS or not is_first
+    if before is None:
+        return target.changed(attribute, content)
+    # Where something of a file remains, its place does: a file's wishes have to be allowed.
     if isinstance(content, dict):
-        content = combined(attribute, None if before is None else before.content, content)
-    elif adds and before is not None and isinstance(content, list):
-        content = [*before.content, *content]  # type: ignore[misc]
+        return target.changed(attribute, combined(attribute, before.content, content), before.where)
+    if adds and isinstance(content, list):
+        together = [*before.content, *content]  # type: ignore[misc]
+        return target.changed(attribute, together, before.where)
     return target.changed(attribute, content)
 
 

@@ -42,10 +42,14 @@ class _Wish:
 
 
 class Permissions:
-    """What the words of ``--allow`` allow."""
+    """What the words of ``--allow`` allow, and those of ``--set``: targets that say no more."""
 
     def __init__(
-        self, words: Iterable[str], environment: Mapping[str, str], directory: Path
+        self,
+        words: Iterable[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        said: Iterable[Target] = (),
     ) -> None:
         self._directory = Path(os.path.realpath(directory))
         self._rights: set[str] = set()
@@ -53,6 +57,11 @@ class Permissions:
         self._allows_all = environment.get(FILES_VARIABLE, "").lower() in _NO
         for word in words:
             self._take(word)
+        for wish in (wish for target in said for wish in _wishes(target)):
+            if wish.path is None:
+                self._rights.add(wish.right)
+            else:
+                self._places[wish.right].append(self._real(wish.path))
 
     def _take(self, word: str) -> None:
         name, equals, path = word.partition("=")

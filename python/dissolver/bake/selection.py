@@ -25,10 +25,12 @@ class Selection:
     """The targets that are built, in an order in which what is needed comes first.
 
     ``groups`` are those that led to them, and one called ``default`` with what was asked for.
+    ``said`` are targets with nothing but what overrides say of them.
     """
 
     targets: Mapping[str, Target]
     groups: Mapping[str, Group]
+    said: tuple[Target, ...] = ()
 
 
 def select(
@@ -63,7 +65,7 @@ def select(
     targets: dict[str, Target] = {}
     for name in list(found):
         chooser.link(name, found, targets, ())
-    return Selection(targets, groups)
+    return Selection(targets, groups, tuple(chooser.said.values()))
 
 
 def _add_default(asked: Sequence[str], groups: dict[str, Group]) -> None:
@@ -82,6 +84,7 @@ class _Chooser:
     def __init__(self, definition: Definition, overrides: Mapping[str, Sequence[Override]]) -> None:
         self._definition = definition
         self._overrides = overrides
+        self.said: dict[str, Target] = {}
 
     def asked(self, wanted: Sequence[str]) -> list[str]:
         """Tell which targets and groups some names and patterns mean."""
@@ -145,12 +148,15 @@ class _Chooser:
         target = Target(name)
         for parent in own.texts("inherits"):
             target = target.merged(self._with_inherited(parent, (*way, name)))
-        target = overridden(
-            replace(target.merged(own), where=own.where), self._overrides.get(name, ())
-        )
+        target = replace(target.merged(own), where=own.where)
+        words = self._overrides.get(name, ())
+        if words:
+            target = overridden(target, words)
+            self.said[name] = overridden(Target(name), words)
         if target.text("network") == "host" and HOST_NETWORK not in target.texts("entitlements"):
             allowed = [*target.texts("entitlements"), HOST_NETWORK]
-            where = target.settings["network"].where
+            before = target.settings.get("entitlements")
+            where = target.settings["network"].where or (None if before is None else before.where)
             target = target.changed("entitlements", allowed, where)
         return target
 

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The value of an attribute, and where it was given; ``None`` where no file says it."""
+    """The value of an attribute, and where it was given; ``None`` where no file says any of it."""
 
     content: Content
     where: Where | None = None
@@ -39,7 +39,9 @@ class Target:
         for name, setting in later.settings.items():
             before = settings.get(name)
             content = combined(name, None if before is None else before.content, setting.content)
-            settings[name] = Setting(content, setting.where)
+            # What the command line adds to has the place that it had.
+            where = setting.where or (None if before is None else before.where)
+            settings[name] = Setting(content, where)
         return replace(self, settings=settings, where=self.where or later.where)
 
     def changed(self, name: str, content: Content, where: Where | None = None) -> Target:

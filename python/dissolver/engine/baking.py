@@ -123,7 +123,7 @@ class Baking(Building):
         from dissolver.config import caller_environment
 
         environment = caller_environment()
-        permissions = Permissions(allow, environment, Path())
+        permissions = Permissions(allow, environment, Path(), selection.said)
         for target in selection.targets.values():
             permissions.check(target)
         check_places(selection.targets.values())
