@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from dissolver.build import commit
 from dissolver.build.request import Exported
 from dissolver.errors import ExportError
-from dissolver.export.output import IMAGE
 from dissolver.image.config import Image
 from dissolver.image.mutate import with_layers
 from dissolver.store.faults import explained
@@ -112,7 +111,10 @@ class Exporter:
         image: Image | None = None
         done: list[Exported] = []
         self._warn_of_missing_epoch(outputs)
-        for output in outputs or (IMAGE,):
+        if not outputs:
+            self.cancellation.check()
+            image = self._kept("image", self.target.config, self.target.tags, done)
+        for output in outputs:
             self.cancellation.check()
             if output.is_stored:
                 image = self._stored(output, done)
@@ -127,14 +129,18 @@ class Exporter:
 
     def _stored(self, output: Output, done: list[Exported]) -> Image:
         tags = self._names(output)
-        config = self._config(output)
-        image = commit.export(self.store, config, tags, self.target.annotations, self.progress)
-        digest = None
+        image = self._kept(output.kind, self._config(output), tags, done)
         if output.pushes:
             for tag in tags:
-                digest = self._push(output, image, tag)
+                done[-1] = replace(done[-1], digest=self._push(output, image, tag))
+        return image
+
+    def _kept(
+        self, kind: str, config: ImageConfig, tags: Sequence[Reference], done: list[Exported]
+    ) -> Image:
+        image = commit.export(self.store, config, tags, self.target.annotations, self.progress)
         names = tuple(tag.canonical for tag in tags)
-        done.append(Exported(output.kind, image=image.id, names=names, digest=digest))
+        done.append(Exported(kind, image=image.id, names=names))
         return image
 
     def _new_layers(self, config: ImageConfig) -> frozenset[str]:

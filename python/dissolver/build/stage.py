@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dissolver.build import add_step, commit, copy_step, run_step
+from dissolver.build import commit, copy_step, run_step
 from dissolver.build.context_base import on_context
 from dissolver.build.origins import take_origins
 from dissolver.build.request import StepOutcome
@@ -200,6 +200,8 @@ def _plan(
         source = origins.find(step.from_)
         return copy_step.plan_copy(bench, step, parents, source, mtime_ns, item.place, scratch)
     if isinstance(step, AddStep):
+        from dissolver.build import add_step
+
         return add_step.plan_add(bench, step, parents, mtime_ns, item.place, vertex, scratch)
     if isinstance(step, WorkdirStep):
         return copy_step.plan_workdir(bench, step, parents, mtime_ns)

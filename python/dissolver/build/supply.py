@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dissolver.cache.shared.streaming import is_stored, is_verified
 from dissolver.errors import (
     BadCache,
     BadManifest,
@@ -77,6 +76,8 @@ class Supply:
         So no record in the store is ever without its layer, and none without its digests
         having been verified.
         """
+        from dissolver.cache.shared.streaming import is_verified
+
         with self._lock:
             if blob is not None and not is_verified(self._store, record.diff_id, blob.digest):
                 self._doubted.add(record.diff_id)
@@ -133,6 +134,8 @@ class Supply:
             task.result()
 
     def _has(self, diff_id: str) -> bool:
+        from dissolver.cache.shared.streaming import is_stored
+
         return diff_id not in self._doubted and is_stored(self._store, diff_id)
 
     def _fetch(self, diff_id: str, offer: _Offer, vertex: OpenVertex | None) -> None:

@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Mapping, Sequence
 
-from dissolver.build.secret_values import secret_of_file, secret_of_variable
 from dissolver.cli.words import UsageSlip
 
 AGENT_VARIABLE = "SSH_AUTH_SOCK"
@@ -152,6 +151,8 @@ def read_secrets(words: Sequence[str], environment: Mapping[str, str]) -> dict[s
 def _secret(
     word: str, identity: str, fields: Mapping[str, str], environment: Mapping[str, str]
 ) -> bytes:
+    from dissolver.build.secret_values import secret_of_file, secret_of_variable
+
     kind = fields.get("type", "")
     source = fields.get("src") or fields.get("source") or ""
     variable = fields.get("env", "")

@@ -135,9 +135,6 @@ def refuse_attestations(**wanted: str | None) -> None:
 
 def tell_ignored(*, isolation: str | None, security_opt: object, squash: bool) -> None:
     """Warn of flags that an older builder of Docker's had, which its newer one ignores as well."""
-    from dissolver.cli.invocation import current
-    from dissolver.cli.render.failures import warning
-
     given = {
         "--isolation": isolation not in (None, "", "default"),
         "--security-opt": bool(security_opt),
@@ -145,5 +142,8 @@ def tell_ignored(*, isolation: str | None, security_opt: object, squash: bool) -
     }
     for flag, is_given in given.items():
         if is_given:
+            from dissolver.cli.invocation import current
+            from dissolver.cli.render.failures import warning
+
             text = f"`{flag}` has no effect on a build, as it has none with BuildKit"
             sys.stderr.write(warning(text, colored=current().colors_errors))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dissolver.cache.shared.options import CacheExport, CacheImport, Word
     from dissolver.config import Settings
     from dissolver.engine.session import Session
+    from dissolver.engine.wire import Descriptor
     from dissolver.export.output import Output
     from dissolver.image.annotations import Annotation
 
@@ -121,7 +122,6 @@ class Building:
         from dissolver.build.rights import check_names
         from dissolver.config import caller_environment
         from dissolver.engine import builds
-        from dissolver.engine.wire import Descriptor
         from dissolver.errors import BadOption
 
         check_names(allow)
@@ -138,7 +138,7 @@ class Building:
         certificates = self.settings.host_certificates
         request = BuildRequest(
             context=STDIN if isinstance(context, int) else os.fspath(context),
-            context_file=Descriptor(context) if isinstance(context, int) else None,
+            context_file=_descriptor(context) if isinstance(context, int) else None,
             contexts=dict(contexts or {}),
             dockerfile=None if dockerfile is None else os.fspath(dockerfile),
             dockerfile_text=dockerfile_text,
@@ -191,9 +191,14 @@ class Building:
         return self._do(builds.plan, request)
 
 
+def _descriptor(number: int) -> Descriptor:
+    from dissolver.engine.wire import Descriptor
+
+    return Descriptor(number)
+
+
 def _placed(given: str | Mapping[str, str] | Output) -> Output:
     """Read an output, and name its place so that another process finds it."""
-    from dissolver.engine.wire import Descriptor
     from dissolver.export.output import STDOUT, Output, parse_output, read_output
 
     if isinstance(given, str):
@@ -204,7 +209,7 @@ def _placed(given: str | Mapping[str, str] | Output) -> Output:
     if dest == STDOUT or (dest is None and given.kind in ("oci", "tar")):
         dest = 1
     if isinstance(dest, int):
-        return replace(given, dest=Descriptor(dest))
+        return replace(given, dest=_descriptor(dest))
     return given if dest is None else replace(given, dest=str(Path.cwd() / dest))
 
 

@@ -73,10 +73,6 @@ class Output:
         return self.kind in ("image", "docker", "oci")
 
 
-IMAGE = Output("image")
-"""What a build leaves behind where nothing is said."""
-
-
 def parse_output(text: str) -> Output:
     """Read an output as ``--output`` has it; a bare path is a directory, ``-`` a tar.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -46,6 +45,8 @@ def split_credentials(url: str) -> tuple[str, str]:
 
 def basic_authorization(information: str) -> str:
     """Return the `Authorization` header that says who asks (RFC 7617); UTF-8, percent-decoded."""
+    import base64
+
     user, _, password = information.partition(":")
     pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
     return f"Basic {base64.b64encode(pair).decode()}"

@@ -218,10 +218,10 @@ class Store:
 
     def release_layers(self, diff_ids: Iterable[str]) -> None:
         """Remove layers that nothing came to need; where others build, a later prune does."""
-        from dissolver.store import gc
-
         layers = list(diff_ids)
         if layers and not self._lock.is_held:
+            from dissolver.store import gc
+
             with self._lock.try_exclusive() as alone:
                 if alone:
                     gc.release_layers(self, layers)
