@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
+from dissolver.cli.build_options import (
+    Attestation,
+    HostCertificates,
+    MetadataFile,
+    Method,
+    NoCache,
+    ProgressMode,
+    Pull,
+)
 from dissolver.cli.build_results import forget, write_result
-from dissolver.cli.build_words import named_values
+from dissolver.cli.build_words import named_values, text_from_stdin
 from dissolver.cli.displays import build_display, progress_mode
 from dissolver.cli.invocation import current
 from dissolver.cli.refusals import refuse_attestations
@@ -51,10 +60,7 @@ def bake(
     check: Annotated[
         bool, Option("--check", help="Check the Dockerfiles and build nothing")
     ] = False,
-    call: Annotated[
-        str | None,
-        Option("--call", metavar="METHOD", help="Ask for check, outline or targets"),
-    ] = None,
+    call: Method = None,
     allow: Annotated[
         list[str] | None,
         Option(
@@ -65,28 +71,13 @@ def bake(
     ] = None,
     push: Annotated[bool, Option("--push", help="Send the images to their registries")] = False,
     load: Annotated[bool, Option("--load", help="Put the images into the store")] = False,
-    no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
-    pull: Annotated[
-        bool, Option("--pull", help="Ask registries for newer versions of base images")
-    ] = False,
-    host_certificates: Annotated[
-        bool | None,
-        Option(
-            "--host-certificates/--no-host-certificates",
-            show_default=False,
-            help="Lend the machine's trust store to RUN steps",
-        ),
-    ] = None,
-    progress: Annotated[
-        str | None,
-        Option("--progress", metavar="MODE", help="auto, tty, plain, quiet, rawjson or none"),
-    ] = None,
-    metadata_file: Annotated[
-        str | None,
-        Option("--metadata-file", metavar="FILE", help="Write what was built to FILE, as JSON"),
-    ] = None,
-    provenance: Annotated[str | None, Option("--provenance", hidden=True)] = None,
-    sbom: Annotated[str | None, Option("--sbom", hidden=True)] = None,
+    no_cache: NoCache = False,
+    pull: Pull = False,
+    host_certificates: HostCertificates = None,
+    progress: ProgressMode = None,
+    metadata_file: MetadataFile = None,
+    provenance: Attestation = None,
+    sbom: Attestation = None,
 ) -> int:
     """Build what a bake file describes."""
     from dissolver.cli.render.progress.display import LiveDisplay
@@ -96,7 +87,7 @@ def bake(
     engine = invocation.engine
     files: dict[str, Any] = {
         "files": tuple(file or ()),
-        "stdin": _text_from_stdin() if "-" in (file or ()) else None,
+        "stdin": text_from_stdin() if "-" in (file or ()) else None,
         "variables": named_values(var or (), caller_environment()),
     }
     if list_ is not None:
@@ -177,7 +168,3 @@ def _list_words(word: str) -> tuple[str, str]:
     if not what:
         raise UsageSlip(f"`--list {word}` does not say what to list", None, "say `type=targets`")
     return what, form
-
-
-def _text_from_stdin() -> str:
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

@@ -8,6 +8,15 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.build_calls import Subject, answer, read_call
+from dissolver.cli.build_options import (
+    Attestation,
+    HostCertificates,
+    MetadataFile,
+    Method,
+    NoCache,
+    ProgressMode,
+    Pull,
+)
 from dissolver.cli.build_outputs import read_outputs
 from dissolver.cli.build_results import forget, write_result
 from dissolver.cli.build_words import (
@@ -20,6 +29,7 @@ from dissolver.cli.build_words import (
     read_secrets,
     stage_names,
     stdin_context,
+    text_from_stdin,
 )
 from dissolver.cli.displays import build_display, progress_mode
 from dissolver.cli.invocation import current
@@ -86,7 +96,7 @@ def build(
             help="Write results to a shared cache (may be repeated)",
         ),
     ] = None,
-    no_cache: Annotated[bool, Option("--no-cache", help="Run every step again")] = False,
+    no_cache: NoCache = False,
     no_cache_filter: Annotated[
         list[str] | None,
         Option(
@@ -95,9 +105,7 @@ def build(
             help="Run every step of these stages again (may be repeated)",
         ),
     ] = None,
-    pull: Annotated[
-        bool, Option("--pull", help="Ask registries for newer versions of base images")
-    ] = False,
+    pull: Pull = False,
     platform: Annotated[
         str | None,
         Option("--platform", metavar="OS/ARCH", help="Build for another kind of machine"),
@@ -134,38 +142,20 @@ def build(
             help="Annotate the image's manifest (may be repeated)",
         ),
     ] = None,
-    host_certificates: Annotated[
-        bool | None,
-        Option(
-            "--host-certificates/--no-host-certificates",
-            show_default=False,
-            help="Lend the machine's trust store to RUN steps",
-        ),
-    ] = None,
-    progress: Annotated[
-        str | None,
-        Option("--progress", metavar="MODE", help="auto, tty, plain, quiet, rawjson or none"),
-    ] = None,
+    host_certificates: HostCertificates = None,
+    progress: ProgressMode = None,
     quiet: Annotated[bool, Option("-q", "--quiet", help="Print the image ID only")] = False,
     iidfile: Annotated[
         str | None, Option("--iidfile", metavar="FILE", help="Write the image ID to this file")
     ] = None,
-    metadata_file: Annotated[
-        str | None,
-        Option(
-            "--metadata-file", metavar="FILE", help="Write what was built to this file, as JSON"
-        ),
-    ] = None,
+    metadata_file: MetadataFile = None,
     check: Annotated[
         bool, Option("--check", help="Check the Dockerfile and build nothing")
     ] = False,
     fix: Annotated[
         bool, Option("--fix", help="With --check: rewrite what can be rewritten safely")
     ] = False,
-    call: Annotated[
-        str | None,
-        Option("--call", metavar="METHOD", help="Ask for check, outline or targets"),
-    ] = None,
+    call: Method = None,
     format_: Annotated[
         str | None, Option("--format", metavar="FORMAT", help="Answer as text or json")
     ] = None,
@@ -193,8 +183,8 @@ def build(
     isolation: Annotated[str | None, Option("--isolation", hidden=True)] = None,
     security_opt: Annotated[list[str] | None, Option("--security-opt", hidden=True)] = None,
     squash: Annotated[bool, Option("--squash", hidden=True)] = False,
-    provenance: Annotated[str | None, Option("--provenance", hidden=True)] = None,
-    sbom: Annotated[str | None, Option("--sbom", hidden=True)] = None,
+    provenance: Attestation = None,
+    sbom: Attestation = None,
 ) -> int:
     """Build an image from a Dockerfile."""
     from dissolver.cli.render.progress.display import LiveDisplay
@@ -211,7 +201,7 @@ def build(
     wanted = one_platform(platform or environment.get("DOCKER_DEFAULT_PLATFORM"))
     if context == "-" and file == "-":
         raise UsageSlip("standard input is either the context or the Dockerfile", None)
-    text = _text_from_stdin() if file == "-" else None
+    text = text_from_stdin() if file == "-" else None
     question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
     if question is not None:
         dockerfile = None if file == "-" else file
@@ -258,7 +248,3 @@ def build(
     if mode == "quiet" and any(one.image for one in result.outputs):
         sys.stdout.write(f"{result.image.id}\n")
     return 0
-
-
-def _text_from_stdin() -> str:
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

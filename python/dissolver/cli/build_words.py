@@ -109,6 +109,11 @@ def stdin_context() -> int:
     return sys.stdin.fileno()
 
 
+def text_from_stdin() -> str:
+    """Read all of standard input; bytes that are no UTF-8 come as surrogate escapes."""
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+
+
 def one_platform(text: str | None) -> str | None:
     """Read ``--platform``; an empty text is none.
 
