@@ -10,6 +10,7 @@ from dissolver.bake.entries import Entry, read_entries
 from dissolver.bake.hcl.values import Value, ValueFault
 from dissolver.bake.interpolation import read_environment_file
 from dissolver.bake.target import Setting, Target
+from dissolver.dockerfile.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,13 +108,11 @@ class BuildSection:
         return "tags" in self._build and bool(self._build["tags"].value)
 
     def _check_keys(self) -> None:
-        from dissolver.bake.evaluation import nearest
-
         for key, given in self._build.items():
             if key in _REFUSED and given.value not in (None, False, "default"):
                 raise given.fault(f"`{key}` is not supported: {_REFUSED[key]}")
             if key not in _KNOWN and key not in _REFUSED and not key.startswith("x-"):
-                hint = nearest(key, _KNOWN)
+                hint = did_you_mean(key, _KNOWN)
                 raise given.fault(f"the build of a service has no `{key}`", hint=hint)
 
     def _put(self, attribute: str, content: Content, at: Placed) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from dissolver.bake.hcl.evaluate import Scope, evaluate, told_at
 from dissolver.bake.hcl.values import Lazy, Value, ValueFault, kind_of, to_list, to_text
 from dissolver.bake.target import Definition, Group, Setting, Target, check_name
 from dissolver.bake.variables import Variables
+from dissolver.dockerfile.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +74,7 @@ class Evaluation:
         if block.kind not in BLOCKS:
             raise block.kind_span.fault(
                 f"there are no blocks called `{block.kind}`",
-                hint=nearest(block.kind, BLOCKS) or "a file has targets, groups and variables",
+                hint=did_you_mean(block.kind, BLOCKS) or "a file has targets, groups and variables",
             )
         if len(block.labels) != 1:
             raise block.kind_span.fault(
@@ -261,13 +261,7 @@ class Evaluation:
         return {"targets": list(self._group(found[-1]).targets)}
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """Word the nearest of ``known`` as a question."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
-
-
 def _unknown(assignment: ast.Assignment, what: str, known: Sequence[str]) -> Exception:
     span: Span = assignment.name_span
-    hint = nearest(assignment.name, known)
+    hint = did_you_mean(assignment.name, known)
     return span.fault(f"{what} has no attribute `{assignment.name}`", hint=hint)

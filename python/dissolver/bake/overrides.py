@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dissolver.bake.attributes import RULES, Content, Kind, combined
 from dissolver.bake.entries import Entry, read_entries
 from dissolver.bake.hcl.values import Value, ValueFault, to_boolean
+from dissolver.dockerfile.suggest import did_you_mean
 from dissolver.errors import BakeFileError
 
 if TYPE_CHECKING:
@@ -92,15 +93,13 @@ def by_target(
     Raises:
         BakeFileError: one is for no target.
     """
-    from dissolver.bake.evaluation import nearest
-
     found: dict[str, list[Override]] = {}
     for override in overrides:
         pattern = override.pattern
         chosen = [pattern] if pattern in names else matching(pattern, names)
         if not chosen:
             error = _fault(override.word, f"there is no target `{pattern}`")
-            error.hint = nearest(pattern, names)
+            error.hint = did_you_mean(pattern, names)
             raise error
         for name in chosen:
             found.setdefault(name, []).append(override)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dissolver.bake.evaluation import nearest
 from dissolver.bake.overrides import WILDCARDS, by_target, matching, overridden, read_overrides
 from dissolver.bake.target import Definition, Group, Target
+from dissolver.dockerfile.suggest import did_you_mean
 from dissolver.errors import BakeFileError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class _Chooser:
             raise BakeFileError(
                 f"{who} `{name}`, and there is no such target",
                 where=group.where,
-                hint=nearest(name, known),
+                hint=did_you_mean(name, known),
             )
 
     def resolved(self, name: str) -> Target:
@@ -162,7 +162,7 @@ class _Chooser:
 
     def _missing(self, name: str, way: tuple[str, ...]) -> BakeFileError:
         known = [*self._definition.targets, *self._definition.groups]
-        hint = nearest(name, known)
+        hint = did_you_mean(name, known)
         if way:
             where = self._definition.targets[way[-1]].where_of("inherits")
             message = f"`{way[-1]}` inherits from `{name}`, and there is no such target"
@@ -193,7 +193,7 @@ class _Chooser:
                     raise BakeFileError(
                         f"`{name}` takes files from `{other}`, and there is no such target",
                         where=target.where_of("contexts"),
-                        hint=nearest(other, list(self._definition.targets)),
+                        hint=did_you_mean(other, self._definition.targets),
                     )
                 nowhere: list[Entry] = [{"type": "cacheonly"}]
                 linked = self.resolved(other).changed("output", nowhere).tidied()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from dissolver.bake.functions.table import UNSUPPORTED, standard_functions
@@ -19,6 +18,7 @@ from dissolver.bake.hcl.values import (
     to_text,
 )
 from dissolver.bake.target import VariableRow
+from dissolver.dockerfile.suggest import did_you_mean
 from dissolver.errors import BakeFileError
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ class Variables:
         for name in self._given:
             plain = name.removesuffix(JSON_SUFFIX)
             if name not in self._blocks and plain not in self._blocks:
-                near = get_close_matches(name, self._blocks, n=1, cutoff=0.6)
                 raise BakeFileError(
                     f"no file declares the variable `{name}`",
-                    hint=f"did you mean `{near[0]}`?" if near else None,
+                    hint=did_you_mean(name, self._blocks),
                 )
 
     def rows(self) -> tuple[VariableRow, ...]:
@@ -126,12 +125,9 @@ class Variables:
         if name in self._others:
             return self._others[name]
         known = [*self._blocks, *self._assigned, *self._values]
-        near = get_close_matches(name, known, n=1, cutoff=0.6)
+        declare = f'declare it: `variable "{name}" {{ default = "" }}`'
         raise span.fault(
-            f"there is no variable `{name}`",
-            hint=f"did you mean `{near[0]}`?"
-            if near
-            else f'declare it: `variable "{name}" {{ default = "" }}`',
+            f"there is no variable `{name}`", hint=did_you_mean(name, known) or declare
         )
 
     def _keep(self, name: str, span: Span, make: Callable[[str], Value]) -> Value:
@@ -226,8 +222,7 @@ class Variables:
             return standard[name]
         if name in UNSUPPORTED:
             raise span.fault(f"the function `{name}` is not supported: {UNSUPPORTED[name]}")
-        near = get_close_matches(name, [*self._functions, *standard], n=1, cutoff=0.6)
-        hint = f"did you mean `{near[0]}`?" if near else None
+        hint = did_you_mean(name, [*self._functions, *standard])
         raise span.fault(f"there is no function `{name}`", hint=hint)
 
     def _define(self, name: str, span: Span) -> Function:
