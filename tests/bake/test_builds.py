@@ -131,6 +131,9 @@ def test_what_would_be_built_is_printed_and_listed(box: Cli) -> None:
     assert json.loads(variables.stdout) == [
         {"name": "TAG", "type": "", "value": "latest", "description": ""}
     ]
+    steering = 'target "a" { description = "\\u001b[2J" }'
+    shown = box.out("bake", "-f", "-", "--list", "targets", stdin=steering, cwd=kitchen)
+    assert shown.split("\n")[1] == "a        \\x1b[2J"
     printed = box("bake", "--print", "-f", "-", "a", stdin='target "a" {}', cwd=kitchen)
     assert json.loads(printed.stdout)["target"].keys() == {"a"}
 

@@ -77,6 +77,15 @@ def test_json_has_both_sides_of_everything(cli: Cli) -> None:
     assert {"field": "config.Env.WORD", "before": "one", "after": "two"} in found["config"]
 
 
+def test_names_of_fields_cannot_steer_a_terminal(cli: Cli) -> None:
+    made = cli.directory("context", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "a"})
+    cli("build", "-t", "plain", made)
+    cli("build", "-t", "labelled", "--label", "a\x1b[2J=b", made)
+    told = cli("image", "diff", "plain", "labelled", check=False).stdout
+    assert 'config.Labels.a\\x1b[2J: - -> "b"' in told.splitlines()
+    assert "\x1b" not in told
+
+
 def test_times_are_compared_where_they_are_asked_for(cli: Cli) -> None:
     made = cli.directory("context", {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "a"})
     output = "type=image,rewrite-timestamp=true"

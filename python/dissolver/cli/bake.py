@@ -139,6 +139,7 @@ def _answer(engine: Engine, question: Call, selection: Selection) -> int:
 def _list(engine: Engine, word: str, files: dict[str, Any]) -> int:
     """Answer ``--list``: ``targets``, or ``type=targets,format=json``."""
     from dissolver.bake import show
+    from dissolver.cli.render.cells import printable
 
     what, form = _list_words(word)
     definition = engine.bake_definition(**files)
@@ -148,7 +149,11 @@ def _list(engine: Engine, word: str, files: dict[str, Any]) -> int:
         ("variables", "table"): show.variables_text,
         ("variables", "json"): show.variables_json,
     }
-    sys.stdout.write(answers[what, form](definition))
+    told = answers[what, form](definition)
+    if form == "table":
+        # A file may come from anywhere, and must not steer the terminal.
+        told = "\n".join(map(printable, told.split("\n")))
+    sys.stdout.write(told)
     return 0
 
 

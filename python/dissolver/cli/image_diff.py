@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
+from dissolver.cli.render.cells import printable
 from dissolver.cli.words import UsageSlip
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _lines(found: ImageDifference) -> Iterator[str]:
 
 
 def _file_line(change: FileChange) -> str:
-    path = _printable(change.path)
+    path = printable(change.path)
     if change.before is None or change.after is None:
         there = change.after or change.before
         what = "" if there is None else f"  {_summary(there)}"
@@ -87,7 +88,7 @@ def _summary(facts: FileFacts) -> str:
     if facts.kind == "file":
         words.append(f"{facts.size} bytes")
     if facts.link_target is not None:
-        words.append(f"-> {_printable(facts.link_target)}")
+        words.append(f"-> {printable(facts.link_target)}")
     return " ".join(words)
 
 
@@ -106,12 +107,12 @@ def _fact(name: str, facts: FileFacts) -> str:
     if name == "device":
         return ":".join(map(str, value))
     if name == "xattrs":
-        return ",".join(f"{_printable(key)}={text}" for key, text in value.items()) or "-"
-    return _printable(str(value))
+        return ",".join(f"{printable(key)}={text}" for key, text in value.items()) or "-"
+    return printable(str(value))
 
 
 def _field_line(change: FieldChange) -> str:
-    return f"{change.field}: {_value(change.before)} -> {_value(change.after)}"
+    return f"{printable(change.field)}: {_value(change.before)} -> {_value(change.after)}"
 
 
 def _value(value: Any) -> str:
@@ -119,15 +120,7 @@ def _value(value: Any) -> str:
         return "-"
     text = json.dumps(value, ensure_ascii=False)
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
-    return _printable(shown)
-
-
-def _printable(text: str) -> str:
-    """Write what a terminal would take for commands, and bytes that are no text, as escapes."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return printable(shown)
 
 
 def _document(found: ImageDifference) -> dict[str, Any]:
