@@ -227,6 +227,28 @@ def test_what_is_set_beside_a_wish_of_a_file_allows_that_not(
         check(needed)
 
 
+def test_arguments_are_read_from_files_elsewhere_if_that_is_allowed(kitchen: Kitchen) -> None:
+    kitchen.write({"there.env": "THERE=2\n", "in/here.env": "HERE=1\n"})
+    inner = Kitchen(kitchen.directory / "in")
+    text = """services:
+  a:
+    env_file: [here.env, ../there.env]
+    build:
+      args: [HERE, THERE]
+"""
+    target = inner.select({"compose.yaml": text}, "a").targets["a"]
+    assert target.named("args") == {"HERE": "1", "THERE": "2"}
+    with pytest.raises(BakeFileError) as caught:
+        Permissions((), {}, inner.directory).check(target)
+    assert (caught.value.message, caught.value.hint) == (
+        "the target `a` reads `../there.env`, outside of this directory",
+        "if you trust the file: `--allow fs.read=../there.env`",
+    )
+    assert caught.value.where is not None
+    assert caught.value.where.line == 3
+    Permissions(["fs.read=../there.env"], {}, inner.directory).check(target)
+
+
 @pytest.mark.parametrize("word", ["everything", "fs.read", "ssh=x", "fs.exec=/x", "="])
 def test_rights_that_there_are_not_are_refused(word: str) -> None:
     with pytest.raises(BakeFileError) as caught:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dissolver.bake.yaml_text import Placed
+    from dissolver.errors import Where
 
 _TEXTS = {
     "context": "context",
@@ -71,6 +72,7 @@ class BuildSection:
         self._variables = variables
         self._read_file = read_file
         self._settings: dict[str, Setting] = {}
+        self._reads: dict[str, Where] = {}
 
     def target(self, name: str) -> Target:
         """Give the target that the section describes.
@@ -102,7 +104,8 @@ class BuildSection:
             image = self._service["image"]
             self._put("tags", [image.text("`image`")], image)
         self._extensions()
-        return Target(name, self._settings, self._service["build"].span.where())
+        where = self._service["build"].span.where()
+        return Target(name, self._settings, where, reads=self._reads)
 
     def _build_tags(self) -> bool:
         return "tags" in self._build and bool(self._build["tags"].value)
@@ -193,11 +196,13 @@ class BuildSection:
             path = given.value["path"]
             if "required" in given.value:
                 is_required = self._switch(given.value["required"], "required")
-        text = self._read_file(path.text("a path"))
+        name = path.text("a path")
+        text = self._read_file(name)
         if text is None:
             if is_required:
-                raise path.fault(f"there is no file `{path.value}`")
+                raise path.fault(f"there is no file `{name}`")
             return {}
+        self._reads[name] = path.span.where()
         try:
             return read_environment_file(text, self._variables)
         except ValueFault as fault:

@@ -18,6 +18,7 @@ from dissolver.errors import BakeFileError
 
 if TYPE_CHECKING:
     from dissolver.bake.target import Target
+    from dissolver.errors import Where
 
 FILES_VARIABLE = "BUILDX_BAKE_ENTITLEMENTS_FS"
 """Set to false, it allows all files."""
@@ -92,21 +93,12 @@ class Permissions:
         """
         for wish in _wishes(target):
             setting = target.settings.get(wish.attribute)
-            if setting is None or setting.where is None or self._allows(wish):
-                continue
-            if wish.path is None:
-                flag = f"--allow {wish.right}"
-                raise BakeFileError(
-                    f"the target `{target.name}` asks for `{wish.right}`",
-                    where=setting.where,
-                    hint=f"if you trust the file: `{flag}`",
-                )
-            verb = "reads" if wish.right == READ else "writes"
-            raise BakeFileError(
-                f"the target `{target.name}` {verb} `{wish.path}`, outside of this directory",
-                where=setting.where,
-                hint=f"if you trust the file: `--allow {wish.right}={wish.path}`",
-            )
+            if setting is not None and setting.where is not None and not self._allows(wish):
+                raise _refusal(target, wish, setting.where)
+        for path, where in target.reads.items():
+            wish = _Wish(READ, "args", path)
+            if not self._allows(wish):
+                raise _refusal(target, wish, where)
 
     def _allows(self, wish: _Wish) -> bool:
         if wish.path is None:
@@ -115,6 +107,15 @@ class Permissions:
             return True
         real = self._real(wish.path)
         return any(real == place or place in real.parents for place in self._places[wish.right])
+
+
+def _refusal(target: Target, wish: _Wish, where: Where) -> BakeFileError:
+    word, what = wish.right, f"asks for `{wish.right}`"
+    if wish.path is not None:
+        verb = "reads" if wish.right == READ else "writes"
+        word, what = f"{word}={wish.path}", f"{verb} `{wish.path}`, outside of this directory"
+    message = f"the target `{target.name}` {what}"
+    return BakeFileError(message, where=where, hint=f"if you trust the file: `--allow {word}`")
 
 
 def _wishes(target: Target) -> Iterator[_Wish]:

@@ -25,13 +25,15 @@ class Target:
     """One build, as files describe it: attributes by their names.
 
     ``where`` is the place of its name. ``is_linked`` marks one that is only built because
-    another one takes files from it.
+    another one takes files from it. ``reads`` are files that values of it were taken from, by
+    their paths, and where they are named.
     """
 
     name: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     where: Where | None = None
     is_linked: bool = False
+    reads: Mapping[str, Where] = field(default_factory=dict)
 
     def merged(self, later: Target) -> Target:
         """Give the target with what a later description of it says."""
@@ -42,7 +44,12 @@ class Target:
             # What the command line adds to has the place that it had.
             where = setting.where or (None if before is None else before.where)
             settings[name] = Setting(content, where)
-        return replace(self, settings=settings, where=self.where or later.where)
+        return replace(
+            self,
+            settings=settings,
+            where=self.where or later.where,
+            reads={**self.reads, **later.reads},
+        )
 
     def changed(self, name: str, content: Content, where: Where | None = None) -> Target:
         """Give the target with another value of one attribute."""
