@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
@@ -62,14 +63,35 @@ def measured(words: list[str]) -> int:
     return usage.ru_maxrss * 1024
 
 
-class DissolverCarrier:
+class Commands(ABC):
+    """The commands that all of them spell alike."""
+
+    peak = 0
+
+    @abstractmethod
+    def do(self, *words: str | Path) -> None:
+        """Run a command, and keep how much memory it needed."""
+
+    def pull(self, name: str) -> None:
+        self.do("pull", "-q", name)
+
+    def push(self, name: str) -> None:
+        self.do("push", "-q", name)
+
+    def load(self, archive: Path, name: str) -> None:
+        self.do("load", "-q", "-i", archive)
+
+    def tag(self, image: str, name: str) -> None:
+        self.do("tag", image, name)
+
+
+class DissolverCarrier(Commands):
     """This project, as the command that users type."""
 
     name = "dissolver"
 
     def __init__(self, place: Path) -> None:
         self.root = place / "dissolver-carrier"
-        self.peak = 0
 
     def words(self, *words: str | Path) -> list[str]:
         """Give the whole command."""
@@ -82,34 +104,21 @@ class DissolverCarrier:
     def forget(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def pull(self, name: str) -> None:
-        self.do("pull", "-q", name)
-
     def run(self, name: str) -> None:
         self.do("run", "--rm", "--network", "none", name)
-
-    def push(self, name: str) -> None:
-        self.do("push", "-q", name)
-
-    def load(self, archive: Path, name: str) -> None:
-        self.do("load", "-q", "-i", archive)
-
-    def tag(self, image: str, name: str) -> None:
-        self.do("tag", image, name)
 
     def version(self) -> str:
         done = subprocess.run(self.words("--version"), capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
 
-class DockerCarrier:
+class DockerCarrier(Commands):
     """Docker, with a daemon of its own."""
 
     name = "docker"
 
     def __init__(self, place: Path) -> None:
         self.builder = Docker(place / "docker-carrier")
-        self.peak = 0
 
     def do(self, *words: str | Path) -> None:
         """Run a command, and keep how much memory its daemon needed meanwhile."""
@@ -123,20 +132,8 @@ class DockerCarrier:
     def forget(self) -> None:
         self.builder.forget()
 
-    def pull(self, name: str) -> None:
-        self.do("pull", "-q", name)
-
     def run(self, name: str) -> None:
         self.do("run", "--rm", "--network", "host", name)
-
-    def push(self, name: str) -> None:
-        self.do("push", "-q", name)
-
-    def load(self, archive: Path, name: str) -> None:
-        self.do("load", "-q", "-i", archive)
-
-    def tag(self, image: str, name: str) -> None:
-        self.do("tag", image, name)
 
     def version(self) -> str:
         return self.builder.version()
@@ -146,7 +143,7 @@ class DockerCarrier:
         self.builder.stop()
 
 
-class PodmanCarrier:
+class PodmanCarrier(Commands):
     """podman, which needs no daemon."""
 
     name = "podman"
@@ -155,7 +152,6 @@ class PodmanCarrier:
         if shutil.which("podman") is None:
             raise Missing("podman is not installed (Debian: podman)")
         self.place = place / "podman-carrier"
-        self.peak = 0
 
     def do(self, *words: str | Path) -> None:
         """Run a command, and keep how much memory it needed."""
@@ -180,12 +176,6 @@ class PodmanCarrier:
 
     def push(self, name: str) -> None:
         self.do("push", "-q", "--tls-verify=false", name)
-
-    def load(self, archive: Path, name: str) -> None:
-        self.do("load", "-q", "-i", archive)
-
-    def tag(self, image: str, name: str) -> None:
-        self.do("tag", image, name)
 
     def version(self) -> str:
         words = ["podman", "--version"]
