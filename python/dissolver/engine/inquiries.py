@@ -87,6 +87,30 @@ class Inquiries:
         )
         return self._do(outline, request)
 
+    def plan(
+        self,
+        context: str | os.PathLike[str] = ".",
+        *,
+        dockerfile: str | os.PathLike[str] | None = None,
+        dockerfile_text: str | None = None,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        platform: str | None = None,
+    ) -> str:
+        """Say in words what ``build`` would do, step by step; nothing is run or written.
+
+        Raises:
+            DockerfileError: a mistake in the Dockerfile, with its place.
+            ImageNotFound: a base is no local image.
+        """
+        from dissolver.engine import builds
+
+        request = asked(
+            context, dockerfile, dockerfile_text, target, build_args, contexts, platform
+        )
+        return self._do(builds.plan, request)
+
     def targets(
         self,
         context: str | os.PathLike[str] = ".",
