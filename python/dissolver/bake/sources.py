@@ -14,6 +14,7 @@ from dissolver.bake.hcl.parse import parse
 from dissolver.bake.hcl.source import Source
 from dissolver.bake.hcl.values import ValueFault
 from dissolver.bake.interpolation import read_environment_file
+from dissolver.bake.permissions import CURRENT_DIRECTORY
 from dissolver.bake.target import Definition
 from dissolver.bake.variables import NO_ENVIRONMENT
 from dissolver.errors import BakeFileError
@@ -38,7 +39,6 @@ RELATIVE_VARIABLE = "BUILDX_BAKE_FILE_RELATIVE_PATHS"
 STDIN = "-"
 
 _LARGEST_BYTES = 8 << 20
-_CURRENT_DIRECTORY = "cwd://"
 
 
 def find_files(named: Sequence[str], environment: Mapping[str, str], directory: Path) -> list[str]:
@@ -80,12 +80,12 @@ def read_sources(names: Sequence[str], directory: Path, stdin: str | None) -> li
                 raise BakeFileError("there is no standard input to read a bake file from")
             sources.append(Source(STDIN, _text(STDIN, stdin)))
             continue
-        if "://" in name.removeprefix(_CURRENT_DIRECTORY) or name.startswith("git@"):
+        if "://" in name.removeprefix(CURRENT_DIRECTORY) or name.startswith("git@"):
             raise BakeFileError(
                 f"`{name}` is no file of this machine",
                 hint="check the repository out, and bake there",
             )
-        path = name.removeprefix(_CURRENT_DIRECTORY)
+        path = name.removeprefix(CURRENT_DIRECTORY)
         try:
             with (directory / path).open("rb") as file:
                 data = file.read(_LARGEST_BYTES + 1)
