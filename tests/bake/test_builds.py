@@ -138,6 +138,20 @@ def test_what_would_be_built_is_printed_and_listed(box: Cli) -> None:
     assert json.loads(printed.stdout)["target"].keys() == {"a"}
 
 
+def test_questions_read_no_more_than_builds(cli: Cli) -> None:
+    kitchen = cli.directory(
+        "kitchen", {"docker-bake.hcl": 'target "default" { context = "../in" }'}
+    )
+    (kitchen.parent / "in").mkdir(exist_ok=True)
+    (kitchen.parent / "in" / "Dockerfile").write_text("not for you\n")
+    refused = cli("bake", "--check", check=False, cwd=kitchen)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("hint: if you trust the file: `--allow fs.read=../in`\n")
+    assert "not for you" not in refused.stdout + refused.stderr
+    allowed = cli("bake", "--check", "--allow", "fs.read=../in", check=False, cwd=kitchen)
+    assert "unknown instruction `not`" in allowed.stderr
+
+
 def test_caches_and_files_are_left_where_targets_say(box: Cli) -> None:
     text = """
         target "base" {

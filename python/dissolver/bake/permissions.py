@@ -17,6 +17,7 @@ from dissolver.bake.selection import HOST_NETWORK, linked_names
 from dissolver.errors import BakeFileError
 
 if TYPE_CHECKING:
+    from dissolver.bake.selection import Selection
     from dissolver.bake.target import Target
     from dissolver.errors import Where
 
@@ -107,6 +108,19 @@ class Permissions:
             return True
         real = self._real(wish.path)
         return any(real == place or place in real.parents for place in self._places[wish.right])
+
+
+def check_allowed(
+    selection: Selection, words: Iterable[str], environment: Mapping[str, str], directory: Path
+) -> None:
+    """Check that all is allowed that the targets of a selection do.
+
+    Raises:
+        BakeFileError: something is not.
+    """
+    permissions = Permissions(words, environment, directory, selection.said)
+    for target in selection.targets.values():
+        permissions.check(target)
 
 
 def _refusal(target: Target, wish: _Wish, where: Where) -> BakeFileError:

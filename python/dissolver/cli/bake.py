@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -27,6 +28,8 @@ from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dissolver.bake.selection import Selection
     from dissolver.cli.build_calls import Call
     from dissolver.engine import Engine
@@ -103,7 +106,7 @@ def bake(
     question = read_call(call=call, check=check, fix=False, plan=False, format_=None)
     if question is not None:
         selection = engine.bake_selection(target or (), overrides=overrides, **files)
-        return _answer(engine, question, selection)
+        return _answer(engine, question, selection, allow or ())
     mode = progress_mode(invocation, progress)
     forget(metadata_file)
     with LiveDisplay(build_display(invocation, mode)) as live:
@@ -121,10 +124,15 @@ def bake(
     return 0
 
 
-def _answer(engine: Engine, question: Call, selection: Selection) -> int:
-    """Answer a question about the Dockerfile of every target; 1 if a check found something."""
+def _answer(engine: Engine, question: Call, selection: Selection, allow: Sequence[str]) -> int:
+    """Answer a question about the Dockerfile of every target; 1 if a check found something.
+
+    A mistake is shown with its line, so that what is read has to be allowed for this as well.
+    """
+    from dissolver.bake.permissions import check_allowed
     from dissolver.bake.requests import question_words
 
+    check_allowed(selection, allow, caller_environment(), Path())
     if question.is_json:
         raise UsageSlip("several answers are no JSON", None, "ask `dissolver build` for one")
     code = 0

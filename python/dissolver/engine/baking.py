@@ -116,16 +116,14 @@ class Baking(Building):
     def _orders(
         self, selection: Selection, allow: Sequence[str], host_certificates: bool | None
     ) -> tuple[Order, ...]:
-        from dissolver.bake.permissions import Permissions
+        from dissolver.bake.permissions import check_allowed
         from dissolver.bake.requests import build_words, check_places
         from dissolver.bake.selection import linked_names
         from dissolver.build.together import Order
         from dissolver.config import caller_environment
 
         environment = caller_environment()
-        permissions = Permissions(allow, environment, Path(), selection.said)
-        for target in selection.targets.values():
-            permissions.check(target)
+        check_allowed(selection, allow, environment, Path())
         check_places(selection.targets.values())
         asked = _Asked(self.settings)
         orders: list[Order] = []
