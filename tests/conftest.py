@@ -30,6 +30,7 @@ import pytest
 
 from forms import BOTH_FORMS, EVERY, FORM
 from scene import Account, Cli, kill_processes_of
+from servers import Repository, Web, git_server, web_server
 
 # No test asks a registry on another machine, whatever an image is called.
 os.environ["DISSOLVER_OFFLINE"] = "1"
@@ -126,6 +127,22 @@ def busybox_tar() -> Iterator[Path]:
 def store_root(tmp_path: Path) -> Path:
     """A directory for a store of this test alone."""
     return tmp_path / "store"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server without pages."""
+    with web_server() as server:
+        yield server
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    """A git repository without commits, and its server."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    with git_server(tmp_path / "served") as served:
+        yield served
 
 
 # Who runs it -----------------------------------------------------------------------

@@ -11,14 +11,14 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from build.test_copy_flags import tree
 from dissolver.errors import BuildError, ContextError
-from servers import Repository, Web, git_server, web_server
+from servers import Repository, Web, git_server
 
 
 def packed(files: dict[str, str], *, root_mode: int | None = None) -> bytes:
@@ -165,12 +165,6 @@ def test_add_has_the_flags_of_copy(site) -> None:
 MODIFIED = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
-
-
 def mtime(site, image: str, path: str) -> int:
     store = site.engine._backend.store
     view = store.layers.view(site.engine.image(image).config.diff_ids)
@@ -259,13 +253,10 @@ def test_what_a_server_does_not_have_is_told(site, web: Web) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    with git_server(tmp_path / "served") as served:
-        served.commit({"README": "one", "src/run": "#!/bin/sh\n", "src/deep/a": "a"})
-        served.git("tag", "-a", "v1", "-m", "x")
-        yield served
+def repository(repository: Repository) -> Repository:
+    repository.commit({"README": "one", "src/run": "#!/bin/sh\n", "src/deep/a": "a"})
+    repository.git("tag", "-a", "v1", "-m", "x")
+    return repository
 
 
 def test_a_repository_becomes_its_files(site, repository: Repository) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +12,15 @@ from build.test_add import packed
 from build.test_copy_flags import tree
 from dissolver.build.contexts import git_context, shown
 from dissolver.errors import BuildError, ContextError, DockerfileError, IntakeError
-from servers import Repository, Web, git_server, web_server
+from servers import Repository, Web
 
 TEXT = "FROM box\nCOPY . /x\n"
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    with git_server(tmp_path / "served") as served:
-        served.commit({"Dockerfile": TEXT, "a": "a", "sub/Dockerfile": TEXT, "sub/b": "b"})
-        yield served
+def repository(repository: Repository) -> Repository:
+    repository.commit({"Dockerfile": TEXT, "a": "a", "sub/Dockerfile": TEXT, "sub/b": "b"})
+    return repository
 
 
 def build_from(site, context: object, **options: object):

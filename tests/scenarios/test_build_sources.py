@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from forms import in_both_forms
 from scene import Cli
-from servers import Repository, Web, git_server, web_server
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    with git_server(tmp_path / "served") as served:
-        yield served
+from servers import Repository, Web
 
 
 def archive(files: dict[str, str]) -> bytes:

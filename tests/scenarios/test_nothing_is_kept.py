@@ -8,24 +8,17 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from leaks import holders
 from scene import Cli, kill_group, wait_until
-from servers import Web, git_http_server, web_server
+from servers import Web, git_http_server
 
 SECRET = "TheWordThatNobodyMayFind/42+é"
 PAIR = f"robot:{SECRET}"
 IN_URL = "robot:TheWordThatNobodyMayFind%2F42%2B%C3%A9"
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
 
 
 def traces(box: Cli) -> list[str]:
