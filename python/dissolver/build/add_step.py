@@ -7,7 +7,7 @@ to be made: its key is that of the archive itself, and of where it goes.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,7 @@ class AddWork:
         directory = stack.enter_context(bench.store.workspace())
         layers = Layers(directory, userxattr=False)
         try:
-            with _opened(archive, directory) as descriptor:
+            with _opened(archive.path, archive.view, directory) as descriptor:
                 info = layers.ingest(descriptor)
         except CoreError as error:
             if error.kind == "io":
@@ -226,30 +226,23 @@ def _identity(path: str) -> Identity:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-class _opened:  # noqa: N801 - reads as a sentence where it is used
-    """Open an archive for reading; one in layers is written to a file first."""
-
-    def __init__(self, archive: Archive, directory: Path) -> None:
-        self._archive = archive
-        self._directory = directory
-        self._descriptor = -1
-
-    def __enter__(self) -> int:
-        archive = self._archive
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with explained("read the archive"):
-            if archive.view is None:
-                self._descriptor = os.open(archive.path, flags)
-            else:
-                place = self._directory / "archive"
-                written = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                self._descriptor = written
-                archive.view.write(archive.path, written)
-                os.lseek(written, 0, os.SEEK_SET)
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+@contextmanager
+def _opened(path: str, view: View | None, directory: Path) -> Iterator[int]:
+    """Open a file for reading; one in layers is written below ``directory`` first."""
+    with explained("read the archive"):
+        if view is None:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        else:
+            place = directory / "archive"
+            descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if view is not None:
+            with explained("read the archive"):
+                view.write(path, descriptor)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _behind_url(
@@ -275,16 +268,10 @@ def _behind_url(
 
 
 def _view_holds_archive(bench: Workbench, view: View, path: str) -> bool:
-    with bench.store.workspace() as directory, _opened(_in_layers(view, path), directory) as file:
-        from dissolver._core.compress import is_archive
+    from dissolver._core.compress import is_archive
 
+    with bench.store.workspace() as directory, _opened(path, view, directory) as file:
         return is_archive(file)
-
-
-def _in_layers(view: View, path: str) -> Archive:
-    from dissolver._core.copy import CopyPart
-
-    return Archive(CopyPart(view, [], keeps_owner=False), path, view=view)
 
 
 def _repository(
@@ -308,15 +295,12 @@ def _repository(
     return CopyPart(view, ["/"], keeps_owner=False, excludes=rules)
 
 
-class _placed:  # noqa: N801 - reads as a sentence where it is used
+@contextmanager
+def _placed(step: AddStep) -> Iterator[None]:
     """Give failures to fetch the place of the step."""
-
-    def __init__(self, step: AddStep) -> None:
-        self._step = step
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BuildError) and error.where is None:
-            error.where = self._step.where
+    try:
+        yield
+    except BuildError as error:
+        if error.where is None:
+            error.where = step.where
+        raise
