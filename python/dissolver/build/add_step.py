@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
+from dissolver.build.context import BuildContext
 from dissolver.build.copy_step import (
     as_plain,
     documents,
@@ -200,10 +201,10 @@ def _local(
 
 def _as_archive(bench: Workbench, part: CopyPart, name: str) -> Archive | None:
     """Look into a file of the context; nothing if it is no archive."""
-    host = bench.context.path_on_host(name)
-    if host is not None:
+    if isinstance(bench.context, BuildContext):
+        host = bench.context.path_on_host(name)
         return Archive(part, host, _identity(host)) if _holds_archive(host) else None
-    view = bench.store.layers.view(bench.context.origin().layers or ())
+    view = bench.context.view
     return Archive(part, name, view=view) if _view_holds_archive(bench, view, name) else None
 
 

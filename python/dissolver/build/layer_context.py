@@ -67,10 +67,6 @@ class LayerContext:
             names.append(os.fsdecode(name) + ("/" if is_directory else ""))
         return Listing((), tuple(sorted(names)), ".dockerignore")
 
-    def path_on_host(self, path: str) -> None:
-        """Say that a file of it lies nowhere on this machine by itself."""
-        del path
-
     def read(self, path: str, *, limit: int) -> bytes | None:
         """Read a file of it; nothing if there is none.
 
