@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -115,3 +116,21 @@ def test_no_layers_are_an_empty_root(layers: Layers) -> None:
     assert entry is not None
     assert (entry.kind, entry.mode, entry.uid) == ("directory", 0o755, 0)
     assert view.stat("/etc/passwd") is None
+
+
+def test_a_file_is_an_archive_by_its_first_header(layers: Layers, tmp_path: Path) -> None:
+    inner = write_tar(tmp_path / "inner.tar", {"x": b"1"}).read_bytes()
+    files: dict[str, bytes | None] = {
+        "a.tar": inner,
+        "a.tgz": gzip.compress(inner),
+        "a.txt": b"text",
+        "empty": b"",
+        "dir": None,
+    }
+    view = layers.view([layers.ingest(write_tar(tmp_path / "outer.tar", files)).diff_id])
+    told = {name: view.is_archive(f"/{name}") for name in files if name != "dir"}
+    assert told == {"a.tar": True, "a.tgz": True, "a.txt": False, "empty": False}
+    for name, kind in (("/dir", "not-a-file"), ("/missing", "not-found")):
+        with pytest.raises(CoreError) as caught:
+            view.is_archive(name)
+        assert caught.value.kind == kind

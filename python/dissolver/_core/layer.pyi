@@ -357,6 +357,13 @@ class View:
         Nothing but indexes is read.
         """
 
+    def is_archive(self, path: str | bytes | os.PathLike[str]) -> bool:
+        """Tell whether a file is a tar, compressed or not, as ``_core.compress.is_archive`` does.
+
+        Raises:
+            CoreError: ``not-found``, ``not-a-file``, ``symlink-loop``.
+        """
+
     def write(self, path: str | bytes | os.PathLike[str], fd: int) -> int:
         """Write a file's content to ``fd`` and return its length.
 

@@ -205,7 +205,7 @@ def _as_archive(bench: Workbench, part: CopyPart, name: str) -> Archive | None:
         host = bench.context.path_on_host(name)
         return Archive(part, host, _identity(host)) if _holds_archive(host) else None
     view = bench.context.view
-    return Archive(part, name, view=view) if _view_holds_archive(bench, view, name) else None
+    return Archive(part, name, view=view) if _view_holds_archive(view, name) else None
 
 
 def _holds_archive(path: str) -> bool:
@@ -262,17 +262,15 @@ def _behind_url(
     view = bench.store.layers.view([file.layer])
     part = CopyPart(view, [f"/{as_plain(file.name)}"], keeps_owner=False)
     path = f"/{file.name}"
-    if source.unpacks and _view_holds_archive(bench, view, path):
+    if source.unpacks and _view_holds_archive(view, path):
         yield Archive(part, path, view=view)
     else:
         yield part
 
 
-def _view_holds_archive(bench: Workbench, view: View, path: str) -> bool:
-    from dissolver._core.compress import is_archive
-
-    with bench.store.workspace() as directory, _opened(path, view, directory) as file:
-        return is_archive(file)
+def _view_holds_archive(view: View, path: str) -> bool:
+    with explained("read the archive"):
+        return view.is_archive(path)
 
 
 def _repository(

@@ -262,11 +262,7 @@ impl View {
     ///
     /// [`LayerError::NotFound`], [`LayerError::NotAFile`], [`LayerError::TooLarge`] beyond `limit` bytes.
     pub fn read(&self, path: &[u8], limit: u64) -> Result<Vec<u8>, LayerError> {
-        let resolved = self.resolve(path, LastLink::Follow)?;
-        let found = resolved.found.ok_or_else(|| LayerError::NotFound {
-            path: path.to_vec(),
-        })?;
-        let mut content = self.open(&found)?;
+        let mut content = self.content_at(path)?;
         let size = content.size();
         if size > limit {
             return Err(LayerError::TooLarge {
@@ -278,8 +274,25 @@ impl View {
         let mut bytes = Vec::new();
         content
             .read_to_end(&mut bytes)
-            .map_err(LayerError::io("read", crate::os_path(&resolved.path)))?;
+            .map_err(LayerError::io("read", crate::os_path(path)))?;
         Ok(bytes)
+    }
+
+    /// Tells whether the file that `path` leads to is an archive, by its first header.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError::NotFound`], [`LayerError::NotAFile`], [`LayerError::Io`].
+    pub fn is_archive(&self, path: &[u8]) -> Result<bool, LayerError> {
+        crate::ingest::is_archive(Box::new(self.content_at(path)?))
+    }
+
+    fn content_at(&self, path: &[u8]) -> Result<Content, LayerError> {
+        let resolved = self.resolve(path, LastLink::Follow)?;
+        let found = resolved.found.ok_or_else(|| LayerError::NotFound {
+            path: path.to_vec(),
+        })?;
+        self.open(&found)
     }
 
     /// Writes the content of the file that `path` leads to, and returns how much that was.
@@ -293,11 +306,7 @@ impl View {
         out: &mut dyn Write,
         interrupt: &Interrupt,
     ) -> Result<u64, LayerError> {
-        let resolved = self.resolve(path, LastLink::Follow)?;
-        let found = resolved.found.ok_or_else(|| LayerError::NotFound {
-            path: path.to_vec(),
-        })?;
-        let mut content = self.open(&found)?;
+        let mut content = self.content_at(path)?;
         let size = content.size();
         let mut buffer = vec![0; size.clamp(1, PIECE_BYTES) as usize];
         let mut done = 0;
@@ -305,7 +314,7 @@ impl View {
             interrupt.check()?;
             let count = content
                 .read(&mut buffer)
-                .map_err(LayerError::io("read", crate::os_path(&resolved.path)))?;
+                .map_err(LayerError::io("read", crate::os_path(path)))?;
             out.write_all(&buffer[..count])
                 .map_err(LayerError::io("write", "output"))?;
             done += count as u64;

@@ -159,6 +159,10 @@ impl View {
         Ok(found.into_iter().map(pair).collect())
     }
 
+    fn is_archive(&self, py: Python<'_>, path: BytesPath) -> PyResult<bool> {
+        run(py, |_| self.0.is_archive(&path.0))
+    }
+
     fn write(&self, py: Python<'_>, path: BytesPath, fd: i32) -> PyResult<u64> {
         let mut out = duplicate(fd)?;
         run(py, |interrupt| self.0.write(&path.0, &mut out, interrupt))
