@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import rawtar as tar
 from dissolver._core import CoreError
 from dissolver._core.layer import Layers, View
 
@@ -119,16 +120,12 @@ def test_no_layers_are_an_empty_root(layers: Layers) -> None:
 
 
 def test_a_file_is_an_archive_by_its_first_header(layers: Layers, tmp_path: Path) -> None:
-    inner = write_tar(tmp_path / "inner.tar", {"x": b"1"}).read_bytes()
-    files: dict[str, bytes | None] = {
-        "a.tar": inner,
-        "a.tgz": gzip.compress(inner),
-        "a.txt": b"text",
-        "empty": b"",
-        "dir": None,
-    }
-    view = layers.view([layers.ingest(write_tar(tmp_path / "outer.tar", files)).diff_id])
-    told = {name: view.is_archive(f"/{name}") for name in files if name != "dir"}
+    inner = tar.file("x", b"1") + tar.END
+    files = {"a.tar": inner, "a.tgz": gzip.compress(inner), "a.txt": b"text", "empty": b""}
+    outer = b"".join(tar.file(name, content) for name, content in files.items())
+    (tmp_path / "outer.tar").write_bytes(outer + tar.directory("dir") + tar.END)
+    view = layers.view([layers.ingest(tmp_path / "outer.tar").diff_id])
+    told = {name: view.is_archive(f"/{name}") for name in files}
     assert told == {"a.tar": True, "a.tgz": True, "a.txt": False, "empty": False}
     for name, kind in (("/dir", "not-a-file"), ("/missing", "not-found")):
         with pytest.raises(CoreError) as caught:
