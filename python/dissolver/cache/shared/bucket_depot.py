@@ -19,8 +19,6 @@ from dissolver.errors import BadCache, BadCacheOption, BucketError
 from dissolver.image import manifest as manifests
 from dissolver.image.digest import digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT, checked_digest
-from dissolver.registry.layer_push import descriptor_of
-from dissolver.store.layer_blobs import opened_layer
 
 if TYPE_CHECKING:
     from dissolver.cache.shared.depot import OnBytes, Sending
@@ -93,22 +91,9 @@ class BucketDepot:
 
     def send_layer(self, work: Sending, diff_id: str, on_bytes: OnBytes) -> Descriptor:
         """Have a layer of the store in the depot; say as which blob."""
-        known = [
-            blob
-            for blob in work.store.transfers.layer_blobs(diff_id)
-            if not work.forces_compression or blob.compression == work.compression
-        ]
-        for blob in known:
-            if self.has(descriptor_of(blob)):
-                return descriptor_of(blob)
-        known.sort(key=lambda blob: blob.compression != work.compression)
-        with opened_layer(
-            work.store, diff_id, known, work.compression, work.workspace, lambda: None
-        ) as (file, blob):
-            described = descriptor_of(blob)
-            if not self.has(described):
-                self._upload(file, described, on_bytes)
-        return described
+        return work.send_once(
+            diff_id, self.has, lambda file, blob: self._upload(file, blob, on_bytes)
+        )
 
     def take_over(self, work: Sending, blob: Descriptor) -> bool:
         """Tell whether a blob that is not in the store is there."""

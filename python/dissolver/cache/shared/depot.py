@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from dissolver.registry.layer_push import descriptor_of
+from dissolver.store.layer_blobs import opened_layer
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -80,6 +83,33 @@ class Sending:
         self.workspace = workspace
         self.compression = compression
         self.forces_compression = forces_compression
+
+    def send_once(
+        self,
+        diff_id: str,
+        has: Callable[[Descriptor], bool],
+        put: Callable[[int, Descriptor], None],
+    ) -> Descriptor:
+        """Have ``put`` write a layer, unless the depot ``has`` a blob of it; say as which blob.
+
+        ``put`` gets an open file, to be read from its beginning.
+        """
+        known = [
+            blob
+            for blob in self.store.transfers.layer_blobs(diff_id)
+            if not self.forces_compression or blob.compression == self.compression
+        ]
+        for blob in known:
+            if has(descriptor_of(blob)):
+                return descriptor_of(blob)
+        known.sort(key=lambda blob: blob.compression != self.compression)
+        with opened_layer(
+            self.store, diff_id, known, self.compression, self.workspace, lambda: None
+        ) as (file, blob):
+            described = descriptor_of(blob)
+            if not has(described):
+                put(file, described)
+        return described
 
 
 def open_depot(place: Place, open_sources: Open) -> Depot:

@@ -24,9 +24,7 @@ from dissolver.image import manifest as manifests
 from dissolver.image import media_types
 from dissolver.image.digest import digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT, Index, checked_digest, describe
-from dissolver.registry.layer_push import descriptor_of
 from dissolver.store.faults import explained
-from dissolver.store.layer_blobs import opened_layer
 
 if TYPE_CHECKING:
     from dissolver.cache.shared.depot import OnBytes, Sending
@@ -93,22 +91,11 @@ class DirectoryDepot:
 
     def send_layer(self, work: Sending, diff_id: str, on_bytes: OnBytes) -> Descriptor:
         """Have a layer of the store in the depot; say as which blob."""
-        known = [
-            blob
-            for blob in work.store.transfers.layer_blobs(diff_id)
-            if not work.forces_compression or blob.compression == work.compression
-        ]
-        for blob in known:
-            if self.has(descriptor_of(blob)):
-                return descriptor_of(blob)
-        known.sort(key=lambda blob: blob.compression != work.compression)
-        with opened_layer(
-            work.store, diff_id, known, work.compression, work.workspace, lambda: None
-        ) as (file, blob):
-            described = descriptor_of(blob)
-            if not self.has(described):
-                self._write(described.digest, _counted(file, blob.size, on_bytes))
-        return described
+
+        def put(file: int, blob: Descriptor) -> None:
+            self._write(blob.digest, _counted(file, blob.size, on_bytes))
+
+        return work.send_once(diff_id, self.has, put)
 
     def take_over(self, work: Sending, blob: Descriptor) -> bool:
         """Tell whether a blob that is not in the store is there."""
