@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +231,16 @@ def test_environment_files_are_read() -> None:
         "A": "1", "B": "two words", "C": "$A \\n", "D": "1\nx", "E": "first\nsecond",
         "F": "", "G": "g", "H": "a#b",
     }  # fmt: skip
+
+
+def test_the_environment_file_stays_in_its_directory(kitchen: Kitchen, tmp_path: Path) -> None:
+    secret = tmp_path.with_name(f"{tmp_path.name}-secret")
+    secret.write_text("PASSWORD=1\n", encoding="utf-8")
+    compose = "services: {app: {build: {context: ., args: {A: $PASSWORD}}}}\n"
+    (kitchen.directory / ".env").symlink_to(secret)
+    refused = kitchen.refused({"compose.yaml": compose})
+    assert refused.message == "`.env` leads out of the current directory"
+    (kitchen.directory / ".env").unlink()
+    kitchen.write({"dev.env": "PASSWORD=2\n"})
+    (kitchen.directory / ".env").symlink_to("dev.env")
+    assert kitchen.target({"compose.yaml": compose}, "app")["args"] == {"A": "2"}

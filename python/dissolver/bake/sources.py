@@ -162,6 +162,13 @@ def define(
 def _compose_environment(environment: Mapping[str, str], directory: Path) -> dict[str, str]:
     is_off = environment.get(NO_ENVIRONMENT, "").lower() in ("1", "t", "true")
     known = {} if is_off else dict(environment)
+    # Read without being named: a checkout must not lend other files of this machine so.
+    top = Path(os.path.realpath(directory))
+    if top not in Path(os.path.realpath(directory / ".env")).parents:
+        raise BakeFileError(
+            "`.env` leads out of the current directory",
+            hint="put a copy of the file there, or its variables into the environment",
+        )
     text = _reader(directory)(".env")
     if text is None:
         return known
