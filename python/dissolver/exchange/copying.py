@@ -227,12 +227,8 @@ class Copying:
         """Open a target that is not the store: what takes the parts, and what names the image."""
         transport = self._sources.transport
         if isinstance(target, RegistryPlace):
-            settings = transport.settings.host(target.reference.registry)
             repository = self._sources.repository(target.reference)
-            yield (
-                Uploads(repository, chunk_bytes=settings.upload_chunk_bytes),
-                lambda _content, _media_type: None,
-            )
+            yield Uploads(repository), lambda _content, _media_type: None
             return
         names = _annotations(target, reference)
         if isinstance(target, LayoutPlace) and target.kind == "oci":

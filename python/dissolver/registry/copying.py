@@ -65,8 +65,7 @@ def copy_image(
         document = manifest_for(provider, document, source.familiar, platform)
     version = target.tag or document.digest
     teller.tell(TransferStarted("copy", version, target.name))
-    settings = sources.transport.settings.host(target.registry)
-    receiver = Uploads(sources.repository(target), chunk_bytes=settings.upload_chunk_bytes)
+    receiver = Uploads(sources.repository(target))
     neighbour = source.repository if source.registry == target.registry else ""
     with store.workspace() as workspace:
         work = Copy(

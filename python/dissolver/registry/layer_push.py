@@ -16,7 +16,6 @@ from dissolver.errors import RegistryError
 from dissolver.image import media_types
 from dissolver.image.manifest import Descriptor
 from dissolver.registry.meter import Meter
-from dissolver.registry.uploads import Uploads
 from dissolver.store.layer_blobs import opened_layer
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dissolver.image.media_types import Compression
-    from dissolver.image.reference import Reference
-    from dissolver.registry.client import Repository
     from dissolver.registry.ends import Receiver
     from dissolver.registry.meter import Teller
     from dissolver.store import Store
@@ -173,36 +170,6 @@ class LayersSent:
         if self._place:
             self._store.transfers.remember_place(blob.digest, self._place)
         return blob
-
-
-class LayerPush(LayersSent):
-    """Layers of a store on their way into the repository that ``reference`` names."""
-
-    def __init__(
-        self,
-        store: Store,
-        repository: Repository,
-        reference: Reference,
-        compression: Compression,
-        workspace: Path,
-        teller: Teller,
-        *,
-        forces_compression: bool = False,
-        level: int | None = None,
-        anew: Collection[str] = (),
-    ) -> None:
-        settings = repository.transport.settings.host(reference.registry)
-        super().__init__(
-            store,
-            Uploads(repository, chunk_bytes=settings.upload_chunk_bytes),
-            reference.name,
-            compression,
-            workspace,
-            teller,
-            forces_compression=forces_compression,
-            level=level,
-            anew=anew,
-        )
 
 
 def descriptor_of(blob: LayerBlob) -> Descriptor:

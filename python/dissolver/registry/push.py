@@ -21,8 +21,9 @@ from dissolver.image.digest import digest_of
 from dissolver.image.manifest import Descriptor, Manifest, describe
 from dissolver.registry.crew import run_together
 from dissolver.registry.events import TransferDone, TransferStarted
-from dissolver.registry.layer_push import LayerPush, Unrepeatable, descriptor_of
+from dissolver.registry.layer_push import LayersSent, Unrepeatable, descriptor_of
 from dissolver.registry.meter import Meter, Teller
+from dissolver.registry.uploads import Uploads
 from dissolver.store.layer_blobs import Packing
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from dissolver.image.media_types import Compression
     from dissolver.image.reference import Reference
     from dissolver.registry.events import OnTransfer
-    from dissolver.registry.layer_push import LayersSent
     from dissolver.registry.resolve import Sources
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
@@ -83,12 +83,12 @@ def push(
     packing = Packing(compression) if packing is None else packing
     version = reference.tag or reference.digest or ""
     teller.tell(TransferStarted("push", version, reference.name))
-    repository = sources.repository(reference)
+    uploads = Uploads(sources.repository(reference))
     with store.lock_shared(), store.workspace() as workspace:
-        layers = LayerPush(
+        layers = LayersSent(
             store,
-            repository,
-            reference,
+            uploads,
+            reference.name,
             packing.compression,
             workspace,
             teller,

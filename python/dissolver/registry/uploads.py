@@ -39,12 +39,13 @@ _TYPE = "application/octet-stream"
 class Uploads:
     """What is pushed to one repository."""
 
-    def __init__(self, repository: Repository, *, chunk_bytes: int = 0) -> None:
+    def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._registry = repository.registry
         self._name = repository.name
         self._scopes = (push_scope(repository.name),)
-        self._chunk = chunk_bytes
+        settings = repository.transport.settings.host(repository.label)
+        self._chunk = settings.upload_chunk_bytes
 
     @property
     def label(self) -> str:

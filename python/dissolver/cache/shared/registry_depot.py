@@ -11,7 +11,7 @@ from dissolver.image import media_types
 from dissolver.image.digest import digest_of
 from dissolver.image.manifest import checked_digest
 from dissolver.image.reference import parse_reference
-from dissolver.registry.layer_push import LayerPush, descriptor_of
+from dissolver.registry.layer_push import LayersSent, descriptor_of
 from dissolver.registry.meter import Meter, Teller
 
 if TYPE_CHECKING:
@@ -86,12 +86,11 @@ class RegistryDepot:
         def hear(event: TransferEvent) -> None:
             on_bytes(getattr(event, "current", 0))
 
-        repository = self._open().repository(self.reference)
         teller = Teller(hear)
-        pushing = LayerPush(
+        pushing = LayersSent(
             work.store,
-            repository,
-            self.reference,
+            self._writer(),
+            self.reference.name,
             work.compression,
             work.workspace,
             teller,
@@ -101,10 +100,8 @@ class RegistryDepot:
 
     def take_over(self, work: Sending, blob: Descriptor) -> bool:
         """Try to have a blob that is not in the store, from this registry itself."""
-        repository = self._open().repository(self.reference)
-        pushing = LayerPush(
-            work.store, repository, self.reference, "gzip", work.workspace, Teller(None)
-        )
+        writer, place = self._writer(), self.reference.name
+        pushing = LayersSent(work.store, writer, place, "gzip", work.workspace, Teller(None))
         return pushing.uploads.has(blob.digest) or pushing.mounted(blob.digest) is not None
 
     def send_document(self, content: bytes, blob: Descriptor) -> None:
