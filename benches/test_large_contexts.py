@@ -8,6 +8,8 @@ the generated contexts between runs.
 from __future__ import annotations
 
 import itertools
+import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,21 +22,25 @@ from benches.contexts import middle_file
 ROUNDS = 5
 PEERS = ["dissolver", "docker", "buildah"]
 COUNT = itertools.count()
+RUN = os.urandom(4).hex()
+"""Contexts are kept between runs, and so are caches: no change may be one of an earlier run."""
+MODES = iter(random.sample(range(0o400, 0o700), 0o300))
 
 
 def change_one_file(context: Path) -> None:
     path = middle_file_of(context)
     size = path.stat().st_size
-    path.write_bytes((b"changed %d\n" % next(COUNT) * size)[:size])
+    line = f"changed {RUN} {next(COUNT)}\n".encode()
+    path.write_bytes((line * size)[:size])
 
 
 def add_one_file(context: Path) -> None:
-    (middle_file_of(context).parent / f"added{next(COUNT)}.txt").write_text("new", encoding="utf-8")
+    name = f"added-{RUN}-{next(COUNT)}.txt"
+    (middle_file_of(context).parent / name).write_text("new", encoding="utf-8")
 
 
 def change_one_mode(context: Path) -> None:
-    path = middle_file_of(context)
-    path.chmod(0o600 + next(COUNT) % 2 * 0o044 + 0o011 * (next(COUNT) % 3))
+    middle_file_of(context).chmod(next(MODES))
 
 
 def touch_nothing(context: Path) -> None:
