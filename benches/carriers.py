@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
@@ -152,13 +153,15 @@ class PodmanCarrier(Commands):
         if shutil.which("podman") is None:
             raise Missing("podman is not installed (Debian: podman)")
         self.place = place / "podman-carrier"
+        # It takes no longer path than of 50 characters.
+        self.state = tempfile.mkdtemp(prefix="podman-", dir="/tmp")
 
     def do(self, *words: str | Path) -> None:
         """Run a command, and keep how much memory it needed."""
         self.peak = measured(
             [
                 *("podman", "--root", str(self.place / "root"), "--runroot"),
-                *(str(self.place / "run"), "--storage-driver", "overlay"),
+                *(self.state, "--storage-driver", "overlay"),
                 *("--cgroup-manager", "cgroupfs", *map(str, words)),
             ]
         )
@@ -184,7 +187,8 @@ class PodmanCarrier(Commands):
     def stop(self) -> None:
         """Drop its data."""
         self.forget()
-        subprocess.run(["rm", "-rf", "--one-file-system", str(self.place)], check=False)
+        drop = ["rm", "-rf", "--one-file-system", str(self.place), self.state]
+        subprocess.run(drop, check=False)
 
 
 CARRIERS = {"dissolver": DissolverCarrier, "docker": DockerCarrier, "podman": PodmanCarrier}

@@ -155,3 +155,29 @@ def test_a_layer_is_compressed_and_taken_in_again(tmp_path: Path) -> None:
     with pytest.raises(CoreError) as caught:
         compress_layer(layers, "sha256:" + "0" * 64, 1, compression="gzip")
     assert caught.value.kind == "unknown-layer"
+
+
+def test_compressing_a_layer_stops_when_asked(tmp_path: Path) -> None:
+    layers = Layers(tmp_path / "store", userxattr=os.geteuid() != 0)
+    # For some seconds of work at the highest level; it is asked ten times in each.
+    content = os.urandom(1 << 20) * 64
+    archive = tmp_path / "layer.tar"
+    with tarfile.open(archive, mode="w") as tar:
+        entry = tarfile.TarInfo("data")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    info = layers.ingest(archive)
+    with opened(tmp_path / "out", os.O_WRONLY | os.O_CREAT) as target:
+        with pytest.raises(CoreError) as caught:
+            compress_layer(
+                layers, info.diff_id, target, compression="zstd", level=22, should_stop=lambda: True
+            )
+        assert caught.value.kind == "interrupted"
+
+        def broken() -> bool:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            compress_layer(
+                layers, info.diff_id, target, compression="zstd", level=22, should_stop=broken
+            )

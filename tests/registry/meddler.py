@@ -58,6 +58,8 @@ class Rule:
     """Answers without asking the registry."""
     sent: Callable[[bytes], bytes] = lambda body: body
     """What the registry gets of what was sent."""
+    drains: bool = False
+    """Reads what was sent, although nobody gets it."""
 
 
 @dataclass
@@ -125,12 +127,14 @@ class Meddler:
         times: int = 1,
         skips: int = 0,
         method: str = "GET",
+        drains: bool = False,
         **headers: str,
     ) -> None:
         """Answer in the registry's place."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         reply = Reply(status, names, body)
         self.rule(method, pattern, lambda _: reply, times=times, skips=skips, before=True)
+        self.rules[-1].drains = drains
 
     def fails(self, pattern: str, status: int, code: str, message: str, **options: Any) -> None:
         """Answer with an error as the specification has it."""
@@ -177,16 +181,17 @@ def meddler(upstream: RegistryServer) -> Iterator[Meddler]:
 def _handler(proxy: Meddler) -> type[QuietHandler]:
     class Handler(QuietHandler):
         def handle_any(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
             asked = Asked(self.command, self.path, dict(self.headers.items()))
             rules = proxy.matching(asked)
             early = next((rule for rule in rules if rule.before), None)
             if early is not None:
                 reply = early.change(Reply(0, {}, b""))
-                # What was sent is not read: a server that refuses does not wait either.
-                self.close_connection = self.close_connection or length > 0
+                # What was sent is mostly not read: a server that refuses does not wait either.
+                if early.drains:
+                    self.body()
+                self.close_connection = self.close_connection or self.has_body
             else:
-                body = self.rfile.read(length)
+                body = self.body()
                 for rule in rules:
                     body = rule.sent(body)
                 reply = self._forward(body)

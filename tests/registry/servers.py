@@ -192,6 +192,22 @@ class QuietHandler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Write no log."""
 
+    @property
+    def has_body(self) -> bool:
+        """Tell whether the request carries something."""
+        return "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0"
+
+    def body(self) -> bytes:
+        """Read what the request carries, with its length told before or piece by piece."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = bytearray()
+        while size := int(self.rfile.readline(), 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(found)
+
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Answer everything at once."""
         self.send_response(status)

@@ -3,6 +3,7 @@
 Failures are `CoreError`, as in ``_core.layer``.
 """
 
+from collections.abc import Callable
 from typing import Literal, final
 
 from dissolver._core.layer import Layers
@@ -47,12 +48,16 @@ def compress_layer(
     *,
     compression: Literal["none", "gzip", "zstd"],
     level: int | None = None,
-    threads: int | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Compressed:
     """Compress a layer's tar into a descriptor, as `compress` does, and verify it on the way.
 
+    The bytes arrive in their order, so that a file may be read while it grows. ``should_stop``
+    is asked ten times a second whether to give up, by the thread that calls this.
+
     Raises:
-        CoreError: ``unknown-layer``, ``digest-mismatch``, and as for `compress`.
+        CoreError: ``unknown-layer``, ``digest-mismatch``, ``interrupted`` when ``should_stop``
+            said so, and as for `compress`.
     """
 
 def is_archive(source: int) -> bool:

@@ -22,11 +22,13 @@ from dissolver.image import manifest as manifests
 from dissolver.image import media_types
 from dissolver.image.digest import digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT, Descriptor, Index, describe
+from dissolver.registry.layer_push import send_whole
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
     from dissolver.export.parcels import TarParcel
     from dissolver.registry.transport import Transport
+    from dissolver.store.outgoing import OutgoingLayer
 
 _CHUNK_BYTES = 1 << 20
 
@@ -100,6 +102,10 @@ class DirectoryReceiver:
             for chunk in _chunks(self.transport, descriptor, blob.size, on_sent):
                 with explained("write the layout"):
                     _write(file, chunk)
+
+    def send_layer(self, layer: OutgoingLayer, on_sent: Callable[[int], None]) -> bool:
+        """Add a layer once all of it is there; tell whether it was missing."""
+        return send_whole(self, layer, on_sent)
 
     def put_manifest(self, content: bytes, media_type: str, version: str) -> str:  # noqa: ARG002
         """Add a manifest or an index; `name` makes an image of the layout of it."""
@@ -175,6 +181,10 @@ class TarReceiver:
         with self._lock:
             chunks = _chunks(self.transport, descriptor, blob.size, on_sent)
             self._parcel.file(blob_name(blob.digest), blob.size, chunks)
+
+    def send_layer(self, layer: OutgoingLayer, on_sent: Callable[[int], None]) -> bool:
+        """Add a layer once all of it is there; tell whether it was missing."""
+        return send_whole(self, layer, on_sent)
 
     def put_manifest(self, content: bytes, media_type: str, version: str) -> str:  # noqa: ARG002
         """Add a manifest or an index."""

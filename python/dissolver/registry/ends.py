@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dissolver.image.manifest import Descriptor
     from dissolver.registry.client import Document
     from dissolver.registry.transport import Transport
+    from dissolver.store.outgoing import OutgoingLayer
 
 
 class Reading(Protocol):
@@ -84,6 +85,9 @@ class Receiver(Protocol):
 
     def send_file(self, descriptor: int, blob: Descriptor, on_sent: Callable[[int], None]) -> None:
         """Bring what an open file holds from its start, which has been verified."""
+
+    def send_layer(self, layer: OutgoingLayer, on_sent: Callable[[int], None]) -> bool:
+        """Bring a layer that may still be growing; tell whether it had to be brought."""
 
     def put_manifest(self, content: bytes, media_type: str, version: str) -> str:
         """Store a manifest under a tag or its digest; answer the digest, where that is told."""

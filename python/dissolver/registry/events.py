@@ -40,7 +40,8 @@ class LayerProgress:
 
     ``layer`` is the digest of its blob for pulls, and its diff ID for pushes, as Docker has it.
     ``current`` and ``total`` are bytes, ``rate`` is bytes in a second, of late; all 0 where
-    nothing is counted. ``detail`` says what else there is: the repository that it was mounted
+    nothing is counted, and ``total`` while a layer is pushed whose end is not compressed yet.
+    ``detail`` says what else there is: the repository that it was mounted
     from, or why it is tried again.
     """
 

@@ -9,17 +9,16 @@ the bytes are not.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from dissolver.errors import RegistryError
 from dissolver.image import media_types
 from dissolver.image.manifest import Descriptor
 from dissolver.registry.meter import Meter
-from dissolver.store.layer_blobs import opened_layer
+from dissolver.store.outgoing import opened_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from dissolver.image.media_types import Compression
@@ -27,13 +26,10 @@ if TYPE_CHECKING:
     from dissolver.registry.meter import Teller
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
+    from dissolver.store.outgoing import OutgoingLayer
 
 MOST_MOUNTS = 3
 """Repositories that a blob is tried to be mounted from before it is sent."""
-
-
-class Unrepeatable(RegistryError):
-    """A layer whose blob is lost, and cannot be made again byte for byte."""
 
 
 class LayersSent:
@@ -139,31 +135,29 @@ class LayersSent:
     def _send(
         self, diff_id: str, known: Sequence[LayerBlob], meter: Meter, *, is_fixed: bool
     ) -> LayerBlob:
-        def on_compress() -> None:
-            meter.state("Compressing")
-
         with opened_layer(
             self._store,
             diff_id,
             known,
             self._compression,
             self._workspace,
-            on_compress,
             level=self._level,
-        ) as (file, blob):
-            if is_fixed and blob.digest != known[0].digest:
-                raise Unrepeatable(
-                    f"the layer `{diff_id}` cannot be made into the blob `{known[0].digest}` again"
-                )
-            if blob not in known and self.uploads.has(blob.digest):
-                meter.state("Layer already exists")
-            else:
-                counted = Meter(self._teller, meter.layer, blob.size)
-                counted.state("Pushing", 0)
-                descriptor = descriptor_of(blob)
-                self.uploads.send_file(file, descriptor, partial(counted.state, "Pushing"))
+            is_fixed=is_fixed,
+            check=self.uploads.transport.patience.check,
+        ) as layer:
+            counted = Meter(self._teller, meter.layer, 0)
+            counted.state("Pushing" if layer.is_whole else "Compressing")
+
+            def on_sent(count: int) -> None:
+                if layer.is_whole:
+                    counted.total = layer.finished().size
+                counted.state("Pushing", count)
+
+            is_sent = self.uploads.send_layer(layer, on_sent)
+            blob = layer.finished()
+            if is_sent:
                 self.sent_bytes += blob.size
-                meter.state("Pushed")
+            meter.state("Pushed" if is_sent else "Layer already exists")
             return self._done(blob)
 
     def _done(self, blob: LayerBlob) -> LayerBlob:
@@ -175,3 +169,18 @@ class LayersSent:
 def descriptor_of(blob: LayerBlob) -> Descriptor:
     """Describe a layer's blob as manifests do."""
     return Descriptor(media_types.layer_type(blob.compression), blob.digest, blob.size)
+
+
+def send_whole(receiver: Receiver, layer: OutgoingLayer, on_sent: Callable[[int], None]) -> bool:
+    """Bring a layer once all of it is there, unless the receiver has it; tell whether it had not.
+
+    Raises:
+        As ``OutgoingLayer.finished``, and what the receiver reports.
+    """
+    was_whole = layer.is_whole
+    blob = descriptor_of(layer.finished())
+    # A layer that was whole from the start was asked for before it was opened.
+    if not was_whole and receiver.has(blob.digest):
+        return False
+    receiver.send_file(layer.file, blob, on_sent)
+    return True

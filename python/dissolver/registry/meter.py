@@ -31,12 +31,12 @@ class Teller:
 
 
 class Meter:
-    """How far one layer is; used by one thread at a time."""
+    """How far one layer is; used by one thread at a time. ``total`` is 0 until it is known."""
 
     def __init__(self, teller: Teller, layer: str, total: int) -> None:
         self._teller = teller
         self.layer = layer
-        self._total = total
+        self.total = total
         self._state: LayerState | None = None
         self._told = float("-inf")
         self._marks: list[tuple[float, int]] = []
@@ -50,7 +50,7 @@ class Meter:
             self._marks = []
         is_counted = state in ("Downloading", "Pushing")
         rate = self._rate(now, current) if is_counted else 0.0
-        total = self._total if is_counted else 0
+        total = self.total if is_counted else 0
         self._state, self._told = state, now
         counted = current if is_counted else 0
         self._teller.tell(LayerProgress(self.layer, state, counted, total, rate, detail))

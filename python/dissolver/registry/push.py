@@ -21,10 +21,11 @@ from dissolver.image.digest import digest_of
 from dissolver.image.manifest import Descriptor, Manifest, describe
 from dissolver.registry.crew import run_together
 from dissolver.registry.events import TransferDone, TransferStarted
-from dissolver.registry.layer_push import LayersSent, Unrepeatable, descriptor_of
+from dissolver.registry.layer_push import LayersSent, descriptor_of
 from dissolver.registry.meter import Meter, Teller
 from dissolver.registry.uploads import Uploads
 from dissolver.store.layer_blobs import Packing
+from dissolver.store.outgoing import Unrepeatable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

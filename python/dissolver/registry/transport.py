@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -45,7 +45,7 @@ DRAINED_BYTES = 1 << 16
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
-Body = bytes | Iterator[bytes] | None
+Body = bytes | Iterable[bytes] | None
 Read = TypeVar("Read", bound="Reading")
 
 

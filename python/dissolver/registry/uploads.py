@@ -3,17 +3,22 @@
 A blob goes into an upload session: ``POST`` opens it, ``PATCH`` adds bytes, ``PUT``
 names the digest and ends it. A connection that breaks is continued from where the
 registry says that it stands; a session that is gone is begun anew.
+
+A layer that is compressed for the push is sent while it grows: its digest, which only the
+end of a session asks for, is known by then.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from dissolver.errors import RegistryError
 from dissolver.registry.auth import pull_scope, push_scope
+from dissolver.registry.layer_push import descriptor_of, send_whole
 from dissolver.registry.patience import (
     ATTEMPTS,
     LONGEST_REQUEST_SECONDS,
@@ -27,13 +32,31 @@ if TYPE_CHECKING:
     from dissolver.image.manifest import Descriptor
     from dissolver.registry.client import Repository
     from dissolver.registry.transport import Answer, Transport
+    from dissolver.store.outgoing import OutgoingLayer
 
 OnSent = Callable[[int], None]
 
 SMALL_BYTES = 1 << 20
 """Up to here a blob is sent with the request that ends its session: one less to make."""
 
+WORTH_ASKING_BYTES = 8 << 20
+"""With more than this to send, a registry is asked whether it has a layer by now known."""
+
 _TYPE = "application/octet-stream"
+
+
+class _Known(Exception):
+    """The registry has what is being sent."""
+
+
+class _Pieces:
+    """The bytes of a request, which may be sent once more, as when it asks for a login."""
+
+    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._make()
 
 
 class Uploads:
@@ -107,18 +130,31 @@ class Uploads:
             RegistryError: the registry fails, or refuses the blob.
         """
 
-        def pieces(start: int, end: int) -> Iterator[bytes]:
-            while start < end:
-                self._registry.transport.patience.check()
-                with explained("read the layer"):
-                    piece = os.pread(descriptor, min(BLOCK_BYTES, end - start), start)
-                if not piece:
-                    raise RegistryError(f"the file of the blob `{blob.digest}` is cut short")
-                yield piece
-                start += len(piece)
-                on_sent(start)
+        self._send(blob, self._reader(descriptor, on_sent))
 
-        self._send(blob, pieces)
+    def send_layer(self, layer: OutgoingLayer, on_sent: OnSent) -> bool:
+        """Send a layer, as it grows if it does; tell whether the repository lacked it.
+
+        Raises:
+            As ``send_file``, and as ``OutgoingLayer.finished``.
+        """
+        # Pieces of a set size say where they end before they are sent.
+        if layer.is_whole or self._chunk or layer.beyond(SMALL_BYTES) <= SMALL_BYTES:
+            return send_whole(self, layer, on_sent)
+        session, done, failures = "", 0, 0
+        try:
+            session, _ = self._begin()
+            session, done = self._stream(session, layer, on_sent)
+        except Interrupted as error:
+            failures = 1
+            self._rest(error, failures)
+            session, done = self._standing(session, layer.finished().size)
+        except _Known:
+            self._abandon(session)
+            return False
+        blob = descriptor_of(layer.finished())
+        self._send(blob, self._reader(layer.file, on_sent), session, done, failures)
+        return True
 
     def put_manifest(self, content: bytes, media_type: str, version: str) -> str:
         """Store a manifest under a tag or its digest; answer where it lies.
@@ -139,9 +175,36 @@ class Uploads:
                 raise self._refuse(answer, f"store the manifest `{self._name}:{version}`")
             return answer.headers.get("docker-content-digest", "")
 
-    def _send(self, blob: Descriptor, pieces: Callable[[int, int], Iterator[bytes]]) -> None:
-        patience = self._registry.transport.patience
-        failures, session, done, piece = 0, "", 0, self._chunk
+    def _reader(self, file: int, on_sent: OnSent) -> Callable[[int, int], Iterator[bytes]]:
+        """Return what reads from one byte of an open file to another, in pieces."""
+
+        def pieces(start: int, end: int) -> Iterator[bytes]:
+            while start < end:
+                piece = self._read(file, start, end)
+                yield piece
+                start += len(piece)
+                on_sent(start)
+
+        return pieces
+
+    def _read(self, file: int, start: int, end: int) -> bytes:
+        self.transport.patience.check()
+        with explained("read the layer"):
+            piece = os.pread(file, min(BLOCK_BYTES, end - start), start)
+        if not piece:
+            raise RegistryError("the file of a layer is cut short")
+        return piece
+
+    def _send(
+        self,
+        blob: Descriptor,
+        pieces: Callable[[int, int], Iterator[bytes]],
+        session: str = "",
+        done: int = 0,
+        failures: int = 0,
+    ) -> None:
+        """Send what is missing of a blob, of which a ``session`` has ``done`` bytes."""
+        piece = self._chunk
         while True:
             try:
                 if not session:
@@ -149,7 +212,7 @@ class Uploads:
                     done = 0
                 while done < blob.size and blob.size > SMALL_BYTES:
                     end = min(blob.size, done + (piece or blob.size))
-                    session, done = self._patch(session, done, end, pieces(done, end))
+                    session, done = self._patch(session, done, end, partial(pieces, done, end))
                     failures = 0
                 rest = b"".join(pieces(done, blob.size)) if done < blob.size else b""
                 self._finish(session, blob.digest, rest)
@@ -157,13 +220,17 @@ class Uploads:
                 failures += 1
                 if failures == ATTEMPTS:
                     raise
-                if error.seconds is None:
-                    patience.pause(failures)
-                else:
-                    patience.wait(error.seconds)
+                self._rest(error, failures)
                 session, done = self._standing(session, blob.size)
             else:
                 return
+
+    def _rest(self, error: Interrupted, failures: int) -> None:
+        """Wait as long as a server asks, or as is fit after so many failures."""
+        if error.seconds is None:
+            self.transport.patience.pause(failures)
+        else:
+            self.transport.patience.wait(error.seconds)
 
     def _begin(self) -> tuple[str, int]:
         """Open a session; tell how many bytes a piece is to have, 0 for all at once."""
@@ -182,21 +249,50 @@ class Uploads:
             )
             return self._location(answer), piece
 
-    def _patch(self, session: str, start: int, end: int, body: Iterator[bytes]) -> tuple[str, int]:
+    def _patch(
+        self, session: str, start: int, end: int, make: Callable[[], Iterator[bytes]]
+    ) -> tuple[str, int]:
         """Add a piece to a session; answer that, and how many bytes it has now."""
-        headers = {
-            "Content-Type": _TYPE,
-            "Content-Length": str(end - start),
-            "Content-Range": f"{start}-{end - 1}",
-        }
-        answer = self._part("PATCH", session, headers, body)
+        span = {"Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}
+        session, taken = self._add(session, span, make)
+        return session, taken if max(1, start) < taken < end else end
+
+    def _stream(self, session: str, layer: OutgoingLayer, on_sent: OnSent) -> tuple[str, int]:
+        """Send a layer as it grows, in one request; answer as ``_patch``.
+
+        Raises:
+            _Known: the layer is whole by now, much of it is not sent, and need not be.
+        """
+
+        def grow() -> Iterator[bytes]:
+            start, is_asked = 0, False
+            while (end := layer.beyond(start)) > start:
+                if layer.is_whole and not is_asked:
+                    is_asked = True
+                    if end - start > WORTH_ASKING_BYTES and self.has(layer.finished().digest):
+                        raise _Known
+                piece = self._read(layer.file, start, end)
+                yield piece
+                start += len(piece)
+                on_sent(start)
+
+        session, taken = self._add(session, {}, grow)
+        size = layer.finished().size
+        return session, taken if 1 < taken < size else size
+
+    def _add(
+        self, session: str, span: dict[str, str], make: Callable[[], Iterator[bytes]]
+    ) -> tuple[str, int]:
+        """Add bytes to a session; answer that, and how many bytes it says that it has.
+
+        A registry may take less than it was sent. Other numbers are not to be believed: there
+        are some that count each piece from 0, and the digest tells in the end.
+        """
+        answer = self._part("PATCH", session, {"Content-Type": _TYPE, **span}, _Pieces(make))
         with answer:
             if answer.status not in (200, 202, 204):
                 raise self._refuse(answer)
-            # A registry may take less than it was sent. Other ranges are not believed: there
-            # are some that count each piece from 0, and the digest tells in the end.
-            taken = _last_byte(answer) + 1
-            return self._location(answer), taken if max(1, start) < taken < end else end
+            return self._location(answer), _last_byte(answer) + 1
 
     def _finish(self, session: str, digest: str, rest: bytes) -> None:
         parts = urlsplit(session)
@@ -209,7 +305,7 @@ class Uploads:
                 raise self._refuse(answer)
 
     def _part(
-        self, method: str, url: str, headers: dict[str, str], body: Iterator[bytes] | bytes
+        self, method: str, url: str, headers: dict[str, str], body: Iterable[bytes] | bytes
     ) -> Answer:
         """Send a part of a session; an excuse of the server counts as a break."""
         answer = self._registry.request(

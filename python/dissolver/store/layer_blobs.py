@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from dissolver._core.layer import Layers
     from dissolver.image.media_types import Compression
@@ -58,19 +55,28 @@ def write_layer_blob(
     compression: Compression,
     *,
     level: int | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> LayerBlob:
     """Write a layer to an open file, verified on the way, and describe what was written.
 
     The same layer, compression, level and version of dissolver give the same bytes.
 
     Raises:
-        CoreFailure: the layer is not stored, or damaged; what was written is of no use then.
+        CoreFailure: the layer is not stored, or damaged, or ``should_stop`` answered yes; what
+            was written is of no use then.
         DiskFull: there is no room for it.
     """
     from dissolver._core.compress import compress_layer
 
     with explained(f"write the layer `{diff_id}`"):
-        made = compress_layer(layers, diff_id, descriptor, compression=compression, level=level)
+        made = compress_layer(
+            layers,
+            diff_id,
+            descriptor,
+            compression=compression,
+            level=level,
+            should_stop=should_stop,
+        )
     return LayerBlob(diff_id, compression, made.digest, made.size)
 
 
@@ -104,47 +110,3 @@ def kept_blob(store: Store, diff_id: str, packing: Packing) -> LayerBlob | None:
         key=lambda blob: (blob.compression != packing.compression, blob.digest),
         default=None,
     )
-
-
-@contextmanager
-def opened_layer(
-    store: Store,
-    diff_id: str,
-    known: Sequence[LayerBlob],
-    compression: Compression,
-    workspace: Path,
-    on_compress: Callable[[], None],
-    *,
-    level: int | None = None,
-) -> Iterator[tuple[int, LayerBlob]]:
-    """Open a layer as a blob: the bytes that it came in, or compressed now.
-
-    ``known`` are the forms that will do, the best first; without any it is ``compression``.
-    ``level`` is of that one.
-    Which blob came out of it is remembered.
-
-    Raises:
-        CoreFailure: the layer is not stored, or damaged.
-        DiskFull: there is no room for it.
-    """
-    kept = next((blob for blob in known if store.blobs.has(blob.digest)), None)
-    if kept is not None:
-        file = os.open(store.blobs.path(kept.digest), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            yield file, kept
-        finally:
-            os.close(file)
-        return
-    on_compress()
-    path = workspace / diff_id.removeprefix("sha256:")
-    with explained("make a temporary file"):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        path.unlink()
-        wanted = known[0].compression if known else compression
-        chosen = level if wanted == compression else None
-        blob = write_layer_blob(store.layers, diff_id, file, wanted, level=chosen)
-        store.transfers.remember_layer(blob)
-        yield file, blob
-    finally:
-        os.close(file)

@@ -6,7 +6,8 @@ use dissolver_layer::{CompressOptions, Compression, Limits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::layer::{Layers, duplicate, parse, run};
+use crate::interruptible::interruptible_by;
+use crate::layer::{Layers, duplicate, failure, parse, run};
 
 /// The name and length of compressed bytes.
 #[pyclass(frozen, eq, hash, get_all, module = "dissolver._core.compress")]
@@ -64,7 +65,7 @@ fn compress(
 }
 
 #[pyfunction]
-#[pyo3(signature = (layers, diff_id, target, *, compression, level = None, threads = None))]
+#[pyo3(signature = (layers, diff_id, target, *, compression, level = None, should_stop = None))]
 fn compress_layer(
     py: Python<'_>,
     layers: &Layers,
@@ -72,12 +73,13 @@ fn compress_layer(
     target: i32,
     compression: &str,
     level: Option<i32>,
-    threads: Option<NonZeroUsize>,
+    should_stop: Option<Py<PyAny>>,
 ) -> PyResult<Compressed> {
-    let options = options(compression, level, threads)?;
+    let options = options(compression, level, None)?;
     let (diff_id, mut target) = (parse(diff_id)?, duplicate(target)?);
-    run(py, |interrupt| {
-        layers.0.compress(diff_id, &mut target, &options, interrupt)
+    interruptible_by(py, should_stop.as_ref(), |interrupt| {
+        let made = layers.0.compress(diff_id, &mut target, &options, interrupt);
+        made.map_err(failure)
     })
     .map(Compressed::from)
 }

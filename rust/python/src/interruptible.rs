@@ -24,6 +24,21 @@ where
     E: Send,
     PyErr: From<E>,
 {
+    interruptible_by(py, None, work)
+}
+
+/// As [`interruptible`]; `should_stop` is asked as often, in whatever thread this is, and tells
+/// `work` to end when it answers yes. What `work` makes of that is the result.
+pub fn interruptible_by<T, E>(
+    py: Python<'_>,
+    should_stop: Option<&Py<PyAny>>,
+    work: impl FnOnce(&Interrupt) -> Result<T, E> + Send,
+) -> PyResult<T>
+where
+    T: Send,
+    E: Send,
+    PyErr: From<E>,
+{
     let interrupt = Interrupt::default();
     let outcome = py.detach(|| {
         std::thread::scope(|scope| {
@@ -41,9 +56,17 @@ where
                 match done.recv_timeout(SIGNALS_EVERY) {
                     Ok(result) => return Ok(result),
                     Err(RecvTimeoutError::Timeout) => {
-                        if let Err(raised) = Python::attach(|py| py.check_signals()) {
-                            interrupt.set();
-                            return Err(raised);
+                        let asked = Python::attach(|py| {
+                            py.check_signals()?;
+                            should_stop.map_or(Ok(false), |ask| ask.call0(py)?.is_truthy(py))
+                        });
+                        match asked {
+                            Ok(false) => {}
+                            Ok(true) => interrupt.set(),
+                            Err(raised) => {
+                                interrupt.set();
+                                return Err(raised);
+                            }
                         }
                     }
                     Err(RecvTimeoutError::Disconnected) => {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from dissolver.registry.layer_push import descriptor_of
-from dissolver.store.layer_blobs import opened_layer
+from dissolver.store.outgoing import opened_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,12 +103,10 @@ class Sending:
             if has(descriptor_of(blob)):
                 return descriptor_of(blob)
         known.sort(key=lambda blob: blob.compression != self.compression)
-        with opened_layer(
-            self.store, diff_id, known, self.compression, self.workspace, lambda: None
-        ) as (file, blob):
-            described = descriptor_of(blob)
+        with opened_layer(self.store, diff_id, known, self.compression, self.workspace) as layer:
+            described = descriptor_of(layer.finished())
             if not has(described):
-                put(file, described)
+                put(layer.file, described)
         return described
 
 

@@ -119,14 +119,16 @@ def _worded(event: LayerProgress) -> str:
 
 def _amount(event: LayerProgress, width: int) -> str:
     """Draw how far a layer is: a bar, the bytes, and how fast it goes."""
-    if not event.total:
+    if not event.current and not event.total:
         return ""
-    numbers = f"  {human_size(event.current)}/{human_size(event.total)}"
+    # How long a layer is going to be that is still compressed is not known.
+    total = f"/{human_size(event.total)}" if event.total else ""
+    numbers = f"  {human_size(event.current)}{total}"
     if event.rate > 0:
         numbers += f"  {human_size(int(event.rate))}/s"
     room = width - 14 - len(event.state) - len(numbers) - 5
     cells = min(_WIDEST_BAR, room)
-    if cells < _NARROWEST_BAR:
+    if cells < _NARROWEST_BAR or not event.total:
         return numbers
     done = min(cells, cells * event.current // event.total)
     bar = "=" * max(0, done - 1) + ">" if done < cells else "=" * cells
