@@ -126,6 +126,36 @@ def test_whole_archives_may_be_compressed_and_come_through_pipes(
     assert list(store.layout.tmp.iterdir()) == []
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_padding_behind_the_last_file_may_be_missing(
+    store: Store, tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    files = {name: content for name, content in docker_archive().items() if name != "repositories"}
+    whole = write_archive(tmp_path / "whole", files).read_bytes()
+    last = files["manifest.json"]
+    assert isinstance(last, bytes)
+    end = whole.index(last) + len(last)
+    for size in (end, end + 1, end + -end % 512, len(whole) - 1):
+        (tmp_path / "short").write_bytes(pack(whole[:size]))
+        assert names(store, tmp_path / "short")[0][0] == digest(CONFIG), size
+    (tmp_path / "short").write_bytes(pack(whole[: end - 1]))
+    with pytest.raises(IntakeError, match="the archive is cut short"):
+        load(store, tmp_path / "short")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_says_it_is_endless_is_not_read(
+    store: Store, tmp_path: Path, kind: bytes
+) -> None:
+    entry = tarfile.TarInfo("long")
+    entry.type, entry.size = kind, 1 << 40
+    path = tmp_path / "archive"
+    path.write_bytes(entry.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(path, 1 << 30)
+    with pytest.raises(IntakeError, match="the headers of the archive have more than 134217728 b"):
+        load(store, path)
+
+
 def test_the_configuration_keeps_its_bytes(store: Store, tmp_path: Path) -> None:
     load(store, write_archive(tmp_path / "archive", docker_archive()))
     assert store.blobs.get(digest(CONFIG)) == CONFIG

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 100_000
 """Files in one archive; an image has some hundred at most."""
 
+HEADERS_LIMIT = 128 << 20
+"""Bytes of all headers of one archive, long names included; those of `MOST_ENTRIES` take 49 MiB."""
+
 _CHUNK_BYTES = 1 << 20
 _MOST_LINKS = 8
 
@@ -137,6 +140,39 @@ class Files(Protocol):
         """Look up a file."""
 
 
+class _Headers:
+    """A tar as `tarfile` reads it to list its entries.
+
+    The padding behind the last content may be missing, as some writers leave it out. A header
+    says itself how long it is, so all of them together must not be longer than `HEADERS_LIMIT`.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._place = 0
+        self._left = HEADERS_LIMIT
+
+    def read(self, size: int) -> bytes:
+        """Read some bytes; behind the last one, zeros up to a whole block."""
+        end = self._size + -self._size % tarfile.BLOCKSIZE
+        size = max(min(size, end - self._place), 0)
+        if size > self._left:
+            raise IntakeError(f"the headers of the archive have more than {HEADERS_LIMIT} bytes")
+        self._left -= size
+        data = os.pread(self._descriptor, size, self._place).ljust(size, b"\0")
+        self._place += size
+        return data
+
+    def seek(self, place: int) -> None:
+        """Go on reading elsewhere."""
+        self._place = place
+
+    def tell(self) -> int:
+        """Tell where reading goes on."""
+        return self._place
+
+
 class ArchiveFiles:
     """The files of a tar in an open, seekable file."""
 
@@ -145,17 +181,15 @@ class ArchiveFiles:
         self._size = os.fstat(descriptor).st_size
         self._stretches: dict[str, Stretch] = {}
         self._links: dict[str, str] = {}
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            file.seek(0)
-            try:
-                self._list(file)
-            except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-                raise IntakeError(
-                    f"this is no archive of images: {str(error) or 'it is no tar'}",
-                    hint="`dissolver import` makes an image of a root file system",
-                ) from error
+        try:
+            self._list(_Headers(descriptor, self._size))
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+            raise IntakeError(
+                f"this is no archive of images: {str(error) or 'it is no tar'}",
+                hint="`dissolver import` makes an image of a root file system",
+            ) from error
 
-    def _list(self, file: object) -> None:
+    def _list(self, file: _Headers) -> None:
         with tarfile.open(fileobj=file, mode="r:") as tar:  # type: ignore[call-overload]
             for count, entry in enumerate(tar):
                 if count >= MOST_ENTRIES:
