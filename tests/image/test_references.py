@@ -6,7 +6,7 @@ import pytest
 
 from dissolver.errors import BadReference
 from dissolver.image.digest import parse_digest
-from dissolver.image.reference import Reference, parse_reference
+from dissolver.image.reference import Reference, parse_new_name, parse_reference
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -127,3 +127,12 @@ def test_a_digest_can_be_exchanged() -> None:
     node = parse_reference("node:20")
     assert node.with_digest(parse_digest(DIGEST)).familiar == f"node:20@{DIGEST}"
     assert node.with_digest(parse_digest(DIGEST)).with_digest(None) == node
+
+
+@pytest.mark.parametrize("tag", ["", ":20"])
+def test_a_name_to_give_has_no_digest(tag: str) -> None:
+    assert parse_new_name(f"node{tag}") == parse_reference(f"node{tag}")
+    with pytest.raises(BadReference) as caught:
+        parse_new_name(f"node{tag}@{DIGEST}")
+    assert caught.value.message == f"`node{tag}@{DIGEST}` has a digest, which no image can be given"
+    assert caught.value.hint == f"name it with a tag: `node{tag or ':latest'}`"

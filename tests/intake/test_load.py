@@ -156,6 +156,21 @@ def test_a_header_that_says_it_is_endless_is_not_read(
         load(store, path)
 
 
+def test_an_image_gets_no_digest_by_being_called_so(store: Store, tmp_path: Path) -> None:
+    other_one = f"box@{digest(ONE)}"
+    files = docker_archive(RepoTags=["box:1", other_one])
+    with pytest.raises(IntakeError, match="has a digest, which no image can be given"):
+        load(store, write_archive(tmp_path / "archive", files))
+    layout = oci_layout(f"docker.io/library/{other_one}")
+    with pytest.raises(IntakeError, match=f"and its digest is {layout.entries[0]['digest']}"):
+        load(store, write_archive(tmp_path / "archive", layout.finish()))
+    assert store.images.list() == []
+    own = f"docker.io/library/box@{layout.entries[0]['digest']}"
+    assert names(store, write_archive(tmp_path / "archive", oci_layout(own).finish())) == [
+        (digest(CONFIG), [own])
+    ]
+
+
 def test_the_configuration_keeps_its_bytes(store: Store, tmp_path: Path) -> None:
     load(store, write_archive(tmp_path / "archive", docker_archive()))
     assert store.blobs.get(digest(CONFIG)) == CONFIG

@@ -25,7 +25,7 @@ from dissolver.build.together import Together
 from dissolver.build.workbench import Workbench
 from dissolver.errors import CacheUnavailable
 from dissolver.image.annotations import annotations_for
-from dissolver.image.reference import parse_reference
+from dissolver.image.reference import parse_new_name
 from dissolver.plan.graph import ImageBase
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def build_within(
 ) -> BuildResult:
     """Build as ``build`` does, beside others; the display calls it by its ``label``."""
     began = time.monotonic()
-    tags = tuple(parse_reference(tag) for tag in request.tags)
+    tags = tuple(parse_new_name(tag) for tag in request.tags)
     epoch_ns = epoch_of(request.build_args)
     check_outputs(request)
     progress = together.progress.labelled(label)

@@ -55,13 +55,13 @@ def check_outputs(*requests: BuildRequest) -> None:
             the place of one is of the wrong kind.
         BadReference: a name is none.
     """
-    from dissolver.image.reference import parse_reference
+    from dissolver.image.reference import parse_new_name
 
     places: set[str | int] = set()
     for request in requests:
         for output in request.outputs:
             for name in output.names:
-                parse_reference(name)
+                parse_new_name(name)
             if output.pushes and not (request.tags or output.names):
                 raise ExportError("an image that is pushed needs a name", hint="name it: `-t NAME`")
             if output.dest is not None:
@@ -228,10 +228,10 @@ class Exporter:
         return place / platform if output.splits_platforms else place
 
     def _names(self, output: Output) -> list[Reference]:
-        from dissolver.image.reference import parse_reference
+        from dissolver.image.reference import parse_new_name
 
         named = dict.fromkeys(self.target.tags)
-        named.update(dict.fromkeys(parse_reference(name) for name in output.names))
+        named.update(dict.fromkeys(parse_new_name(name) for name in output.names))
         return list(named)
 
     def _warn_of_missing_epoch(self, outputs: Sequence[Output]) -> None:

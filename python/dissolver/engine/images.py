@@ -39,9 +39,9 @@ def find(session: Session, image: str) -> Image:
 
 def tag(session: Session, image: str, reference: str) -> None:
     """Give an image one more name."""
-    from dissolver.image.reference import parse_reference
+    from dissolver.image.reference import parse_new_name
 
-    name = parse_reference(reference)
+    name = parse_new_name(reference)
     images = session.store.images
     images.tag(images.resolve(image).id, name)
 
@@ -109,9 +109,9 @@ def import_tar(
 
 
 def _references(tags: tuple[str, ...]) -> list[Reference]:
-    from dissolver.image.reference import parse_reference
+    from dissolver.image.reference import parse_new_name
 
-    return [parse_reference(tag) for tag in tags]
+    return [parse_new_name(tag) for tag in tags]
 
 
 def layer_cat(session: Session, layer: str, target: Source) -> int:

@@ -165,9 +165,11 @@ def _manifest(document: bytes, layers: Sequence[LayerBlob], said: Annotations) -
 def _named(plain: Descriptor, references: Sequence[Reference]) -> Iterator[Descriptor]:
     from msgspec.structs import replace
 
-    if not references:
+    # Packed in another way, it has another manifest than the one that it was pinned by.
+    true = [one for one in references if one.digest in (None, plain.digest)]
+    if not true:
         yield plain
-    for reference in references:
+    for reference in true:
         annotations = {**plain.annotations, media_types.CONTAINERD_NAME: reference.canonical}
         if reference.tag is not None:
             annotations[media_types.REFERENCE_NAME] = reference.tag

@@ -124,6 +124,24 @@ def parse_reference(text: str) -> Reference:
     return Reference(registry, repository, tag, digest)
 
 
+def parse_new_name(text: str) -> Reference:
+    """Read a reference that an image is to be given.
+
+    It has a tag and no digest: an image does not get a digest by being called so, and who
+    pins one must not be given another image.
+
+    Raises:
+        BadReference: it has a digest, or is no reference.
+    """
+    reference = parse_reference(text)
+    if reference.digest is not None:
+        raise BadReference(
+            f"`{text}` has a digest, which no image can be given",
+            hint=f"name it with a tag: `{reference.name_familiar}:{reference.tag or DEFAULT_TAG}`",
+        )
+    return reference
+
+
 def _split_tag(named: str) -> tuple[str, str | None]:
     colon = named.rfind(":")
     if colon < 0 or "/" in named[colon:]:

@@ -44,7 +44,8 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
     """List the images of a layout for this machine, each once.
 
     Raises:
-        IntakeError: a manifest is missing or damaged, or there is none for this platform.
+        IntakeError: a manifest is missing or damaged, there is none for this platform, or a name
+            has the digest of something else.
         BadManifest: a document does not say what it must.
     """
     document = manifests.decode_index(index.read(limit=MANIFEST_LIMIT))
@@ -55,6 +56,7 @@ def images(files: Files, index: Stretch) -> list[LayoutImage]:
         names = named.setdefault(manifest.digest, (manifest, []))[1]
         name = _name_of(entry)
         if name is not None and name not in names:
+            _refuse_foreign_digest(name, entry)
             names.append(name)
         tags.setdefault(manifest.digest, []).append(
             entry.annotations.get(media_types.REFERENCE_NAME, "")
@@ -109,6 +111,12 @@ def _manifest_of(files: Files, entry: Descriptor, depth: int) -> Descriptor:
     if best is None:
         raise IntakeError(f"the layout has no image for the platform `{_machine()}`")
     return _manifest_of(files, best, depth - 1)
+
+
+def _refuse_foreign_digest(name: str, entry: Descriptor) -> None:
+    """Who pins a digest gets what has it, whatever an archive calls it."""
+    if "@" in name and not name.endswith(f"@{entry.digest}"):
+        raise IntakeError(f"the layout names an image `{name}`, and its digest is {entry.digest}")
 
 
 def _is_image(entry: Descriptor) -> bool:

@@ -166,7 +166,7 @@ def _stored(store: Store, found: Found) -> Loaded:
             f"the image has {len(found.layers)} layers, and its configuration names "
             f"{len(config.diff_ids)}"
         )
-    references = _references(found.names)
+    references = _references(found.names, is_pinned=found.manifest is not None)
     for diff_id, part in zip(config.diff_ids, found.layers, strict=True):
         _store_layer(store, diff_id, part)
     image = store.images.put(
@@ -216,13 +216,15 @@ def _compression(part: Part) -> Compression | None:
     return next((one for one, magic in _MAGICS.items() if part.stretch.begins_with(magic)), None)
 
 
-def _references(names: Sequence[str]) -> list[Reference]:
-    from dissolver.image.reference import parse_reference
+def _references(names: Sequence[str], *, is_pinned: bool) -> list[Reference]:
+    """Read names; those with a digest only where the manifest was compared with that."""
+    from dissolver.image.reference import parse_new_name, parse_reference
 
+    read = parse_reference if is_pinned else parse_new_name
     references = []
     for name in names:
         try:
-            references.append(parse_reference(name))
+            references.append(read(name))
         except BadReference as error:
             raise IntakeError(f"the archive names an image `{name}`: {error.message}") from None
     return references
