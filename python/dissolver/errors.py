@@ -143,7 +143,12 @@ class NotSupportedYet(DockerfileError):
 
 
 class StoreError(DissolverError):
-    """The store could not do what was asked; it stays consistent."""
+    """The store could not do what was asked; it stays consistent.
+
+    ``errno`` is what the operating system said, where that was asked.
+    """
+
+    errno: int | None = None
 
 
 class UnknownStoreFormat(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dissolver.errors import CoreFailure, DissolverError, ExportError, ImageNotFound
+from dissolver.errors import CoreFailure, DissolverError, ExportError, ImageNotFound, StoreError
 from dissolver.export.save import save
 from dissolver.image.reference import parse_reference
 from dissolver.store import Store
@@ -223,6 +224,29 @@ def test_full_disks_and_devices(store: Store) -> None:
     save(store, ["box"], "/dev/null")
     with pytest.raises(DiskFull):
         save(store, ["box"], "/dev/full")
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_pipe_that_nobody_reads_is_told_as_one(store: Store, compression: str) -> None:
+    add_image(store, "one", "box")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with pytest.raises(StoreError) as caught:
+        save(store, ["box"], writing, compression=compression)
+    os.close(writing)
+    # By this the command knows that it has to be silent.
+    assert caught.value.errno == errno.EPIPE
+
+
+def test_an_image_that_is_packed_anew_is_not_called_by_its_old_digest(
+    store: Store, tmp_path: Path
+) -> None:
+    image = add_image(store, "one", "box:1")
+    pinned = parse_reference(f"box@sha256:{'0' * 64}")
+    store.images.tag(image.id, pinned)
+    save(store, [pinned.canonical], str(tmp_path / "pinned"), form="oci")
+    (name,) = layout_of(files_of(tmp_path / "pinned"))
+    assert name.startswith("sha256:")
 
 
 @pytest.mark.parametrize(

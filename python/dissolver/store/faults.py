@@ -57,7 +57,9 @@ def _from_os(action: str, error: OSError) -> StoreError:
     hint = None
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hint = "use a directory that you may write to, with `--root`"
-    return StoreError(f"cannot {action}{place}: {what}", hint=hint)
+    found = StoreError(f"cannot {action}{place}: {what}", hint=hint)
+    found.errno = error.errno
+    return found
 
 
 def _from_sqlite(action: str, error: Exception) -> StoreError:
