@@ -155,6 +155,16 @@ def test_files_of_a_container_without_a_record_are_collected(store: Store) -> No
     assert store.containers.directory(kept.id).exists()
 
 
+def test_a_strange_file_among_the_blobs_is_left_alone(store: Store) -> None:
+    # Network file systems make such names for files that are removed while somebody reads them.
+    strange = store.layout.blobs / "sha256" / ".nfs00000001"
+    strange.write_bytes(b"")
+    image = add_image(store, "a")
+    assert store.check() == ()
+    assert store.prune_images().images == (image.id,)
+    assert strange.exists()
+
+
 def test_disk_usage_tells_what_a_prune_would_give_back(store: Store) -> None:
     used = add_image(store, "shared used", "used")
     add_image(store, "shared free", "free")

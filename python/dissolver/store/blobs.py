@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from dissolver.errors import StoreError
 from dissolver.store.faults import explained
 
-_HEX_LENGTH = 64
+_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 Digests = list[str]
 
 
@@ -95,7 +96,7 @@ class BlobStore:
     def path(self, digest: str) -> Path:
         """Tell where the blob lies, or would."""
         algorithm, _, hexadecimal = digest.partition(":")
-        if algorithm != "sha256" or len(hexadecimal) != _HEX_LENGTH or "/" in hexadecimal:
+        if algorithm != "sha256" or _NAME.fullmatch(hexadecimal) is None:
             raise StoreError(f"`{digest}` is not the digest of a blob")
         return self._directory / hexadecimal
 
@@ -104,9 +105,10 @@ class BlobStore:
         return self.path(digest).exists()
 
     def list(self) -> Digests:
-        """List the digests of all blobs."""
+        """List the digests of all blobs; files with other names are not ours to touch."""
         with explained("list the blobs"):
-            return sorted(f"sha256:{path.name}" for path in self._directory.iterdir())
+            names = [path.name for path in self._directory.iterdir()]
+        return sorted(f"sha256:{name}" for name in names if _NAME.fullmatch(name))
 
     def remove(self, digest: str) -> int:
         """Remove a blob and answer the bytes of disk that gives back, 0 if there is none."""
