@@ -88,3 +88,16 @@ def test_closing_leaves_no_log_behind(store: Store) -> None:
     store.close()
     names = {path.name for path in store.root.iterdir() if path.name.startswith("store.")}
     assert names == {"store.sqlite", "store.lock"}
+
+
+def test_a_database_that_lost_its_content_is_told(store: Store) -> None:
+    os.truncate(store.layout.database, 0)
+    with pytest.raises(StoreError) as caught:
+        store.images.list()
+    assert caught.value.message == f"the database `{store.layout.database}` is empty"
+
+
+def test_why_a_database_cannot_be_opened_is_told(store: Store) -> None:
+    store.layout.database.unlink()
+    with pytest.raises(StoreError, match="no such file or directory"):
+        store.images.list()

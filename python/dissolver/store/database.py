@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dissolver.errors import UnknownStoreFormat
+from dissolver.errors import StoreError, UnknownStoreFormat
 from dissolver.store.faults import DiskFull, explained
 from dissolver.store.reserve import Reserve
 from dissolver.store.schema import SCHEMA, SCHEMA_VERSION, migrate
@@ -117,32 +117,48 @@ class Database:
             self._local = threading.local()
 
     def _connect(self) -> Connection:
+        with explained(f"open the database `{self._path}`"):
+            try:
+                return self._opened()
+            except Exception as error:
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_CANTOPEN":
+                    # Asked in this way, the system says why.
+                    os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC))
+                raise
+
+    def _opened(self) -> Connection:
         import sqlite3
 
-        with explained(f"open the database `{self._path}`"):
-            # Without `rw` a missing database would be created without tables.
-            connection = sqlite3.connect(
-                f"{self._path.as_uri()}?mode=rw",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                # In WAL mode this loses no consistency, and a commit needs no fsync.
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                found = connection.execute("PRAGMA user_version").fetchone()[0]
-            except BaseException:
-                connection.close()
-                raise
-            if found > SCHEMA_VERSION:
-                connection.close()
-                raise UnknownStoreFormat(
-                    f"the database `{self._path}` has version {found}, "
-                    f"and this version knows version {SCHEMA_VERSION}",
-                    hint="use the newer dissolver that wrote it",
-                )
-            if found < SCHEMA_VERSION:
-                migrate(connection)
+        # Without `rw` a missing database would be created without tables.
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            # In WAL mode this loses no consistency, and a commit needs no fsync.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    def _bring_up_to_date(self, connection: Connection) -> None:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            raise UnknownStoreFormat(
+                f"the database `{self._path}` has version {found}, "
+                f"and this version knows version {SCHEMA_VERSION}",
+                hint="use the newer dissolver that wrote it",
+            )
+        if found == 0:
+            raise StoreError(
+                f"the database `{self._path}` is empty",
+                hint="what it held is lost; use another directory with `--root`",
+            )
+        if found < SCHEMA_VERSION:
+            migrate(connection)
