@@ -13,13 +13,23 @@ import pytest
 from scene import Account
 
 
-def run_program(account: Account, program: str, **values: object) -> str:
+def run_program(
+    account: Account, program: str, *, directory: Path | None = None, **values: object
+) -> str:
     """Run a Python program as ``account`` on a store of its own; answer what it prints."""
     store = account.home / f"store-{uuid.uuid4().hex[:8]}"
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     done = subprocess.run(
-        [*account.become, account.python, "-W", "error", "-c", head + textwrap.dedent(program)],
-        cwd=account.home,
+        [
+            *account.become,
+            account.python,
+            "-P",
+            "-W",
+            "error",
+            "-c",
+            head + textwrap.dedent(program),
+        ],
+        cwd=directory or account.home,
         env={**account.environment, "DISSOLVER_ROOT": str(store)},
         capture_output=True,
         text=True,
@@ -173,3 +183,20 @@ def test_bake_files_are_built_by_the_worker(user_account: Account, tar: str) -> 
         "True",
         "True",
     ]
+
+
+def test_modules_in_the_current_directory_are_not_taken_for_the_engines(
+    user_account: Account,
+) -> None:
+    directory = user_account.home / f"project-{uuid.uuid4().hex[:8]}"
+    directory.mkdir()
+    for name in ("msgspec.py", "queue.py"):
+        (directory / name).write_text("raise SystemExit('taken from the project')\n")
+    program = """
+        from dissolver import Engine
+
+        with Engine() as engine:
+            print(engine.images())
+    """
+    assert run_program(user_account, program, directory=directory) == "[]\n"
+    shutil.rmtree(directory)

@@ -97,7 +97,8 @@ class _Link:
         environment = caller_environment()
         paths = [str(Path(__file__).parents[2]), environment.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dissolver.engine.worker", str(theirs.fileno())],
+            # -P: no module is taken from the current directory, whatever lies in it.
+            [sys.executable, "-P", "-m", "dissolver.engine.worker", str(theirs.fileno())],
             env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
