@@ -152,6 +152,44 @@ def test_a_step_that_moved_is_compared_with_itself(store: Store) -> None:
     assert reason(store, moved, step="0/RunStep/1") == "parent layer changed"
 
 
+def test_a_step_below_an_inserted_one_is_compared_with_itself(store: Store) -> None:
+    first, second = RUN, (("command", '["test"]'), *RUN[1:])
+    remember(store, first, step="app/RunStep/1")
+    remember(store, second, step="app/RunStep/2")
+    before = store.records.places("b")
+    inserted: Pairs = (("command", '["apt"]'), *RUN[1:])
+    said = []
+    for number, inputs in enumerate((inserted, first, second), start=1):
+        moved = with_input(inputs, "parent.1", f"sha256:new{number}")
+        found = look_up(
+            store,
+            key_of(moved),
+            no_cache=False,
+            build="b",
+            step=f"app/RunStep/{number}",
+            earlier=before,
+        )
+        assert isinstance(found, Miss)
+        said.append(found.reason)
+        remember(store, moved, step=f"app/RunStep/{number}")
+    assert said == ["the command changed", "parent layer changed", "parent layer changed"]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("1/RunStep/1", "the user changed"),
+        ("app/RunStep/1", "this step was not built before"),
+        ("0/AddStep/1", "this step was not built before"),
+    ],
+)
+def test_a_step_moves_to_no_other_kind_and_to_no_named_stage(
+    store: Store, step: str, said: str
+) -> None:
+    remember(store, RUN, step="0/RunStep/1")
+    assert reason(store, with_input(RUN, "user", "node"), step=step) == said
+
+
 COPY: Pairs = (
     ("destination", "/app/"),
     ("context/package.json", "644 1"),
@@ -164,14 +202,14 @@ COPY: Pairs = (
     ("after", "said"),
     [
         (with_input(COPY, "context/src/a.py", "644 9"), "file `src/a.py` changed"),
-        (with_input(COPY, "context/src/a.py", "755 2"), "file `src/a.py` changed"),
+        (with_input(COPY, "context/src/a.py", "755 2"), "the mode of `src/a.py` changed"),
         (with_input(COPY, "destination", "/srv/"), "the destination changed"),
         ((*COPY, ("context/z", "644 4")), "file `z` added"),
         ((*COPY, ("from/usr/bin/x", "755 4")), "file `usr/bin/x` added"),
         (COPY[:-1], "file `src/b.py` removed"),
         (
-            with_input(with_input(COPY, "context/src/b.py", "9"), "context/src/a.py", "9"),
-            "file `src/a.py` changed, and 1 more",
+            with_input(with_input(COPY, "context/src/b.py", "644 9"), "context/src/a.py", "644 9"),
+            "file `src/a.py` changed, file `src/b.py` changed",
         ),
         ((COPY[0],), "file `package.json` removed, and 2 more"),
     ],

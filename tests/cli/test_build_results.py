@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dissolver.cli.build_results import forget, write_result
+from dissolver.build.request import StepOutcome
+from dissolver.cli.build_results import forget, tell_why, write_result
 from dissolver.errors import DissolverError
 
 
@@ -36,3 +37,15 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DissolverError) as raised:
         write_result(str(tmp_path / "none" / "file"), "text")
     assert raised.value.message == f"cannot write `{tmp_path}/none/file`: no such file or directory"
+
+
+def test_why_names_the_steps_that_were_not_cached(capsys: pytest.CaptureFixture[str]) -> None:
+    def step(name: str, reason: str | None) -> StepOutcome:
+        return StepOutcome(name, "stage-0", reason is None, reason, "sha256:0", 0.1)
+
+    steps = [step("[1/2] COPY a b", None), step("[2/2] RUN \x1bx", "file `a` changed")]
+    tell_why(steps)
+    tell_why(steps[:1])
+    assert capsys.readouterr().err == (
+        "Not cached, because:\n - [2/2] RUN \\x1bx: file `a` changed\nEvery step was cached.\n"
+    )

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 
 class Predecessors:
-    """What the copies of a build came to the last time, as it was before this one began.
+    """What the steps of a build came to the last time, as it was before this one began.
 
-    Steps may ask from several threads. A wrong answer costs time and a little room, never
-    the result.
+    ``places`` has the keys of the records by the places of their steps. Steps may ask from
+    several threads. A wrong answer costs time and a little room, never the result.
     """
 
     def __init__(self, store: Store, build: str) -> None:
         self._store = store
-        self._build = build
+        # Now, because each step of this build takes the place of the one before.
+        self.places = store.records.places(build)
         self._lock = threading.Lock()
         self._copies: list[StepRecord] | None = None
 
@@ -40,11 +41,9 @@ class Predecessors:
         return max((record.diff_id for record in copies), key=self._size, default=None)
 
     def _all(self) -> list[StepRecord]:
-        # Asked for the first time before a copy of this build is recorded: that takes the
-        # place of the one before.
         with self._lock:
             if self._copies is None:
-                records = self._store.records.latest_of(self._build)
+                records = self._store.records.serving(self.places)
                 self._copies = [record for record in records if record.kind == "copy"]
             return self._copies
 

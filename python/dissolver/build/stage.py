@@ -300,6 +300,7 @@ def _answer_alone(
         no_cache=ignores,
         build=bench.identity,
         step=item.place,
+        earlier=bench.predecessors.places,
         elsewhere=bench.sharing,
     )
     if isinstance(found, Hit):

@@ -9,7 +9,7 @@ from dissolver.cache.records import nearest
 from dissolver.cache.why import first_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from dissolver.cache.inputs import CacheKey
     from dissolver.store import Store
@@ -65,12 +65,14 @@ def look_up(
     no_cache: bool,
     build: str,
     step: str,
+    earlier: Mapping[str, str] | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Hit | Miss:
     """Answer a step's earlier result, or why there is none.
 
     ``build`` and ``step`` name the step's place, by which its earlier inputs are
-    found. A hit of the store is remembered as that place's latest. What the store does not
+    found: in ``earlier``, the places and their keys before this build began, or what they
+    are now. A hit of the store is remembered as that place's latest. What the store does not
     have, ``elsewhere`` is asked for. Hold the store lock shared until the layer is part
     of a stored image.
     """
@@ -85,13 +87,20 @@ def look_up(
         shared = elsewhere.find(key.digest)
         if shared is not None:
             return Hit(shared, is_elsewhere=True)
-    return Miss(_reason(store, key, build, step, elsewhere))
+    places = store.records.places(build) if earlier is None else earlier
+    return Miss(_reason(store, key, places, step, elsewhere))
 
 
-def _reason(store: Store, key: CacheKey, build: str, step: str, elsewhere: Elsewhere | None) -> str:
+def _reason(
+    store: Store,
+    key: CacheKey,
+    places: Mapping[str, str],
+    step: str,
+    elsewhere: Elsewhere | None,
+) -> str:
     if elsewhere is not None and (trouble := elsewhere.trouble(key.digest)):
         return trouble
-    before = nearest(store, key, build=build, step=step)
+    before = nearest(store.records, key, places, step)
     if before is None and elsewhere is not None:
         before = elsewhere.nearest(step)
     if before is not None:

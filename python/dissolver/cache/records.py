@@ -7,29 +7,49 @@ from typing import TYPE_CHECKING
 from dissolver.store.packed_inputs import PackedInputs
 
 if TYPE_CHECKING:
-    from dissolver.cache.inputs import CacheKey
-    from dissolver.store import Store
+    from collections.abc import Mapping
+
+    from dissolver.cache.inputs import CacheKey, Input
     from dissolver.store.packed_inputs import Inputs
-    from dissolver.store.records import StepRecord
+    from dissolver.store.records import StepRecord, StepRecords
 
 
-def nearest(store: Store, key: CacheKey, *, build: str, step: str) -> StepRecord | None:
+def nearest(
+    records: StepRecords, key: CacheKey, places: Mapping[str, str], step: str
+) -> StepRecord | None:
     """Find the older record that a step most likely comes from.
 
-    That is the one of the same place in the same build, unless an instruction was
-    inserted or removed above: then the command moved, and the record that has the
-    same command tells more.
+    That is the one of the same place, unless an instruction was inserted or removed above:
+    then the step moved, and the record of another place with the same command, or the same
+    destination, tells more. ``places`` are those before the build began: each step that is
+    done takes the place of another one.
     """
-    place = store.records.latest_like(build, step)
-    command = _command(key.inputs)
-    if place is None or command is None or _command(place.inputs) == command:
+    same = {step: places[step]} if step in places else {}
+    place = next(records.serving(same), None)
+    first = _first(key.inputs)
+    if first is None or (place is not None and _first(place.inputs) == first):
         return place
-    for other in store.records.latest_of(build):
-        if other.kind == place.kind and _command(other.inputs) == command:
+    others = [other for other in places if _may_move(other, step)]
+    # The step's own stage comes first.
+    others.sort(key=lambda other: _parts(other)[0] != _parts(step)[0])
+    for other in records.serving({other: places[other] for other in others}):
+        if _first(other.inputs) == first:
             return other
     return place
 
 
-def _command(inputs: Inputs) -> str | None:
-    first = inputs.first if isinstance(inputs, PackedInputs) else next(iter(inputs), None)
-    return first[1] if first is not None and first[0] == "command" else None
+def _may_move(place: str, other: str) -> bool:
+    """Tell whether a step may have moved: to a like one of its stage, or of one without a name."""
+    (stage, kind), (other_stage, other_kind) = _parts(place), _parts(other)
+    is_unnamed = stage.isdecimal() and other_stage.isdecimal()
+    return kind == other_kind and place != other and (stage == other_stage or is_unnamed)
+
+
+def _parts(place: str) -> tuple[str, str]:
+    stage, _, kind = place.rpartition("/")[0].rpartition("/")
+    return stage, kind
+
+
+def _first(inputs: Inputs) -> Input | None:
+    """Give what tells steps of a kind apart: the command, or the destination."""
+    return inputs.first if isinstance(inputs, PackedInputs) else next(iter(inputs), None)

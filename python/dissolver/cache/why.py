@@ -21,29 +21,39 @@ _SINGLE = {
 }
 
 
+_FILES = ("context/", "from/")
+
+
 def first_difference(before: Sequence[Input], after: Sequence[Input]) -> str | None:
     """Say what changed first, and how many more changes of its kind there are.
 
     ``None`` if the inputs are equal.
     """
-    differences = list(all_differences(*without_common_ends(before, after)))
-    if not differences:
+    found = list(_differences(*without_common_ends(before, after)))
+    if not found:
         return None
-    first = differences[0]
-    files = [one for one in differences if one.startswith("file ")]
-    if first.startswith("what is mounted") and files:
+    name, first = found[0]
+    files = [said for name, said in found if name.startswith(_FILES)]
+    if name.startswith("mount.") and files:
         # Which file changed says more than that something in the mount did.
         first = files[0]
-    if len(files) > 1 and first is files[0]:
-        return f"{first}, and {len(files) - 1} more"
-    return first
+    if not files or first is not files[0]:
+        return first
+    # Two are told in full: a file that has another name now is one added and one removed.
+    rest = {1: "", 2: f", {files[-1]}"}
+    return first + rest.get(len(files), f", and {len(files) - 1} more")
 
 
 def all_differences(before: Sequence[Input], after: Sequence[Input]) -> Iterator[str]:
     """Say everything that changed, the first input of the key first."""
+    return (said for _, said in _differences(before, after))
+
+
+def _differences(before: Sequence[Input], after: Sequence[Input]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each input that changed, and what to say of it."""
     old, new = dict(before), dict(after)
     changed = [name for name in new | old if old.get(name) != new.get(name)]
-    has_files = any(name.startswith(("context/", "from/")) for name in changed)
+    has_files = any(name.startswith(_FILES) for name in changed)
     seen_parent = False
     for name in changed:
         if has_files and name in old and name in new and name.startswith("mount."):
@@ -52,10 +62,10 @@ def all_differences(before: Sequence[Input], after: Sequence[Input]) -> Iterator
         if name.startswith("parent."):
             # One layer that changed changes those above it too.
             if not seen_parent:
-                yield "parent layer changed"
+                yield name, "parent layer changed"
             seen_parent = True
             continue
-        yield _say(name, old.get(name), new.get(name))
+        yield name, _say(name, old.get(name), new.get(name))
 
 
 def _say(name: str, before: str | None, after: str | None) -> str:
@@ -72,9 +82,16 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     if name.startswith("file."):
         return f"the text of `{name.removeprefix('file.')}` {verb}"
     kind, slash, path = name.partition("/")
+    if slash and before is not None and after is not None and _differ_in_mode(before, after):
+        return f"the mode of `{'/' if kind == 'directory' else ''}{path or '.'}` changed"
     if kind == "directory" and slash:
         # One on the way to the destination: it is made, or exists below.
         return f"directory `/{path}` {verb}"
     if slash:
         return f"file `{path or '.'}` {verb}"
     return _SINGLE.get(name, f"{kind} {verb}")
+
+
+def _differ_in_mode(before: str, after: str) -> bool:
+    """Tell whether the mode, which comes before the digest of the rest, is all that differs."""
+    return before.partition(" ")[2] == after.partition(" ")[2]

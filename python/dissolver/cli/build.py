@@ -18,7 +18,7 @@ from dissolver.cli.build_options import (
     Pull,
 )
 from dissolver.cli.build_outputs import read_outputs
-from dissolver.cli.build_results import forget, write_result
+from dissolver.cli.build_results import forget, tell_why, write_result
 from dissolver.cli.build_words import (
     annotation_values,
     label_values,
@@ -162,6 +162,9 @@ def build(
     plan: Annotated[
         bool, Option("--plan", help="Say what would be done and build nothing")
     ] = False,
+    why: Annotated[
+        bool, Option("--why", help="Say of each step that was not cached what made the difference")
+    ] = False,
     output: Annotated[
         list[str] | None,
         Option(
@@ -204,6 +207,8 @@ def build(
     text = text_from_stdin() if file == "-" else None
     question = read_call(call=call, check=check, fix=fix, plan=plan, format_=format_)
     if question is not None:
+        if why:
+            raise UsageSlip("`--why` is about the steps of a build, and nothing is built", None)
         dockerfile = None if file == "-" else file
         subject = Subject(context, dockerfile, text, target, build_args, contexts, wanted)
         return answer(invocation.engine, question, subject)
@@ -245,6 +250,8 @@ def build(
         import json
 
         write_result(metadata_file, json.dumps(result.metadata, indent=2))
+    if why:
+        tell_why(result.steps)
     if mode == "quiet" and any(one.image for one in result.outputs):
         sys.stdout.write(f"{result.image.id}\n")
     return 0

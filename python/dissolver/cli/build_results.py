@@ -1,13 +1,20 @@
-"""Files that ``build`` writes about its result: ``--iidfile`` and ``--metadata-file``."""
+"""What ``build`` says of its result: ``--iidfile``, ``--metadata-file`` and ``--why``."""
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dissolver.errors import DissolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dissolver.build.request import StepOutcome
 
 
 def forget(*names: str | None) -> None:
@@ -39,6 +46,18 @@ def write_result(name: str, text: str) -> None:
             part.unlink()
         why = (error.strerror or str(error)).lower()
         raise DissolverError(f"cannot write `{name}`: {why}") from error
+
+
+def tell_why(steps: Iterable[StepOutcome]) -> None:
+    """Say of each step that was not cached what made the difference, on standard error."""
+    from dissolver.cli.render.cells import printable
+
+    reasons = [f"{step.name}: {step.reason}" for step in steps if step.reason is not None]
+    if reasons:
+        lines = "".join(f" - {printable(reason)}\n" for reason in reasons)
+        sys.stderr.write(f"Not cached, because:\n{lines}")
+    else:
+        sys.stderr.write("Every step was cached.\n")
 
 
 def _is_file(name: str) -> bool:

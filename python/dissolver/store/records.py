@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,11 +119,30 @@ class StepRecords:
             )
         return None if row is None else _record(row)
 
-    def latest_of(self, build: str) -> list[StepRecord]:
-        """List the records that last served each step of a build, the newest use first."""
+    def places(self, build: str) -> dict[str, str]:
+        """Tell what last served each step of a build: keys by step, the newest use first."""
         with explained("look into the cache"):
-            rows = self._database.read().execute(_LIKE + " ORDER BY used_ns DESC", (_clean(build),))
-            return [_record(row) for row in rows]
+            rows = self._database.read().execute(
+                "SELECT step, key FROM step_uses WHERE build = ? ORDER BY used_ns DESC",
+                (_clean(build),),
+            )
+            return dict(rows.fetchall())
+
+    def serving(self, places: Mapping[str, str]) -> Iterator[StepRecord]:
+        """Yield the records of ``places`` that are still there, in their order."""
+        for step, key in places.items():
+            with explained("look into the cache"):
+                row = (
+                    self._database.read()
+                    .execute(
+                        "SELECT key, kind, diff_id, created_ns, '', ?, inputs, depot"
+                        " FROM step_records WHERE key = ?",
+                        (step, key),
+                    )
+                    .fetchone()
+                )
+            if row is not None:
+                yield _record(row)
 
     def count(self) -> int:
         """Count the records."""
