@@ -16,7 +16,7 @@ from dissolver.engine.results import HistoryRow, Info, Pruned
 from dissolver.errors import ContainerNotFound, ImageNotFound
 from dissolver.image.config import Image, ImageConfig, RunConfig
 from dissolver.image.reference import parse_reference
-from dissolver.runtime.container import ContainerSummary, LogLine
+from dissolver.runtime.container import ContainerSummary
 from dissolver.store.cache_usage import CacheEntry
 from dissolver.store.images import ListedImage
 from dissolver.store.usage import Usage
@@ -156,6 +156,7 @@ CONTAINERS = [
         status="Exited (3) 2 minutes ago",
         state="exited",
         exit_code=3,
+        labels={"stage": "test", "team": "web"},
     ),
 ]
 
@@ -195,18 +196,30 @@ def test_what_may_not_run_is_looked_for_among_all(line: Any, words: list[str]) -
     [
         (["-f", "name=we"], ["web"]),
         (["-f", "name=we", "-f", "name=turing"], ["web", "eager_turing"]),
+        (["-f", "name=^web$"], ["web"]),
+        (["-f", "name=^/web$"], ["web"]),
+        (["-f", "name=^eb"], []),
         (["-f", "name=we", "-f", "status=exited"], []),
         (["-f", "id=2222"], ["eager_turing"]),
         (["-f", "ancestor=node"], ["web"]),
         (["-f", "ancestor=goals"], ["eager_turing"]),
         (["-f", "ancestor=" + "b" * 12], ["eager_turing"]),
         (["-f", "status=running"], ["web"]),
+        (["-f", "label=stage"], ["eager_turing"]),
+        (["-f", "label=stage=test"], ["eager_turing"]),
+        (["-f", "label=stage=live"], []),
         (["-f", "exited=0"], []),
     ],
 )
 def test_containers_can_be_chosen(line: Any, words: list[str], names: list[str]) -> None:
     line.engine.answers["containers"] = CONTAINERS
     assert line("ps", "-a", *words, "--format", "{{.Names}}").out.split() == names
+
+
+def test_a_command_stays_on_its_line(line: Any) -> None:
+    line.engine.answers["containers"] = [container("1", "web", command='sh -c echo "a\\"\n\x1b[2J')]
+    shown = line("ps", "--no-trunc", "--format", "{{.Command}}").out
+    assert shown == '"sh -c echo \\"a\\\\\\"\\n\\x1b[2J"\n'
 
 
 def test_nothing_is_shortened_when_told_so(line: Any) -> None:
@@ -229,41 +242,15 @@ def test_containers_as_json(line: Any) -> None:
     assert set(row) == set(containers.TITLES)
 
 
-# logs -----------------------------------------------------------------------------
+# rmi ------------------------------------------------------------------------------
 
 
-LOG = [
-    LogLine("stdout", b"one\n", "2026-01-01T00:00:01.5Z", 1),
-    LogLine("stderr", b"oops\n", "2026-01-01T00:00:02.5Z", 2),
-    LogLine("stdout", b"last", "2026-01-01T00:00:03.5Z", 3),
-]
-
-
-@pytest.mark.parametrize(
-    ("words", "out", "err"),
-    [
-        ([], "one\nlast", "oops\n"),
-        (["-n", "1"], "last", ""),
-        (["--tail=2"], "last", "oops\n"),
-        (["--tail", "all"], "one\nlast", "oops\n"),
-        (
-            ["-t"],
-            "2026-01-01T00:00:01.5Z one\n2026-01-01T00:00:03.5Z last",
-            "2026-01-01T00:00:02.5Z oops\n",
-        ),
-    ],
-)
-def test_logs_keep_the_streams_apart(line: Any, words: list[str], out: str, err: str) -> None:
-    line.engine.answers["logs"] = iter(LOG)
-    done = line("logs", *words, "web")
-    assert (done.code, done.out, done.err) == (0, out, err)
-    assert line.asked("logs") == (("web",), {"follow": False})
-
-
-def test_logs_can_be_followed(line: Any) -> None:
-    line.engine.answers["logs"] = iter(LOG)
-    assert line("logs", "-f", "web").out == "one\nlast"
-    assert line.asked("logs")[1] == {"follow": True}
+def test_removing_by_force_what_is_not_there_is_no_failure(line: Any) -> None:
+    line.engine.answers["remove_image"] = ImageNotFound("there is no local image `old:latest`")
+    assert line("rmi", "old").code == 1
+    done = line("rmi", "-f", "old")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "warning: there is no local image `old:latest`\n"
 
 
 # history ---------------------------------------------------------------------------

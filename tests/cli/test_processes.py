@@ -41,7 +41,7 @@ PLAYER = """
             return SimpleNamespace(image=image, outputs=[SimpleNamespace(image=image.id)])
         def images(self):
             return []
-        def logs(self, container, *, follow):
+        def logs(self, container, *, follow, tail):
             for number in range(4):
                 stream = "stderr" if number % 2 else "stdout"
                 text = f"{{stream[3:]}} {{number}}\\n"

@@ -27,6 +27,22 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
         ),
         (["compose", "up"], "error: `compose` is not supported: services are not orchestrated", 2),
         (["container", "top", "x"], "error: `top` is not supported: processes are not listed\n", 2),
+        (
+            ["run", "--detach-keys", "ctrl-x", "box"],
+            "error: `--detach-keys` is not supported: a container is connected to all streams",
+            125,
+        ),
+        (["restart", "web"], "error: `restart` is not supported: it is two commands\nhint: ", 2),
+        (
+            ["volume", "create", "data"],
+            "error: `create` is not supported: volumes are made when they are first used\nhint: ",
+            2,
+        ),
+        (
+            ["logs", "--since", "1m", "web"],
+            "error: `--since` is not supported: lines are chosen by their number\nhint: `-n 100`",
+            2,
+        ),
         (["bild"], "error: unknown command `bild` of `dissolver`\nhint: did you mean `build`?", 2),
         (
             ["image", "lss"],
@@ -92,8 +108,9 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
             2,
         ),
         (["run", "--rm=maybe", "box"], "error: `--rm` is true or false, not `maybe`\n", 125),
-        (["tag", "a", "b", "c"], "error: got unexpected extra argument (c)\n", 2),
+        (["tag", "a", "b", "c"], "error: `dissolver tag` does not take `c` as well\n", 2),
         (["ps", "-f", "x=1"], "error: unknown filter `x=1`\nhint: the filters are `id=…`", 2),
+        (["ps", "-f", "name=["], "error: `name=[` is no regular expression: unterminated", 2),
         (["logs", "-n", "few", "web"], "error: `--tail` is a number or `all`, not `few`\n", 2),
         (["inspect", "--type", "planet", "x"], "error: unknown type `planet`\n", 2),
     ],

@@ -205,6 +205,7 @@ def test_run_passes_every_word_on(
         *("-e", "B=word", "--env-file", tmp_path / "env", "-v", "/src:/dst:ro", "-w", "/app"),
         *("-u", "node", "--entrypoint", "", "--network", "host", "-h", "inside", "--read-only"),
         *("-P", "--stop-signal", "INT", "--stop-timeout", "3", "--security-opt", "x=y"),
+        *("-l", "stage=test", "-e", "UNSET"),
         *("node:20", "node", "-e", "1 + 1", "--rm"),
     )
     assert (done.code, done.out) == (0, "c" * 64 + "\n")
@@ -215,7 +216,7 @@ def test_run_passes_every_word_on(
         remove=True,
         name="web",
         ports=("3000:80", "81"),
-        env=("FILE=1 # kept", "B=word", "OUTSIDE=in", "A=1=2"),
+        env=("FILE=1 # kept", "B=word", "OUTSIDE=in", "A=1=2", "UNSET"),
         volumes=("/src:/dst:ro",),
         workdir="/app",
         user="node",
@@ -227,7 +228,29 @@ def test_run_passes_every_word_on(
         stop_signal="INT",
         stop_timeout=3.0,
         security=("x=y",),
+        labels=("stage=test",),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("A=1\n\na b=2\n", "this line says no variable\n  {file}:3\nhint: write `NAME=value`, "),
+        ("=2\n", "this line says no variable\n  {file}:1\n"),
+        ("A\0=2\n", "this line says no variable\n  {file}:1\n"),
+        (b"A=\xff\n", "the variables in `{file}` are not UTF-8\n"),
+        (None, "cannot read the variables in `{file}`: no such file or directory\n"),
+    ],
+)
+def test_a_file_of_variables_says_where_it_is_wrong(
+    line: Any, tmp_path: Path, text: str | bytes | None, error: str
+) -> None:
+    file = tmp_path / "env"
+    if text is not None:
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+    done = line("run", "--env-file", file, "node")
+    assert done.err.startswith("error: " + error.format(file=file))
+    assert (done.code, line.engine.calls) == (125, [])
 
 
 def test_run_connects_the_streams_and_answers_the_code(line: Any) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from dissolver.errors import (
     RunError,
 )
 from dissolver.runtime import container as containers
+from dissolver.runtime import start
 
 pytestmark = needs_root
 
@@ -219,6 +221,24 @@ def test_stop_kills_what_does_not_end(box: Box) -> None:
     containers.stop(box.store, identity, timeout=0.3)
     assert 0.2 < time.monotonic() - started < 3
     assert box.state(identity).exit_code == 137
+
+
+def test_stop_waits_as_long_as_it_takes_where_it_was_told_so(box: Box) -> None:
+    command = "trap 'sleep 0.5; exit 6' TERM; echo ready; while :; do sleep 0.05; done"
+    identity = box.start("sh", "-c", command, stop_timeout=-1.0)
+    eventually(lambda: list(containers.logs(box.store, identity)))
+    containers.stop(box.store, identity)
+    assert containers.wait(box.store, identity) == 6
+
+
+def test_a_removal_at_the_end_needs_nothing_of_the_environment(box: Box) -> None:
+    identity = box.create("true", remove=True)
+    program, *words = start._removal(box.store, identity)
+    bare = [program, "-S", *words]
+    done = subprocess.run(bare, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with pytest.raises(ContainerNotFound):
+        box.store.containers.resolve(identity)
 
 
 def test_the_images_stop_signal_is_used(box: Box) -> None:

@@ -62,6 +62,27 @@ def test_following_goes_on_until_the_container_ends(tmp_path: Path) -> None:
     assert lines == [b"one\n", "twö\n".encode(), b"one\n"]
 
 
+@pytest.mark.parametrize(("tail", "lines"), [(0, []), (1, [2]), (2, [1, 2]), (9, [0, 1, 2])])
+@pytest.mark.parametrize("follow", [False, True])
+def test_the_last_lines_may_be_enough(
+    tmp_path: Path, tail: int, lines: list[int], follow: bool
+) -> None:
+    path = tmp_path / "log.json"
+    path.write_text("".join(FIRST.replace("one", str(number)) for number in range(3)))
+    found = [int(line.data) for line in read_log(path, follow=follow, tail=tail)]
+    assert found == lines
+
+
+def test_the_last_lines_come_before_more_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST + SECOND)
+    lines = read_log(path, follow=True, tail=1, is_running=lambda: True)
+    assert next(lines).data == "twö\n".encode()
+    with path.open("a") as file:
+        file.write(FIRST)
+    assert next(lines).data == b"one\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

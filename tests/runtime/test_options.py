@@ -76,6 +76,19 @@ def test_without_options_the_image_decides() -> None:
     ]
 
 
+def test_labels_are_those_of_the_image_and_those_that_are_given() -> None:
+    image = RunConfig(cmd=("x",), labels={"stage": "base", "by": "us"})
+    config = settled(image, labels=("stage=test", "url=a=b", "bare"))
+    assert config.labels == {"stage": "test", "by": "us", "url": "a=b", "bare": ""}
+    with pytest.raises(RunError) as raised:
+        settled(image, labels=("=x",))
+    assert raised.value.message == "invalid label `=x`"
+
+
+def test_a_variable_without_a_value_is_taken_away() -> None:
+    assert settled(env=("NODE",)).env == ("PATH=/bin",)
+
+
 def test_options_win() -> None:
     config = settled(
         NODE,

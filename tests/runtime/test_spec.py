@@ -91,6 +91,7 @@ def test_a_field_that_the_core_does_not_know_is_refused() -> None:
             {"home": "/", "terminal": True},
             [f"PATH={defaults.PATH}", "TERM=linux", "A=3=4", "B=2", "HOME=/"],
         ),
+        (["A=1", "A", "B"], {"home": "/"}, [f"PATH={defaults.PATH}", "HOME=/"]),
         (["HOME="], {"home": "/home/node"}, [f"PATH={defaults.PATH}", "HOME=/home/node"]),
     ],
 )

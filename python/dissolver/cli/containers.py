@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
-from dissolver.cli.listing import Row, listed, read_filters
-from dissolver.cli.render.cells import ellipsis
+from dissolver.cli.listing import Row, has_label, listed, read_filters
+from dissolver.cli.render.cells import ellipsis, printable
 from dissolver.cli.render.times import age, local_time
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip
@@ -31,8 +32,8 @@ COLUMNS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
-TITLES = {**COLUMNS, "CreatedAt": "CREATED AT", "State": "STATE"}
-FILTERS = ("id", "name", "status", "ancestor", "exited")
+TITLES = {**COLUMNS, "CreatedAt": "CREATED AT", "State": "STATE", "Labels": "LABELS"}
+FILTERS = ("id", "name", "label", "status", "ancestor", "exited")
 SHORT_ID = 12
 COMMAND_CELLS = 20
 
@@ -55,6 +56,8 @@ def ps(
 ) -> None:
     """List containers."""
     filters = read_filters(filter_, FILTERS)
+    for text in filters.get("name", ()):
+        name_pattern(text)
     count = 1 if latest else last
     shows_all = all_ or count >= 0 or bool(filters.keys() & {"status", "exited"})
     found = [
@@ -75,7 +78,9 @@ def ps(
 
 def row(container: ContainerSummary, now_ns: int, *, shortens: bool) -> Row:
     """Word one container."""
-    command = f'"{container.command}"'
+    # Quoted as Docker does, so that no line end or escape of it reaches the terminal.
+    escaped = container.command.replace("\\", "\\\\").replace('"', '\\"')
+    command = f'"{printable(escaped)}"'
     return {
         "ID": container.id[:SHORT_ID] if shortens else container.id,
         "Image": container.image,
@@ -85,6 +90,7 @@ def row(container: ContainerSummary, now_ns: int, *, shortens: bool) -> Row:
         "Status": container.status,
         "State": container.state,
         "Ports": container.ports,
+        "Labels": ",".join(f"{name}={value}" for name, value in container.labels.items()),
         "Names": container.name,
     }
 
@@ -93,12 +99,31 @@ def matches(container: ContainerSummary, filters: dict[str, list[str]]) -> bool:
     """Tell whether a container is one of those that the filters let through."""
     tests: dict[str, Callable[[str], bool]] = {
         "id": lambda value: container.id.startswith(value),
-        "name": lambda value: value in container.name,
+        "name": lambda value: is_named(container, value),
+        "label": lambda value: has_label(container.labels, value),
         "status": lambda value: value == container.state,
         "ancestor": lambda value: is_ancestor(container, value),
         "exited": lambda value: value == str(container.exit_code),
     }
     return all(any(tests[key](value) for value in values) for key, values in filters.items())
+
+
+def name_pattern(text: str) -> re.Pattern[str]:
+    """Read a regular expression for names.
+
+    Raises:
+        UsageSlip: it is none.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageSlip(f"`name={text}` is no regular expression: {error}", None) from error
+
+
+def is_named(container: ContainerSummary, text: str) -> bool:
+    """Tell whether a regular expression is found in the name, with Docker's slash or without."""
+    pattern = name_pattern(text)
+    return any(pattern.search(name) for name in (container.name, f"/{container.name}"))
 
 
 def is_ancestor(container: ContainerSummary, image: str) -> bool:
@@ -122,9 +147,8 @@ def logs(
     ] = False,
 ) -> None:
     """Show what a container wrote, each stream on its own."""
-    lines: Iterable[LogLine] = current().engine.logs(container, follow=follow)
-    if tail != "all":
-        lines = _last(lines, tail)
+    count = _count(tail)
+    lines: Iterable[LogLine] = current().engine.logs(container, follow=follow, tail=count)
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     last = ""
     for line in lines:
@@ -139,13 +163,13 @@ def logs(
             output.flush()
 
 
-def _last(lines: Iterable[LogLine], tail: str) -> Iterable[LogLine]:
-    """Leave out all but the last lines."""
-    from collections import deque
-
+def _count(tail: str) -> int | None:
+    """Read how many lines are wanted; ``None`` is all of them."""
+    if tail == "all":
+        return None
     if not tail.isdecimal():
         raise UsageSlip(f"`--tail` is a number or `all`, not `{tail}`", None)
-    return deque(lines, maxlen=int(tail))
+    return int(tail)
 
 
 def stop(

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
-from dissolver.cli.listing import Row, listed, read_filters
+from dissolver.cli.listing import Row, has_label, listed, read_filters
 from dissolver.cli.render.cells import ellipsis
+from dissolver.cli.render.failures import warning
 from dissolver.cli.render.sizes import human_size
 from dissolver.cli.render.times import SECOND_NS, age, local_time
 from dissolver.cli.targets import each
+from dissolver.errors import ImageNotFound
 
 if TYPE_CHECKING:
     from dissolver.engine.results import HistoryRow
@@ -86,7 +88,7 @@ def _shown(
 ) -> Iterator[Reference | None]:
     """Yield the references of an image that a row each is to be written for."""
     labels = image.image.config.config.labels or {}
-    if "label" in filters and not any(_has_label(labels, text) for text in filters["label"]):
+    if "label" in filters and not any(has_label(labels, text) for text in filters["label"]):
         return
     has_tag = any(reference.tag is not None for reference in image.references)
     if "dangling" in filters and (not has_tag) not in (
@@ -113,11 +115,6 @@ def _own_rows(references: tuple[Reference, ...]) -> tuple[Reference | None, ...]
         if one.tag is not None or one.name not in tagged
     ]
     return tuple(rows) or (None,)
-
-
-def _has_label(labels: dict[str, str], text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
 
 
 def _is_named(reference: Reference | None, name: str) -> bool:
@@ -175,7 +172,14 @@ def rmi(
     engine = current().engine
 
     def removed(name: str) -> str:
-        result = engine.remove_image(name, force=force)
+        try:
+            result = engine.remove_image(name, force=force)
+        except ImageNotFound as error:
+            # What was to be gone is gone: scripts rely on `rmi -f` for that.
+            if not force:
+                raise
+            sys.stderr.write(warning(error.message, colored=current().colors_errors))
+            return ""
         lines = [f"Untagged: {reference}\n" for reference in result.untagged]
         return "".join([*lines, *(f"Deleted: {identity}\n" for identity in result.deleted)])
 

@@ -48,3 +48,9 @@ def read_filters(words: Sequence[str] | None, known: Sequence[str]) -> dict[str,
             raise UsageSlip(f"unknown filter `{word}`", None, f"the filters are {keys}")
         filters.setdefault(key, []).append(value)
     return filters
+
+
+def has_label(labels: Mapping[str, str], text: str) -> bool:
+    """Tell whether there is the label that ``NAME`` or ``NAME=VALUE`` asks for."""
+    key, equals, value = text.partition("=")
+    return key in labels and (not equals or labels[key] == value)

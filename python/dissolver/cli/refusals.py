@@ -74,11 +74,28 @@ RUN: dict[str, tuple[str, str]] = {
     "--init": ("the program is process 1", "put `tini` into the image where it needs one"),
     "--sysctl": ("kernel parameters stay as they are", "leave the flag out"),
     "--group-add": ("groups come from the image", "`-u USER:GROUP`"),
+    **dict.fromkeys(
+        ("-a", "--attach", "--detach-keys", "--sig-proxy"),
+        (
+            "a container is connected to all streams of this terminal, or with `-d` to none",
+            "`-i`, `-t` and redirections choose what is passed on; ctrl-p ctrl-q lets go of `-it`",
+        ),
+    ),
+    "--expose": ("ports are reached without it", "`-p` publishes one, whatever the image says"),
+    "--label-file": ("labels are given one by one", "`--label NAME=VALUE`"),
+    "--annotation": ("nobody reads annotations of containers here", "`--label NAME=VALUE`"),
+    "--storage-opt": ("a container has the room that the store has", "leave the flag out"),
     "--cidfile": ("the name of a container is printed", "`id=$(dissolver run -d …)`"),
 }
 """Of ``run``: a reason and a hint for each."""
 
-FLAGS = {"build": BUILD, "run": RUN}
+LOGS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("--since", "--until"), ("lines are chosen by their number", "`-n 100`")),
+    "--details": ("what a container writes is kept in one way", "leave the flag out"),
+}
+"""Of ``logs``: a reason and a hint for each."""
+
+FLAGS = {"build": BUILD, "run": RUN, "logs": LOGS}
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "buildx": ("there is one builder", "`dissolver build`, or `dissolver bake`"),
@@ -91,6 +108,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("containers are not frozen", "`dissolver kill -s STOP NAME`"),
     "plugin": ("there are no plugins", "see `dissolver --help`"),
     "port": ("it is part of `ps`", "`dissolver ps`"),
+    "restart": ("it is two commands", "`dissolver stop NAME`, then `dissolver start NAME`"),
     "rename": ("containers keep their names", "`dissolver run --name NAME`"),
     "service": ("services are not orchestrated", "see `dissolver --help`"),
     "stack": ("services are not orchestrated", "see `dissolver --help`"),
@@ -103,6 +121,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Commands of Docker's: a reason and a hint for each."""
 
+VOLUME_COMMANDS: dict[str, tuple[str, str]] = {
+    "create": ("volumes are made when they are first used", "`dissolver run -v NAME:/path …`"),
+    "inspect": ("volumes have no settings", "`dissolver volume ls --format json`"),
+}
+"""Commands of Docker's about volumes: a reason and a hint for each."""
+
+
+_GENERAL = ("dissolver", "dissolver container", "dissolver system")
+_VOLUME = "dissolver volume"
+
 
 def refusal(command: str, flag: str) -> tuple[str, str] | None:
     """Say why ``command`` has no ``flag``, and what to do; nothing about unknown ones."""
@@ -112,10 +140,10 @@ def refusal(command: str, flag: str) -> tuple[str, str] | None:
 
 def command_refusal(group: str, command: str) -> tuple[str, str] | None:
     """Say why there is no ``command``, and what to do; nothing about unknown ones."""
-    groups = ("dissolver", "dissolver container", "dissolver system")
-    if group not in groups or command not in COMMANDS:
+    known = COMMANDS if group in _GENERAL else VOLUME_COMMANDS if group == _VOLUME else {}
+    if command not in known:
         return None
-    reason, hint = COMMANDS[command]
+    reason, hint = known[command]
     return f"`{command}` is not supported: {reason}", hint
 
 

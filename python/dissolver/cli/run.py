@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from dissolver.cli.build_words import named_values
+from dissolver.cli.env_files import file_variables
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.targets import each
@@ -74,6 +74,10 @@ def run(
     user: User = None,
     entrypoint: Annotated[
         str | None, Option("--entrypoint", metavar="PROGRAM", help="Run this program instead")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        Option("-l", "--label", metavar="NAME=VALUE", help="Label it (may be repeated)"),
     ] = None,
     network: Annotated[
         str | None,
@@ -145,6 +149,7 @@ def run(
         add_hosts=tuple(add_host or ()),
         ulimits=tuple(ulimit or ()),
         shm_size=shm_size,
+        labels=tuple(label or ()),
     )
     words = tuple(command or ())
     _have_image(invocation, image, pull, platform, quiet=quiet)
@@ -301,14 +306,16 @@ def require_terminal() -> None:
 
 
 def variables(words: list[str] | None, files: list[str] | None) -> list[str]:
-    """Collect ``NAME=value`` texts: the files' first, then the words, later ones winning."""
-    lines = [line for file in files or [] for line in _lines(file)]
-    values = named_values([*lines, *(words or [])], caller_environment())
-    return [f"{name}={value}" for name, value in values.items()]
+    """Collect ``NAME=value`` texts: the files' first, then the words, later ones winning.
 
-
-def _lines(file: str) -> list[str]:
-    """Read the lines of a file of variables: no quoting, ``#`` only begins a line."""
-    text = Path(file).read_text(encoding="utf-8-sig")
-    lines = [line.rstrip("\r").lstrip() for line in text.split("\n")]
-    return [line for line in lines if line and not line.startswith("#")]
+    A word that is a name alone, which the caller has no value for, stays one: it takes the
+    image's variable away. In a file such a line says nothing.
+    """
+    environment = caller_environment()
+    values: dict[str, str | None] = {}
+    for file in files or []:
+        values |= file_variables(file, environment)
+    for word in words or []:
+        values[word.partition("=")[0]] = None
+        values |= named_values([word], environment)
+    return [name if value is None else f"{name}={value}" for name, value in values.items()]

@@ -176,6 +176,9 @@ def explain_slip(error: click.UsageError, path: str) -> tuple[str, str]:
         ]
         near = suggestion(error.option_name, known)
         return f"unknown flag `{error.option_name}` of `{path}`", near or see
+    if error.message.startswith("Got unexpected extra argument"):
+        words = error.message.partition("(")[2].removesuffix(")")
+        return f"`{path}` does not take `{words}` as well", see
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return f"`{path}` needs {error.param.make_metavar(error.ctx)}", see  # type: ignore[arg-type]
     if isinstance(error, click.BadOptionUsage):

@@ -254,11 +254,16 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
 
         self._do(containers.remove, container, force, removes_volumes)
 
-    def logs(self, container: str, *, follow: bool = False) -> Iterator[LogLine]:
-        """Yield what a container wrote, oldest first; ``follow`` goes on until it ends."""
+    def logs(
+        self, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> Iterator[LogLine]:
+        """Yield what a container wrote, oldest first; ``follow`` goes on until it ends.
+
+        ``tail`` leaves out all but the last lines of what it has written so far.
+        """
         from dissolver.engine import containers
 
-        return self._do(containers.logs, container, follow)
+        return self._do(containers.logs, container, follow, tail)
 
     def wait(self, container: str) -> int:
         """Wait until a container ends and answer its exit code."""

@@ -244,11 +244,11 @@ def remove(session: Session, container: str, force: bool, removes_volumes: bool)
     containers.remove(session.store, container, force=force, removes_volumes=removes_volumes)
 
 
-def logs(session: Session, container: str, follow: bool) -> Iterator[LogLine]:
+def logs(session: Session, container: str, follow: bool, tail: int | None) -> Iterator[LogLine]:
     """Yield what a container wrote."""
     from dissolver.runtime import container as containers
 
-    return containers.logs(session.store, container, follow=follow)
+    return containers.logs(session.store, container, follow=follow, tail=tail)
 
 
 def wait(session: Session, container: str) -> int:

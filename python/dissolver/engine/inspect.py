@@ -175,6 +175,7 @@ def _container_config(config: ContainerConfig) -> dict[str, Any]:
         "Cmd": list(config.argv),
         "Image": config.image,
         "WorkingDir": config.cwd,
+        "Labels": config.labels,
         "StopSignal": config.stop_signal,
     }
 

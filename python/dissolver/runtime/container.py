@@ -7,6 +7,7 @@ may pick a container up by its name.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -180,12 +181,12 @@ def wait(store: Store, container: str) -> int:
 def stop(store: Store, container: str, *, timeout: float | None = None) -> None:
     """Ask a container to end, kill it after ``timeout`` seconds, and wait until it is over.
 
-    By default it has the time that it was created with, or 10 s. A container that does
-    not run is left alone.
+    By default it has the time that it was created with, or 10 s; a negative time has no
+    end. A container that does not run is left alone.
     """
     record = store.containers.resolve(container)
-    config = config_of(record)
-    _send_and_wait(store, record, frames.stop(config.stop_seconds if timeout is None else timeout))
+    seconds = config_of(record).stop_seconds if timeout is None else timeout
+    _send_and_wait(store, record, frames.stop(math.inf if seconds < 0 else seconds))
 
 
 def kill(store: Store, container: str, signal: str | int = "KILL") -> None:
@@ -256,13 +257,19 @@ def describe(store: Store, record: ContainerRecord) -> ContainerSummary:
     return summarize(record, state.read_state(directory), published=published)
 
 
-def logs(store: Store, container: str, *, follow: bool = False) -> Iterator[LogLine]:
-    """Yield what a container wrote, oldest first; ``follow`` goes on until it ends."""
+def logs(
+    store: Store, container: str, *, follow: bool = False, tail: int | None = None
+) -> Iterator[LogLine]:
+    """Yield what a container wrote, oldest first; ``follow`` goes on until it ends.
+
+    ``tail`` leaves out all but the last lines of what it has written so far.
+    """
     record = store.containers.resolve(container)
     directory = store.containers.directory(record.id)
     return read_log(
         directory / LOG_FILE,
         follow=follow,
+        tail=tail,
         is_running=lambda: state.read_state(directory).is_running,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +23,8 @@ class ContainerSummary:
 
     ``image`` is the name it was created from, ``command`` its words joined by blanks,
     ``status`` a text such as ``Up 5 minutes`` and ``state`` one word of it, ``ports`` a text
-    such as ``0.0.0.0:3000->80/tcp``. ``exit_code`` is ``None`` until it has ended.
+    such as ``0.0.0.0:3000->80/tcp``. ``exit_code`` is ``None`` until it has ended. ``labels``
+    are the image's and its own.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ContainerSummary:
     exit_code: int | None
     started_ns: int | None = None
     finished_ns: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 def summarize(
@@ -63,6 +65,7 @@ def summarize(
         exit_code=state.exit_code if state.status == "exited" else None,
         started_ns=state.started_at,
         finished_ns=state.finished_at,
+        labels=config.labels,
     )
 
 

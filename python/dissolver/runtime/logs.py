@@ -7,6 +7,7 @@ so tools that read those read these.
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,14 +45,34 @@ class LogLine:
 
 
 def read_log(
-    path: Path, *, follow: bool = False, is_running: Callable[[], bool] = lambda: False
+    path: Path,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    is_running: Callable[[], bool] = lambda: False,
 ) -> Iterator[LogLine]:
     """Yield what the log at ``path`` holds, oldest first.
 
     With ``follow`` this waits for more until ``is_running`` answers no and the rest is
-    read. A missing file is an empty one. A last line that is being written is left alone
-    until it is whole; one that no longer can become whole is passed over.
+    read. ``tail`` leaves out all but the last lines of what is there now. A missing file is
+    an empty one. A last line that is being written is left alone until it is whole; one that
+    no longer can become whole is passed over.
     """
+    last: deque[LogLine] | None = None if tail is None else deque(maxlen=tail)
+    for line in _read(path, follow=follow, is_running=is_running):
+        if last is None:
+            if line is not None:
+                yield line
+        elif line is not None:
+            last.append(line)
+        else:
+            yield from last
+            last = None
+    yield from last or ()
+
+
+def _read(path: Path, *, follow: bool, is_running: Callable[[], bool]) -> Iterator[LogLine | None]:
+    """Yield the lines, and ``None`` each time that there are no more for now."""
     pending = b""
     runs = True
     try:
@@ -69,6 +90,7 @@ def read_log(
             elif not follow or not runs:
                 return
             else:
+                yield None
                 time.sleep(POLL_SECONDS)
                 # Asked before the next read, so that a last word is not missed.
                 runs = is_running()

@@ -30,7 +30,8 @@ class RunOptions:
 
     ``entrypoint`` of ``""`` clears the image's. ``env`` holds ``NAME=value``, ``ports`` and
     ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes, and
-    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take.
+    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take. ``labels``
+    hold ``NAME=value``.
     ``name`` is made up where there is none. ``stop_timeout`` is in seconds.
     """
 
@@ -55,6 +56,7 @@ class RunOptions:
     add_hosts: tuple[str, ...] = ()
     ulimits: tuple[str, ...] = ()
     shm_size: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[Host, ...] = ()
     rlimits: tuple[Rlimit, ...] = ()
     shm_bytes: int = defaults.SHM_BYTES
+    labels: dict[str, str] = {}
 
 
 def settle(
@@ -142,6 +145,7 @@ def settle(
         hosts=tuple(parse_host(text) for text in options.add_hosts),
         rlimits=parse_limits(options.ulimits),
         shm_bytes=parse_shm_size(options.shm_size),
+        labels=image.labels | _labels(options.labels),
     )
 
 
@@ -183,6 +187,15 @@ def _merged(image: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
         else:
             variables.pop(name, None)
     return tuple(variables.values())
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    """Read labels; one without a value has an empty one."""
+    pairs = [text.partition("=") for text in given]
+    for name, _, value in pairs:
+        if not name:
+            raise RunError(f"invalid label `={value}`", hint="write `NAME=value`")
+    return {name: value for name, _, value in pairs}
 
 
 def _absolute(chosen: str | None, image: str) -> str:

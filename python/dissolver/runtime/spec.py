@@ -240,7 +240,8 @@ def environment(
     """Complete an environment of ``NAME=value`` texts with what programs expect to find.
 
     ``PATH`` and ``HOME`` are added where they are missing, ``HOSTNAME`` where one is given,
-    ``TERM`` for terminals. A later text of the same name replaces an earlier one, in its place.
+    ``TERM`` for terminals. A later text of the same name replaces an earlier one, in its place;
+    a name alone removes it.
     """
     variables: dict[str, str] = {"PATH": defaults.PATH}
     if hostname is not None:
@@ -248,8 +249,11 @@ def environment(
     if terminal:
         variables["TERM"] = "xterm"
     for text in given:
-        name, _, value = text.partition("=")
-        variables[name] = value
+        name, equals, value = text.partition("=")
+        if equals:
+            variables[name] = value
+        else:
+            variables.pop(name, None)
     if not variables.get("HOME"):
         variables["HOME"] = home
     return tuple(f"{name}={value}" for name, value in variables.items())
@@ -354,7 +358,7 @@ def process_spec(
     return msgspec.structs.replace(
         base,
         argv=tuple(argv),
-        env=environment(env, home=user.home, terminal=terminal),
+        env=environment(env, home=user.home, hostname=base.hostname, terminal=terminal),
         cwd=cwd or "/",
         user=UserIds(user.uid, user.gid, user.groups),
         terminal=terminal,

@@ -189,16 +189,17 @@ def _supervise(
 def _removal(store: Store, identity: str) -> tuple[str, ...]:
     """Give the words of the program that removes a container after its end.
 
-    The package is found where it was found now, whatever the environment says then.
+    The package, and what it needs, is found where it was found now, whatever the environment
+    says then.
     """
     code = (
-        "import sys; sys.path[:0] = [sys.argv.pop(1)]; "
+        "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; "
         "from dissolver.runtime.removal import main; main(*sys.argv[1:])"
     )
-    package = str(Path(__file__).parents[2])
     mode = "userxattr" if is_rootless() else "trusted"
-    words = (package, str(store.root), str(store.run), mode, identity)
-    return (sys.executable, "-c", code, *words)
+    places = (str(Path(__file__).parents[2]), str(Path(msgspec.__file__).parents[1]))
+    words = (*places, str(store.root), str(store.run), mode, identity)
+    return (sys.executable, "-P", "-c", code, *words)
 
 
 def _write(path: Path, data: bytes) -> None:
