@@ -102,6 +102,7 @@ def test_a_changed_mode_is_a_change(site) -> None:
     (site.directory / "server.js").chmod(0o755)
     second = site.build()
     assert misses(second) == ["COPY . /app"]
+    assert second.reasons["COPY . /app"] == "the mode of `server.js` changed"
     assert site.stat(second.image, "/app/server.js")[0] == 0o755
 
 

@@ -110,9 +110,15 @@ impl<'a> Facts<'a> {
         out.extend_from_slice(digest.as_ref().map_or(&[], |digest| &digest[..]));
     }
 
+    /// Digests everything but path, time and mode: who reads the mode beside it can tell whether
+    /// that alone has changed.
     fn short_digest(&self, scratch: &mut Vec<u8>) -> String {
         scratch.clear();
-        self.encode(scratch);
+        let facts = Facts {
+            mode: 0,
+            ..self.clone()
+        };
+        facts.encode(scratch);
         let mut hex = blake3::hash(scratch).to_hex().to_string();
         hex.truncate(SHORT_DIGITS);
         hex
@@ -158,7 +164,7 @@ impl CopyPlan {
 
     /// The parts of the digest by name: where to, what is copied, and the directories on the way.
     ///
-    /// Each has the permission bits and a short digest of all that counts about
+    /// Each has the permission bits and a short digest of all else that counts about
     /// it. Contents are part of that only after [`CopyPlan::digest`].
     #[must_use]
     pub fn inputs(&self) -> Vec<(String, String)> {

@@ -161,6 +161,13 @@ fn inputs_name_everything_that_the_digest_covers() {
     let after = inputs(&scene);
     assert_eq!(before[..3], after[..3]);
     assert_ne!(before[3], after[3]);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(scene.context().join("d/a"), executable).unwrap();
+    assert_eq!(
+        inputs(&scene)[3].1,
+        after[3].1.replacen("644", "755", 1),
+        "a mode is told apart from all else"
+    );
 }
 
 #[test]
