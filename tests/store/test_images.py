@@ -192,6 +192,16 @@ def test_removing_by_id_takes_all_names_of_one_repository(store: Store) -> None:
     assert store.images.remove(image.id[:19]) == Removal(("app:1", "app:2"), (image.id,))
 
 
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_a_name_that_an_id_could_begin_with_is_a_name(store: Store, is_forced: bool) -> None:
+    image = add_image(store, "a", "app:1")
+    for name in ("s", "sha256", image.id.removeprefix("sha256:")[:3]):
+        store.images.tag(image.id, parse_reference(name))
+        removal = store.images.remove(name, force=is_forced)
+        assert removal == Removal((f"{name}:latest",), ())
+    assert [reference.familiar for reference in store.images.references(image.id)] == ["app:1"]
+
+
 def test_removing_by_id_with_names_in_two_repositories_needs_force(store: Store) -> None:
     image = add_image(store, "a", "app:1", "other:1")
     with pytest.raises(InUse) as caught:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dissolver.errors import BadImageConfig, BadReference, InUse, StoreError
+from dissolver.errors import BadImageConfig, InUse, StoreError
 from dissolver.image.digest import short
 from dissolver.store.annotations import annotate, annotations_of
 from dissolver.store.faults import explained
-from dissolver.store.references import find_image, not_found, stored_name
+from dissolver.store.references import find_image, not_found, spelled_name, stored_name
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -258,7 +258,7 @@ class ImageStore:
         with self._database.write("remove the image") as connection:
             identity = find_image(connection, text)
             references = _references(connection, identity)
-            named = _named_by(references, text, identity)
+            named = _named_by(references, text)
             leaving = references if named is None else _leaving(references, named)
             if len(leaving) < len(references):
                 for reference in leaving:
@@ -312,14 +312,12 @@ def _references(connection: Connection, identity: str) -> tuple[Reference, ...]:
     return tuple(_reference(name) for (name,) in rows)
 
 
-def _named_by(references: tuple[Reference, ...], text: str, identity: str) -> Reference | None:
-    """Tell which of an image's references ``text`` spells; ``None`` if it is an ID."""
-    if identity.startswith(text) or identity.removeprefix("sha256:") == text:
-        return None
-    try:
-        wanted = stored_name(_reference(text))
-    except BadReference:
-        return None
+def _named_by(references: tuple[Reference, ...], text: str) -> Reference | None:
+    """Tell which of an image's references ``text`` spells; ``None`` if it is an ID.
+
+    As where images are found, a name wins over an ID that begins with the same letters.
+    """
+    wanted = spelled_name(text)
     return next((known for known in references if stored_name(known) == wanted), None)
 
 

@@ -34,7 +34,7 @@ def find_image(connection: Connection, text: str) -> str:
     """
     prefix = _as_prefix(text)
     try:
-        reference = None if text.startswith("sha256:") and prefix else parse_reference(text)
+        reference = _spelled(text)
     except BadReference:
         if prefix is None:
             raise
@@ -48,6 +48,20 @@ def find_image(connection: Connection, text: str) -> str:
         if found is not None:
             return found
     raise not_found(text, reference)
+
+
+def spelled_name(text: str) -> str | None:
+    """Give the stored name that ``text`` spells; ``None`` if it can only be an ID."""
+    try:
+        reference = _spelled(text)
+    except BadReference:
+        return None
+    return None if reference is None else stored_name(reference)
+
+
+def _spelled(text: str) -> Reference | None:
+    is_id = text.startswith("sha256:") and _as_prefix(text) is not None
+    return None if is_id else parse_reference(text)
 
 
 def _as_prefix(text: str) -> str | None:
