@@ -40,7 +40,8 @@ def test_of_many_inputs_only_those_around_a_difference_are_unpacked() -> None:
     many[30_000] = ("context/file030000", "changed")
     del many[30_002]
     after = PackedInputs(lambda: pack_inputs(many))
-    assert first_difference(before, after) == "file `file030000` changed, and 1 more"
+    said = "file `file030000` changed, file `file030002` removed"
+    assert first_difference(before, after) == said
     left = without_common_ends(before, after)
     assert [len(inputs) for inputs in left] == [3, 2]
     assert first_difference(before, before) is None

@@ -94,4 +94,5 @@ def _say(name: str, before: str | None, after: str | None) -> str:
 
 def _differ_in_mode(before: str, after: str) -> bool:
     """Tell whether the mode, which comes before the digest of the rest, is all that differs."""
-    return before.partition(" ")[2] == after.partition(" ")[2]
+    rest = before.partition(" ")[2]
+    return bool(rest) and rest == after.partition(" ")[2]
