@@ -156,6 +156,23 @@ def test_a_reader_that_went_away_ends_the_attachment(pipe: tuple[int, int]) -> N
         attached(play, stdout=pipe[1])
 
 
+@pytest.mark.parametrize("stream", [frames.STDOUT, frames.STDERR])
+def test_a_program_that_waited_hears_that_its_reader_went_away(
+    pipe: tuple[int, int], stream: int
+) -> None:
+    os.close(pipe[0])
+
+    def play(supervisor: Supervisor) -> None:
+        supervisor.link.sendall(frames.frame(frames.HELLO, b'{"status": "created"}'))
+        supervisor.link.sendall(frames.frame(stream, b"x"))
+        assert supervisor.expect(frames.OUTPUT_END) == bytes((stream,))
+        supervisor.link.sendall(frames.frame(stream, b"more"))
+        supervisor.link.sendall(EXIT_3)
+
+    outcome = attached(play, stdout=pipe[1], stderr=pipe[1])
+    assert outcome.exit == attach.Exit(3)
+
+
 def test_a_failure_to_start_is_told() -> None:
     def play(supervisor: Supervisor) -> None:
         error = b'{"kind": "not-found", "message": "the program `x` was not found", "hint": null}'

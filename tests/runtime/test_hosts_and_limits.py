@@ -1,4 +1,4 @@
-"""The texts of `--add-host`, `--ulimit` and `--shm-size`."""
+"""The texts of `--add-host`, `--ulimit`, `--shm-size`, `--log-driver` and `--log-opt`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from dissolver.errors import BadOption
 from dissolver.runtime.hosts import parse_host, wants_gateway
+from dissolver.runtime.kept_log import KeptLog, parse_kept_log
 from dissolver.runtime.limits import parse_limit, parse_limits, parse_shm_size
 from dissolver.runtime.spec import Rlimit
 
@@ -128,3 +129,41 @@ def test_a_text_that_is_no_size_is_refused(size: str | int) -> None:
     with pytest.raises(BadOption) as raised:
         parse_shm_size(size)
     assert raised.value.message == f"`{size}` is no size of `/dev/shm`"
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "expected"),
+    [
+        (None, (), KeptLog(20 << 20, 5)),
+        ("local", (), KeptLog(20 << 20, 5)),
+        ("none", (), KeptLog(20 << 20, 0)),
+        ("json-file", ("max-size=10k",), KeptLog(10 << 10, 5)),
+        (None, ("max-file=1", "max-size=-1", "max-file=2"), KeptLog(0, 2)),
+    ],
+)
+def test_how_much_of_a_log_is_kept(
+    driver: str | None, options: tuple[str, ...], expected: KeptLog
+) -> None:
+    assert parse_kept_log(driver, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "message", "hint"),
+    [
+        ("syslog", (), "there is no logging driver `syslog`", "`none` nothing"),
+        ("none", ("max-file=1",), "`--log-driver none` keeps nothing: `max-file=1`", None),
+        (None, ("max-sise=1k",), "unknown option `max-sise` of a log", "did you mean `max-size`?"),
+        (None, ("labels=a",), "unknown option `labels` of a log", "`max-size=SIZE`"),
+        (None, ("max-size=0",), "`max-size=0` is no size of a log", "sizes read `64m`"),
+        (None, ("max-size",), "`max-size` is no size of a log", "sizes read `64m`"),
+        (None, ("max-file=0",), "`max-file=0` is no number of files", "write 1 to 1000"),
+        (None, ("max-file=1e3",), "`max-file=1e3` is no number of files", "write 1 to 1000"),
+    ],
+)
+def test_logs_that_cannot_be_kept_so(
+    driver: str | None, options: tuple[str, ...], message: str, hint: str | None
+) -> None:
+    with pytest.raises(BadOption) as caught:
+        parse_kept_log(driver, options)
+    assert caught.value.message.startswith(message)
+    assert (hint or "") in (caught.value.hint or "")

@@ -96,3 +96,62 @@ def test_the_last_lines_come_before_more_is_waited_for(tmp_path: Path) -> None:
 )
 def test_times_keep_their_nanoseconds(text: str, expected: int) -> None:
     assert parse_time(text) == expected
+
+
+def rotate(path: Path, files: int) -> None:
+    """Rename the files of a log as its writer does."""
+    for number in reversed(range(files)):
+        old = path if number == 0 else path.with_name(f"{path.name}.{number}")
+        if old.exists() and number + 1 < files:
+            old.rename(path.with_name(f"{path.name}.{number + 1}"))
+        elif old.exists():
+            old.unlink()
+    path.touch()
+
+
+def numbered(number: int) -> str:
+    return FIRST.replace("one", str(number))
+
+
+def test_older_files_come_first(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    for number in range(4):
+        path.write_text(numbered(2 * number) + numbered(2 * number + 1))
+        if number < 3:
+            rotate(path, 3)
+    assert [int(line.data) for line in read_log(path)] == [2, 3, 4, 5, 6, 7]
+    assert [int(line.data) for line in read_log(path, tail=3)] == [5, 6, 7]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_following_goes_on_in_the_next_file(tmp_path: Path, steps: int) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(numbered(0))
+    lines = read_log(path, follow=True, is_running=lambda: True)
+    assert int(next(lines).data) == 0
+    with path.open("a") as file:
+        file.write(numbered(1))
+    for number in range(steps):
+        rotate(path, 3)
+        path.write_text(numbered(number + 2))
+    expected = list(range(1, steps + 2))
+    if steps == 4:
+        # The first file, which is still read to its end, has a successor that is gone.
+        expected.remove(2)
+    assert [int(next(lines).data) for _ in expected] == expected
+
+
+def test_a_file_without_a_successor_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.with_name("log.json.1").write_text(FIRST)
+    assert [line.data for line in read_log(path)] == [b"one\n"]
+
+
+def test_lines_that_come_while_it_is_read_are_left_to_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(FIRST)
+    lines = read_log(path)
+    assert next(lines).data == b"one\n"
+    with path.open("a") as file:
+        file.write(SECOND)
+    assert list(lines) == []

@@ -156,6 +156,53 @@ def test_logs_are_kept_and_followed(box: Cli) -> None:
     assert box("logs", "teller").stdout == followed.stdout
 
 
+def test_the_latest_lines_are_kept_as_asked(box: Cli) -> None:
+    count = "for i in $(seq 30); do echo $i; done"
+    limits = ("--log-opt", "max-size=500", "--log-opt", "max-file=2")
+    box("run", "-d", "--name", "counter", *limits, "box", "sh", "-c", count)
+    box("wait", "counter")
+    kept = [int(line) for line in box("logs", "counter").stdout.split()]
+    assert kept == list(range(kept[0], 31))
+    assert 15 < kept[0] < 26, "two files hold some six lines each"
+    assert box("logs", "-f", "--tail", "3", "counter").stdout.split() == ["28", "29", "30"]
+    form = "{{.HostConfig.LogConfig.Type}} {{json .HostConfig.LogConfig.Config}}"
+    told = box.out("inspect", "--format", form, "counter")
+    assert told == 'json-file {"max-size":"500","max-file":"2"}'
+
+
+def test_a_log_that_is_not_kept_is_told(box: Cli) -> None:
+    box("run", "--name", "quiet", "--log-driver", "none", "box", "echo", "hidden")
+    done = box("logs", "quiet", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is kept of what the container `quiet` writes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    # The first program of a PID namespace is spared the signal, and sees an error.
+    [(("yes",), 1), (("sh", "-c", "yes; exit $((1 + $?))"), 1 + 128 + signal.SIGPIPE)],
+)
+def test_a_program_hears_that_its_reader_has_left(
+    box: Cli, command: tuple[str, ...], code: int
+) -> None:
+    process = box.spawn("run", "--rm", "box", *command)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "y\n"
+    process.stdout.close()
+    assert process.wait(timeout=20) == code
+
+
+def test_a_reader_that_only_looks_on_may_leave(box: Cli) -> None:
+    loop = "while sleep 0.05; do echo more || exit 9; done"
+    box("run", "-d", "--name", "talker", "box", "sh", "-c", loop)
+    process = box.spawn("attach", "--no-stdin", "talker")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "more\n"
+    process.stdout.close()
+    assert process.wait(timeout=20) == 141
+    assert box.out("ps", "-q") != ""
+
+
 def test_rm_refuses_the_running_unless_forced(box: Cli) -> None:
     box("run", "-d", "--name", "busy", "box", "sleep", "300")
     refused = box("rm", "busy", check=False)

@@ -37,7 +37,6 @@ _VOLUMES = ("files are lent with `-v`", "`-v /path:/path:ro`, or `-v NAME:/path`
 _HEALTH = ("health checks are kept in images and not carried out", "look from outside, or `exec`")
 _NAMESPACES = ("a container has namespaces of its own", "`--network host` shares the network's")
 _DEVICES = ("containers have Docker's default devices", "leave the flag out")
-_LOGGING = ("what a container writes is kept in one way", "`dissolver logs` reads it")
 _NETWORKS = ("networks are `bridge`, `host` and `none`", "`-p` publishes ports")
 
 RUN: dict[str, tuple[str, str]] = {
@@ -62,7 +61,6 @@ RUN: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(("--pid", "--ipc", "--uts", "--userns"), _NAMESPACES),
     **dict.fromkeys(("--device", "--device-cgroup-rule", "--gpus", "--runtime"), _DEVICES),
-    **dict.fromkeys(("--log-driver", "--log-opt"), _LOGGING),
     **dict.fromkeys(
         (
             *("--network-alias", "--link", "--ip", "--ip6", "--mac-address", "--dns"),

@@ -106,6 +106,18 @@ def run(
     add_host: Hosts = None,
     shm_size: ShmSize = None,
     ulimit: Limits = None,
+    log_driver: Annotated[
+        str | None,
+        Option("--log-driver", metavar="DRIVER", help="Keep what it writes: json-file, none"),
+    ] = None,
+    log_opt: Annotated[
+        list[str] | None,
+        Option(
+            "--log-opt",
+            metavar="NAME=VALUE",
+            help="How much is kept: max-size=20m, max-file=5 (may be repeated)",
+        ),
+    ] = None,
     pull: Annotated[
         str,
         Option(
@@ -150,6 +162,8 @@ def run(
         ulimits=tuple(ulimit or ()),
         shm_size=shm_size,
         labels=tuple(label or ()),
+        log_driver=log_driver,
+        log_options=tuple(log_opt or ()),
     )
     words = tuple(command or ())
     _have_image(invocation, image, pull, platform, quiet=quiet)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dissolver.engine.session import Session
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
+    from dissolver.runtime.kept_log import KeptLog
     from dissolver.runtime.options import ContainerConfig
     from dissolver.runtime.state import State
     from dissolver.runtime.volumes import Volume
@@ -137,6 +138,13 @@ def _mount(volumes: Path, volume: Volume) -> dict[str, Any]:
     return document if volume.is_bind else {**document, "Name": volume.source, "Driver": "local"}
 
 
+def _log_config(kept: KeptLog) -> dict[str, Any]:
+    if kept.files == 0:
+        return {"Type": "none", "Config": {}}
+    size = str(kept.bytes) if kept.bytes else "-1"
+    return {"Type": "json-file", "Config": {"max-size": size, "max-file": str(kept.files)}}
+
+
 def _host_config(config: ContainerConfig) -> dict[str, Any]:
     from dissolver.runtime.listing import wanted_ports
 
@@ -150,6 +158,7 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
             f"{volume.source}:{volume.target}{':ro' if volume.is_read_only else ''}"
             for volume in binds
         ],
+        "LogConfig": _log_config(config.kept_log),
         "NetworkMode": config.network,
         "PortBindings": bindings,
         "AutoRemove": config.is_removed_at_end,

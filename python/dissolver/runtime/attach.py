@@ -88,8 +88,11 @@ def attach(
     With ``has_terminal`` and a terminal as ``stdin`` that is raw meanwhile, its size is
     followed, and ctrl-p ctrl-q detaches. Otherwise signals are passed on.
 
+    When nobody reads ``stdout`` or ``stderr`` any more, the program that waited for this
+    attachment is told when it writes there next, and its end is waited for.
+
     Raises:
-        BrokenPipeError: nobody reads ``stdout`` or ``stderr`` any more.
+        BrokenPipeError: nobody reads ``stdout`` or ``stderr``, and the program ran before.
     """
     with link, ExitStack() as stack:
         is_raw = has_terminal and terminal.is_terminal(stdin)
@@ -150,6 +153,7 @@ class _Session:
         self._unsent: deque[memoryview] = deque()
         self._exit: Exit | None = None
         self._is_detached = False
+        self._is_awaited = False
         self._poll = select.poll()
         link.setblocking(False)
 
@@ -216,10 +220,21 @@ class _Session:
             return False
         for kind, payload in self._parser.feed(data):
             if kind in self._outputs:
-                _write_all(self._outputs[kind], payload)
+                self._write(kind, payload)
+            elif kind == frames.HELLO:
+                self._is_awaited = msgspec.json.decode(payload, type=State).status == "created"
             elif kind == frames.EXIT:
                 self._exit = msgspec.json.decode(payload, type=Exit)
         return bool(data)
+
+    def _write(self, kind: int, data: bytes) -> None:
+        try:
+            _write_all(self._outputs[kind], data)
+        except BrokenPipeError:
+            if not self._is_awaited:
+                raise
+            self._outputs[kind] = None
+            self.send(frames.frame(frames.OUTPUT_END, bytes((kind,))))
 
     def _read_input(self) -> None:
         assert self._stdin is not None  # noqa: S101 - it was just ready

@@ -265,6 +265,11 @@ def logs(
     ``tail`` leaves out all but the last lines of what it has written so far.
     """
     record = store.containers.resolve(container)
+    if config_of(record).kept_log.files == 0:
+        raise RunError(
+            f"nothing is kept of what the container `{container}` writes",
+            hint="it was made with `--log-driver none`",
+        )
     directory = store.containers.directory(record.id)
     return read_log(
         directory / LOG_FILE,

@@ -1,15 +1,18 @@
 """What a container wrote: its log file, read from the beginning or followed.
 
 The file has one JSON object a line, as Docker's ``json-file`` driver writes it,
-so tools that read those read these.
+so tools that read those read these. What is older is in files with a number at the end of
+their name, which grows with their age.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -22,6 +25,10 @@ POLL_SECONDS = 0.05
 """How late a followed line may come."""
 
 CHUNK_BYTES = 64 << 10
+
+_ATTEMPTS = 20
+_RENAMING_SECONDS = 0.002
+"""Files are renamed within microseconds; a full disk may keep one from getting a successor."""
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -75,18 +82,25 @@ def _read(path: Path, *, follow: bool, is_running: Callable[[], bool]) -> Iterat
     """Yield the lines, and ``None`` each time that there are no more for now."""
     pending = b""
     runs = True
+    files = _opened(path, after=None)
+    # A program that writes faster than this reads must not keep it from its end.
+    end = os.fstat(files[-1].fileno()).st_size if files and not follow else None
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        while True:
-            data = file.read(CHUNK_BYTES)
+        while files:
+            is_last = len(files) == 1
+            left = CHUNK_BYTES if end is None or not is_last else end - files[0].tell()
+            data = files[0].read(min(CHUNK_BYTES, left))
             if data:
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
                     if (found := _decode(line)) is not None:
                         yield found
+            elif not is_last:
+                files.pop(0).close()
+                pending = b""
+            elif follow and (newer := _opened(path, after=files[0])):
+                # What it had when it was renamed is all: it is read to its end once more.
+                files += newer
             elif not follow or not runs:
                 return
             else:
@@ -94,6 +108,49 @@ def _read(path: Path, *, follow: bool, is_running: Callable[[], bool]) -> Iterat
                 time.sleep(POLL_SECONDS)
                 # Asked before the next read, so that a last word is not missed.
                 runs = is_running()
+    finally:
+        for file in files:
+            file.close()
+
+
+def _opened(path: Path, after: BinaryIO | None) -> list[BinaryIO]:
+    """Open the files of a log that are newer than ``after``, the oldest first.
+
+    Where that one is gone, all of them are newer.
+    """
+    known = os.fstat(after.fileno()).st_ino if after is not None else None
+    for attempt in range(_ATTEMPTS):
+        is_last = attempt + 1 == _ATTEMPTS
+        found: list[BinaryIO] = []
+        inodes: set[int] = set()
+        for number in itertools.count():
+            try:
+                # Closed by whoever reads them to their end.
+                file: BinaryIO = _numbered(path, number).open("rb")
+            except FileNotFoundError:
+                # While files are renamed, one has no name, or is found under two.
+                has_next = _numbered(path, number + 1).exists()
+                if has_next and is_last:
+                    continue
+                is_sure = not has_next
+                break
+            inode = os.fstat(file.fileno()).st_ino
+            is_sure = inode not in inodes
+            if inode == known or not is_sure:
+                file.close()
+                break
+            inodes.add(inode)
+            found.append(file)
+        if is_sure or is_last:
+            return found[::-1]
+        for file in found:
+            file.close()
+        time.sleep(_RENAMING_SECONDS)
+    raise AssertionError("the last attempt answers")
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}") if number else path
 
 
 def parse_time(text: str) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from dissolver.errors import RunError
 from dissolver.runtime import defaults, names, ports
 from dissolver.runtime.hosts import Host, parse_host
+from dissolver.runtime.kept_log import KeptLog, parse_kept_log
 from dissolver.runtime.limits import parse_limits, parse_shm_size
 from dissolver.runtime.network import parse_mode
 from dissolver.runtime.spec import Rlimit
@@ -30,7 +31,8 @@ class RunOptions:
 
     ``entrypoint`` of ``""`` clears the image's. ``env`` holds ``NAME=value``, ``ports`` and
     ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes, and
-    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take. ``labels``
+    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take;
+    ``log_driver`` and ``log_options`` what ``--log-driver`` and ``--log-opt`` take. ``labels``
     hold ``NAME=value``.
     ``name`` is made up where there is none. ``stop_timeout`` is in seconds.
     """
@@ -57,6 +59,8 @@ class RunOptions:
     ulimits: tuple[str, ...] = ()
     shm_size: str | None = None
     labels: tuple[str, ...] = ()
+    log_driver: str | None = None
+    log_options: tuple[str, ...] = ()
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     rlimits: tuple[Rlimit, ...] = ()
     shm_bytes: int = defaults.SHM_BYTES
     labels: dict[str, str] = {}
+    kept_log: KeptLog = KeptLog()
 
 
 def settle(
@@ -146,6 +151,7 @@ def settle(
         rlimits=parse_limits(options.ulimits),
         shm_bytes=parse_shm_size(options.shm_size),
         labels=image.labels | _labels(options.labels),
+        kept_log=parse_kept_log(options.log_driver, options.log_options),
     )
 
 

@@ -173,6 +173,7 @@ def _supervise(
         id=record.id,
         socket=str(socket_path(store, record.id)),
         log=str(directory / LOG_FILE),
+        kept_log=config.kept_log,
         state=str(directory / STATE_FILE),
         waits_for_attach=waits_for_attach,
         keeps_stdin=config.is_interactive,

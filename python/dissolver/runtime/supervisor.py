@@ -10,6 +10,7 @@ import msgspec
 from dissolver._core import sandbox
 from dissolver.errors import NetworkError, NotExecutable, ProgramNotFound, RunError
 from dissolver.runtime import bare
+from dissolver.runtime.kept_log import KeptLog
 from dissolver.runtime.programs import complaint
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     socket: str
     log: str
+    kept_log: KeptLog
     state: str
     waits_for_attach: bool
     keeps_stdin: bool

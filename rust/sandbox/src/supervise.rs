@@ -90,7 +90,7 @@ fn prepare(orders: &Orders, spec: &Spec, state: &mut State) -> Result<Ready, San
     let signals = signals::watch(&[SIGTERM])
         .map_err(|errno| SandboxError::operation("watch signals", errno))?;
     let listener = listen(&orders.socket)?;
-    let log = Log::open(&orders.log)?;
+    let log = Log::open(&orders.log, orders.kept_log)?;
     state.write(&orders.state)?;
     let (process, streams) = launch(orders, spec)?;
     state.pid = process.pid();

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::log::Kept;
 use crate::identity::start_time;
 use crate::report::SandboxError;
 use crate::spec::Spec;
@@ -25,6 +26,8 @@ pub struct Orders {
     pub socket: PathBuf,
     /// Where output is kept.
     pub log: PathBuf,
+    /// How much of it.
+    pub kept_log: Kept,
     /// Where the state is told.
     pub state: PathBuf,
     /// Whether the program waits for the first client.

@@ -1,5 +1,7 @@
 //! The frames of the attach protocol: a type, a length, a payload.
 
+use super::log::Stream;
+
 /// The bytes before the payload: a type, and a big-endian length.
 const HEADER_BYTES: usize = 5;
 /// The longest payload that a client may send.
@@ -33,6 +35,8 @@ pub enum Incoming {
     Stop(f64),
     /// Output from now on.
     Subscribe,
+    /// Nobody reads this output any more.
+    OutputEnd(Stream),
 }
 
 /// A frame that breaks the protocol.
@@ -86,6 +90,8 @@ fn interpret(kind: u8, payload: &[u8]) -> Result<Incoming, Malformed> {
             })
         }
         (15, []) => Incoming::Subscribe,
+        (16, [1]) => Incoming::OutputEnd(Stream::Output),
+        (16, [2]) => Incoming::OutputEnd(Stream::Error),
         _ => return Err(Malformed),
     })
 }
@@ -108,6 +114,11 @@ mod tests {
         buffer.push(80);
         assert_eq!(decode(&mut buffer), Ok(Some(Incoming::Resize(24, 80))));
         assert!(buffer.is_empty());
+        buffer.extend([16, 0, 0, 0, 1, 2]);
+        assert_eq!(
+            decode(&mut buffer),
+            Ok(Some(Incoming::OutputEnd(Stream::Error)))
+        );
     }
 
     #[test]
@@ -127,6 +138,7 @@ mod tests {
             vec![13, 0, 0, 0, 2, 1, 1],
             vec![10, 0xff, 0, 0, 0],
             vec![11, 0, 0, 0, 1, 0],
+            vec![16, 0, 0, 0, 1, 3],
         ];
         for mut frame in broken {
             assert_eq!(decode(&mut frame), Err(Malformed));

@@ -1,9 +1,15 @@
 //! The log: one JSON object a line, as Docker's `json-file` driver writes it.
+//!
+//! A file that is full gets a number at the end of its name, which is 1 for the latest; the
+//! oldest goes when there are too many.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use crate::report::SandboxError;
 
@@ -32,10 +38,25 @@ impl Stream {
     }
 }
 
+/// How much of a log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// How long a file gets; 0 is without end.
+    pub bytes: u64,
+    /// How many files there are; 0 keeps nothing.
+    pub files: u32,
+}
+
 /// Cuts a stream into lines and writes them to a file.
 #[derive(Debug)]
 pub struct Log {
-    file: File,
+    path: PathBuf,
+    kept: Kept,
+    /// What lines go to, unless none is kept.
+    file: Option<File>,
+    /// How long it is.
+    size: u64,
     partial: [Vec<u8>; 2],
     entries: Vec<u8>,
 }
@@ -46,18 +67,22 @@ impl Log {
     /// # Errors
     ///
     /// [`SandboxError::BadContainer`].
-    pub fn open(path: &Path) -> Result<Log, SandboxError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o640)
-            .open(path);
-        let file = file.map_err(|error| SandboxError::BadContainer {
+    pub fn open(path: &Path, kept: Kept) -> Result<Log, SandboxError> {
+        let explain = |error: io::Error| SandboxError::BadContainer {
             file: path.display().to_string(),
             reason: error.to_string(),
-        })?;
+        };
+        let (mut file, mut size) = (None, 0);
+        if kept.files > 0 {
+            let found = open(path).map_err(explain)?;
+            size = found.metadata().map_err(explain)?.len();
+            file = Some(found);
+        }
         Ok(Log {
+            path: path.to_owned(),
+            kept,
             file,
+            size,
             partial: [Vec::new(), Vec::new()],
             entries: Vec::new(),
         })
@@ -98,10 +123,61 @@ impl Log {
     }
 
     fn flush(&mut self) {
-        // See `take`: the container is worth more than its log.
-        let _ = self.file.write_all(&self.entries);
+        let entries = std::mem::take(&mut self.entries);
+        let fits = self.kept.bytes == 0 || self.size + entries.len() as u64 <= self.kept.bytes;
+        if fits {
+            self.write(&entries);
+        } else {
+            for entry in entries.split_inclusive(|&byte| byte == b'\n') {
+                if self.size > 0 && self.size + entry.len() as u64 > self.kept.bytes {
+                    self.rotate();
+                }
+                self.write(entry);
+            }
+        }
+        self.entries = entries;
         self.entries.clear();
     }
+
+    fn write(&mut self, entries: &[u8]) {
+        if let Some(file) = &mut self.file {
+            // See `take`: the container is worth more than its log.
+            let _ = file.write_all(entries);
+            self.size += entries.len() as u64;
+        }
+    }
+
+    /// Begins a new file. Where that fails, the old one goes on being written.
+    fn rotate(&mut self) {
+        for number in (0..self.kept.files).rev() {
+            let from = numbered(&self.path, number);
+            // A file that is not there need not be moved.
+            let _ = if number + 1 < self.kept.files {
+                fs::rename(&from, numbered(&self.path, number + 1))
+            } else {
+                fs::remove_file(&from)
+            };
+        }
+        if let Ok(file) = open(&self.path) {
+            self.file = Some(file);
+            self.size = 0;
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640).open(path)
+}
+
+/// The name of a file of the log: 0 is the one that is written.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    name.into()
 }
 
 /// Where to cut at or before `limit`, so that no character is split.
@@ -168,7 +244,7 @@ mod tests {
     fn written(chunks: &[(Stream, &[u8])]) -> Vec<serde_json::Value> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.json");
-        let mut log = Log::open(&path).unwrap();
+        let mut log = Log::open(&path, Kept { bytes: 0, files: 1 }).unwrap();
         for (stream, chunk) in chunks {
             log.take(*stream, chunk, 1);
         }
@@ -212,6 +288,75 @@ mod tests {
             lines,
             [("stderr", "oh\n"), ("stdout", "ab\n"), ("stdout", "c")]
         );
+    }
+
+    /// The lines of each file that is left, the latest first.
+    fn files_of(kept: Kept, lines: u32) -> Vec<Vec<String>> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.json");
+        let mut log = Log::open(&path, kept).unwrap();
+        for number in 0..lines {
+            log.take(Stream::Output, format!("{number}\n").as_bytes(), 1);
+        }
+        let read = |number| std::fs::read_to_string(numbered(&path, number)).ok();
+        let texts = (0..).map_while(read);
+        let line = |text: &str| {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            value["log"].as_str().unwrap().trim().to_owned()
+        };
+        texts.map(|text| text.lines().map(line).collect()).collect()
+    }
+
+    #[test]
+    fn full_files_make_room_for_new_ones() {
+        // A line is 71 bytes.
+        let three = Kept {
+            bytes: 150,
+            files: 3,
+        };
+        assert_eq!(files_of(three, 2), [vec!["0", "1"]]);
+        assert_eq!(files_of(three, 3), [vec!["2"], vec!["0", "1"]]);
+        let last = [vec!["8"], vec!["6", "7"], vec!["4", "5"]];
+        assert_eq!(files_of(three, 9), last);
+        assert_eq!(
+            files_of(
+                Kept {
+                    bytes: 150,
+                    files: 1
+                },
+                5
+            ),
+            [vec!["4"]]
+        );
+        assert_eq!(files_of(Kept { bytes: 1, files: 2 }, 3), [["2"], ["1"]]);
+        let none: [Vec<String>; 0] = [];
+        assert_eq!(
+            files_of(
+                Kept {
+                    bytes: 150,
+                    files: 0
+                },
+                3
+            ),
+            none
+        );
+    }
+
+    #[test]
+    fn what_is_there_when_a_log_is_opened_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.json");
+        std::fs::write(&path, [b'x'; 100]).unwrap();
+        let mut log = Log::open(
+            &path,
+            Kept {
+                bytes: 150,
+                files: 2,
+            },
+        )
+        .unwrap();
+        log.take(Stream::Output, b"a\n", 1);
+        assert_eq!(std::fs::read(numbered(&path, 1)).unwrap(), [b'x'; 100]);
     }
 
     #[test]

@@ -120,6 +120,13 @@ impl Streams {
         }
     }
 
+    /// Closes an output, so that the program is told when it writes there. A terminal stays open.
+    pub fn close(&mut self, stream: Stream) {
+        if !self.is_terminal {
+            self.outputs[stream as usize] = None;
+        }
+    }
+
     /// Waits for output that is still on its way when all programs have ended.
     ///
     /// What went into a pipe is there at once; a terminal passes it on a little later, and says

@@ -328,6 +328,7 @@ impl Supervisor {
                 Incoming::Signal(signal) => self.signal(i32::from(signal)),
                 Incoming::Stop(seconds) => self.stop(duration(seconds)),
                 Incoming::Subscribe => self.subscribe(index),
+                Incoming::OutputEnd(stream) => self.end_output(index, stream),
             }
         }
     }
@@ -342,6 +343,14 @@ impl Supervisor {
             self.is_released = true;
             self.waits_until = None;
             self.process.open_gate();
+        }
+    }
+
+    /// Lets the program know that nobody reads its output, as any program in a pipeline learns it:
+    /// the next write fails. Whoever only looks on does not decide that.
+    fn end_output(&mut self, index: usize, stream: Stream) {
+        if self.clients.get(index).is_some_and(Client::is_owner) {
+            self.streams.close(stream);
         }
     }
 
