@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import signal
 import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store of the test's own."""
     with Store(tmp_path / "store", tmp_path / "run", layers=FORM) as made:
         yield made
+
+
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:

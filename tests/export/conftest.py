@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from shelf import store
+from shelf import hears_interrupts, store
 
-__all__ = ["store"]
+__all__ = ["hears_interrupts", "store"]

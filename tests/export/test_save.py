@@ -7,7 +7,9 @@ import gzip
 import hashlib
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import tarfile
 import threading
@@ -21,7 +23,7 @@ from dissolver.image.reference import parse_reference
 from dissolver.store import Store
 from dissolver.store.faults import DiskFull
 from export.archives import files_of
-from shelf import add_image
+from shelf import add_image, config_of, tar_of
 
 
 def layout_of(files: dict[str, bytes]) -> dict[str, tuple[dict[str, object], dict[str, object]]]:
@@ -236,6 +238,25 @@ def test_a_pipe_that_nobody_reads_is_told_as_one(store: Store, compression: str)
     os.close(writing)
     # By this the command knows that it has to be silent.
     assert caught.value.errno == errno.EPIPE
+
+
+@pytest.mark.usefixtures("hears_interrupts")
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_an_interrupt_is_heard_while_nobody_reads(store: Store, compression: str) -> None:
+    big = tar_of({"f": random.Random(1).randbytes(1 << 20)})
+    with store.workspace() as place:
+        (place / "layer").write_bytes(big)
+        layer = store.layers.ingest(str(place / "layer")).diff_id
+    store.images.put(config_of(layer), tags=[parse_reference("big")])
+    reading, writing = os.pipe()
+    threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            save(store, ["big"], writing, compression=compression)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert list(store.layout.tmp.iterdir()) == []
 
 
 def test_an_image_that_is_packed_anew_is_not_called_by_its_old_digest(

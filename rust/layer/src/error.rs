@@ -286,10 +286,12 @@ impl LayerError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(E) -> LayerError {
         let path = path.into();
-        move |source| LayerError::Io {
-            op,
-            path,
-            source: source.into(),
+        move |source| {
+            let source = source.into();
+            if crate::patient::is_interrupt(&source) {
+                return LayerError::Interrupted;
+            }
+            LayerError::Io { op, path, source }
         }
     }
 }

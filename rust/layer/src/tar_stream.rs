@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use crate::entry::{Entry, Kind};
 use crate::error::LayerError;
 use crate::interrupt::Interrupt;
+use crate::patient::Patient;
 use crate::{os_path, tar_header};
 
 /// Bytes collected before they are written, and read at once.
@@ -23,7 +24,7 @@ pub(crate) enum Shorter {
 
 /// A tar in the making.
 pub(crate) struct TarStream<'work> {
-    out: BufWriter<File>,
+    out: BufWriter<Patient>,
     buffer: Vec<u8>,
     headers: Vec<u8>,
     interrupt: &'work Interrupt,
@@ -38,7 +39,7 @@ impl<'work> TarStream<'work> {
             .try_clone_to_owned()
             .map_err(LayerError::io("dup", "output"))?;
         Ok(TarStream {
-            out: BufWriter::with_capacity(BUFFER_BYTES, File::from(owned)),
+            out: BufWriter::with_capacity(BUFFER_BYTES, Patient::new(File::from(owned), interrupt)),
             buffer: vec![0; BUFFER_BYTES],
             headers: Vec::new(),
             interrupt,

@@ -12,6 +12,7 @@ use crate::diff_id::DiffId;
 use crate::error::LayerError;
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
+use crate::patient::Patient;
 
 /// Bytes read from a pack at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -32,7 +33,7 @@ impl Layers {
         let owned = out
             .try_clone_to_owned()
             .map_err(LayerError::io("dup", "output"))?;
-        let mut out = File::from(owned);
+        let mut out = Patient::new(File::from(owned), interrupt);
         let mut hasher = Sha256::new();
         let count = self.stream(diff_id, interrupt, &mut |bytes| {
             hasher.update(bytes);

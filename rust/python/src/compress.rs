@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use dissolver_layer::{CompressOptions, Compression, Limits};
+use dissolver_layer::{CompressOptions, Compression, Limits, Patient};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -57,8 +57,10 @@ fn compress(
     threads: Option<NonZeroUsize>,
 ) -> PyResult<Compressed> {
     let options = options(compression, level, threads)?;
-    let (mut source, mut target) = (duplicate(source)?, duplicate(target)?);
+    let (source, target) = (duplicate(source)?, duplicate(target)?);
     run(py, |interrupt| {
+        let mut source = Patient::new(source, interrupt);
+        let mut target = Patient::new(target, interrupt);
         dissolver_layer::compress(&mut source, &mut target, &options, interrupt)
     })
     .map(Compressed::from)
@@ -76,8 +78,9 @@ fn compress_layer(
     should_stop: Option<Py<PyAny>>,
 ) -> PyResult<Compressed> {
     let options = options(compression, level, None)?;
-    let (diff_id, mut target) = (parse(diff_id)?, duplicate(target)?);
+    let (diff_id, target) = (parse(diff_id)?, duplicate(target)?);
     interruptible_by(py, should_stop.as_ref(), |interrupt| {
+        let mut target = Patient::new(target, interrupt);
         let made = layers.0.compress(diff_id, &mut target, &options, interrupt);
         made.map_err(failure)
     })
@@ -86,8 +89,9 @@ fn compress_layer(
 
 #[pyfunction]
 fn decompress(py: Python<'_>, source: i32, target: i32) -> PyResult<u64> {
-    let (source, mut target) = (Box::new(duplicate(source)?), duplicate(target)?);
+    let (source, mut target) = (duplicate(source)?, duplicate(target)?);
     run(py, |interrupt| {
+        let source = Box::new(Patient::new(source, interrupt));
         dissolver_layer::decompress(source, &mut target, &Limits::default(), interrupt)
     })
 }
