@@ -84,12 +84,12 @@ def run(
     )
 
 
-def imported(*words: str) -> set[str]:
+def imported(*words: str, code: int = 0) -> set[str]:
     """Run a command and list the modules that it imported."""
     program = f"import sys; sys.argv[1:] = {list(words)!r}; from dissolver.__main__ import main; "
     program += "code = main(); print(*sys.modules); sys.exit(code)"
     done = run([sys.executable, "-c", program])
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return set(done.stdout.split())
 
 
@@ -124,6 +124,14 @@ def test_a_list_of_images_imports_only_what_it_uses(tmp_path: Path) -> None:
     assert "dissolver.store" in modules
     assert not modules & {"rich", "cffi", "urllib3", "tomllib", "asyncio"}
     assert not {"dissolver.build.builder", "dissolver.dockerfile", "dissolver.plan"} & modules
+
+
+def test_a_run_imports_nothing_that_asks_registries(tmp_path: Path) -> None:
+    modules = imported(
+        "--root", str(tmp_path / "store"), "run", "--pull", "never", "nothing", code=125
+    )
+    assert "dissolver.engine.registries" in modules
+    assert not modules & {"urllib3", "ssl", "http.client", "dissolver.registry.transport"}
 
 
 def seconds_of_processor(*words: str) -> float:

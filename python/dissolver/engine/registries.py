@@ -64,7 +64,6 @@ def ensure(
     """Have an image, fetched if the policy says so."""
     from dissolver.errors import BadReference, ConfigError, ImageNotFound, RegistryError
     from dissolver.image.reference import parse_reference
-    from dissolver.registry.access import absent
 
     if policy not in PULL_POLICIES:
         raise ConfigError(
@@ -87,6 +86,8 @@ def ensure(
         try:
             return pull(session, image, platform, False, on_event, cancel)[0].image
         except RegistryError as error:
+            from dissolver.registry.access import absent
+
             raise absent(missing, error) from error
 
 
