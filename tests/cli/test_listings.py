@@ -98,11 +98,15 @@ def test_digests_have_a_column_when_asked_for(line: Any) -> None:
         (["-f", "reference=*:latest"], "bc"),
         (["-f", "label=stage"], "bb"),
         (["-f", "label=stage=prod"], ""),
+        (["-f", "before=b"], "cd"),
+        (["-f", "since=c"], "abb"),
+        (["-f", "since=c", "-f", "before=a"], "bb"),
         (["nothing"], ""),
     ],
 )
 def test_images_can_be_chosen(line: Any, words: list[str], ids: str) -> None:
     line.engine.answers["images"] = IMAGES
+    line.engine.answers["image"] = {listed.image.id[7]: listed.image for listed in IMAGES}.get
     rows = line("images", *words, "--format", "{{.ID}}").out.split()
     assert rows == [letter * 12 for letter in ids]
 
@@ -355,11 +359,29 @@ PRUNED = Pruned(
 @pytest.mark.parametrize(
     ("words", "method", "named"),
     [
-        (["image", "prune"], "prune_images", {"all_": False}),
-        (["image", "prune", "-a"], "prune_images", {"all_": True}),
-        (["container", "prune"], "prune_containers", {}),
-        (["builder", "prune"], "prune_builder", {}),
-        (["system", "prune", "-a"], "prune_system", {"all_": True}),
+        (["image", "prune"], "prune_images", {"all_": False, "filters": ()}),
+        (["image", "prune", "-a"], "prune_images", {"all_": True, "filters": ()}),
+        (
+            ["image", "prune", "--filter", "until=1h", "--filter", "label!=a"],
+            "prune_images",
+            {"all_": False, "filters": ("until=1h", "label!=a")},
+        ),
+        (
+            ["container", "prune", "--filter", "label=a"],
+            "prune_containers",
+            {"filters": ("label=a",)},
+        ),
+        (["builder", "prune", "--filter", "until=1h"], "prune_builder", {"filters": ("until=1h",)}),
+        (
+            ["system", "prune", "-a"],
+            "prune_system",
+            {"all_": True, "volumes": False, "filters": ()},
+        ),
+        (
+            ["system", "prune", "--volumes", "--filter", "until=1h"],
+            "prune_system",
+            {"all_": False, "volumes": True, "filters": ("until=1h",)},
+        ),
     ],
 )
 def test_a_prune_asks_first(

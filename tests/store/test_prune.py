@@ -60,6 +60,13 @@ def test_pruning_all_removes_named_images_too(store: Store) -> None:
     assert store.blobs.list() == []
 
 
+def test_a_prune_leaves_what_may_not_go(store: Store) -> None:
+    old, new = add_image(store, "a", created=1), add_image(store, "b", created=9)
+    report = store.prune_images(may_go=lambda config: config.created == 1)
+    assert report.images == (old.id,)
+    assert stored(store) == set(new.config.diff_ids)
+
+
 def test_the_reclaimed_bytes_are_those_that_the_disk_gets_back(store: Store) -> None:
     add_image(store, "shared", "base")
     add_image(store, "shared own", "app")
@@ -137,6 +144,17 @@ def test_pruning_unused_records_keeps_the_builds_of_images_cached(store: Store) 
     assert store.prune_records(all_=False).records == 1
     assert store.records.find("a") is not None
     assert store.records.find("b") is None
+
+
+def test_pruning_old_records_keeps_those_that_were_used_since(store: Store) -> None:
+    before = time.time_ns()
+    add_record(store, "unused", add_layer(store, "a"), created_ns=7, step="s")
+    add_record(store, "used", add_layer(store, "b"), created_ns=7, step="t")
+    with store.database.write("make it old") as connection:
+        connection.execute("UPDATE step_uses SET used_ns = 8 WHERE key = 'unused'")
+    assert store.prune_records(until_ns=8).records == 0
+    assert store.prune_records(until_ns=before).records == 1
+    assert store.records.find("used") is not None
 
 
 def test_layers_of_a_killed_build_are_collected(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NONE = "<none>"
 SHORT_ID = 12
 CREATED_BY_CELLS = 45
-FILTERS = ("dangling", "reference", "label")
+FILTERS = ("dangling", "reference", "label", "before", "since")
 
 COLUMNS = {
     "Repository": "REPOSITORY",
@@ -67,7 +67,7 @@ def images(
     now = time.time_ns()
     rows = [
         row(image, reference, now, shortens=not no_trunc)
-        for image in current().engine.images()
+        for image in _made_between(current().engine.images(), filters)
         for reference in _shown(image, repository, filters)
     ]
     if quiet:
@@ -81,6 +81,23 @@ def images(
     sys.stdout.write(listed(rows, columns, form, TITLES))
     if not rows and repository in ("ls", "rm", "prune", "inspect", "history", "build"):
         sys.stderr.write(f"hint: did you mean `dissolver image {repository}`?\n")
+
+
+def _made_between(
+    images: Sequence[ListedImage], filters: dict[str, list[str]]
+) -> list[ListedImage]:
+    """Pick the images that were made before one that a filter names, and after another."""
+
+    def moments(key: str) -> list[int]:
+        return [current().engine.image(name).created or 0 for name in filters.get(key, ())]
+
+    before, since = moments("before"), moments("since")
+    return [
+        image
+        for image in images
+        for created in (image.image.created or 0,)
+        if (not before or created < max(before)) and (not since or created > min(since))
+    ]
 
 
 def _shown(

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 Force = Annotated[bool, Option("-f", "--force", help="Do not ask")]
 All = Annotated[bool, Option("-a", "--all", help="Named images that no container uses, too")]
+Filter = Annotated[
+    list[str] | None,
+    Option(
+        "--filter",
+        metavar="KEY=VALUE",
+        help="Only those that match: until=TIME, label=NAME[=VALUE], label!=NAME[=VALUE]",
+    ),
+]
 
 _ID_LENGTH = 12
 _TEXT_LENGTH = 60
@@ -35,19 +43,19 @@ VOLUMES = "WARNING! This will remove all volumes not used by at least one contai
 CACHE = "WARNING! This will remove the whole build cache, and all cache mounts."
 
 
-def prune_images(all_: All = False, force: Force = False) -> int:
+def prune_images(all_: All = False, force: Force = False, filter_: Filter = None) -> int:
     """Remove images that nothing uses."""
     if not (force or _agreed(UNUSED if all_ else DANGLING)):
         return 1
-    _tell(current().engine.prune_images(all_=all_))
+    _tell(current().engine.prune_images(all_=all_, filters=tuple(filter_ or ())))
     return 0
 
 
-def prune_containers(force: Force = False) -> int:
+def prune_containers(force: Force = False, filter_: Filter = None) -> int:
     """Remove containers that do not run."""
     if not (force or _agreed(STOPPED)):
         return 1
-    _tell(current().engine.prune_containers())
+    _tell(current().engine.prune_containers(filters=tuple(filter_ or ())))
     return 0
 
 
@@ -65,24 +73,37 @@ def prune_volumes(
 def prune_builder(
     all_: Annotated[bool, Option("-a", "--all", hidden=True)] = False,  # noqa: ARG001
     force: Force = False,
+    filter_: Annotated[
+        list[str] | None,
+        Option("--filter", metavar="until=TIME", help="Only what was not used since"),
+    ] = None,
 ) -> int:
     """Forget the build cache."""
     if not (force or _agreed(CACHE)):
         return 1
-    _tell(current().engine.prune_builder())
+    _tell(current().engine.prune_builder(filters=tuple(filter_ or ())))
     return 0
 
 
-def prune_system(all_: All = False, force: Force = False) -> int:
+def prune_system(
+    all_: All = False,
+    force: Force = False,
+    volumes: Annotated[bool, Option("--volumes", help="Anonymous volumes, too")] = False,
+    filter_: Filter = None,
+) -> int:
     """Remove all that nothing uses."""
     what = "images without at least one container associated to them" if all_ else "dangling images"
     cache = "all build cache" if all_ else "unused build cache"
-    warning = (
-        f"WARNING! This will remove:\n  - all stopped containers\n  - all {what}\n  - {cache}\n"
-    )
+    warning = f"WARNING! This will remove:\n  - all stopped containers\n  - all {what}\n"
+    warning += f"  - {cache}\n"
+    if volumes:
+        warning += "  - all anonymous volumes not used by at least one container\n"
+    filters = tuple(filter_ or ())
+    if filters:
+        warning += f"\n  Items to be pruned will be filtered with:\n  - {', '.join(filters)}\n"
     if not (force or _agreed(warning)):
         return 1
-    _tell(current().engine.prune_system(all_=all_))
+    _tell(current().engine.prune_system(all_=all_, volumes=volumes, filters=filters))
     return 0
 
 

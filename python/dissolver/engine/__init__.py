@@ -380,17 +380,28 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
 
     # Tidying up ----------------------------------------------------------------
 
-    def prune_images(self, *, all_: bool = False) -> Pruned:
-        """Remove images without a name, or with ``all_`` all that no container uses."""
+    def prune_images(self, *, all_: bool = False, filters: Sequence[str] = ()) -> Pruned:
+        """Remove images without a name, or with ``all_`` all that no container uses.
+
+        ``filters`` leave those that do not fit: ``until=24h`` (or a time) was made before, and
+        ``label=NAME[=VALUE]`` and ``label!=NAME[=VALUE]`` are about labels.
+
+        Raises:
+            BadOption: a filter is none.
+        """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_images, all_)
+        return self._do(tidy.prune_images, all_, tuple(filters))
 
-    def prune_containers(self) -> Pruned:
-        """Remove every container that does not run."""
+    def prune_containers(self, *, filters: Sequence[str] = ()) -> Pruned:
+        """Remove every container that does not run; ``filters`` as for ``prune_images``.
+
+        Raises:
+            BadOption: a filter is none.
+        """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_containers)
+        return self._do(tidy.prune_containers, tuple(filters))
 
     def volumes(self) -> list[ListedVolume]:
         """List the volumes of the store by name, with the containers that mount each."""
@@ -415,17 +426,32 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
 
         return self._do(volumes.prune, all_)
 
-    def prune_builder(self) -> Pruned:
-        """Forget the build cache, cache mounts included; the next build runs every step again."""
+    def prune_builder(self, *, filters: Sequence[str] = ()) -> Pruned:
+        """Forget the build cache, cache mounts included; the next build runs every step again.
+
+        The filter ``until=24h`` (or a time) leaves what was used since.
+
+        Raises:
+            BadOption: a filter is none.
+        """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_builder)
+        return self._do(tidy.prune_builder, tuple(filters))
 
-    def prune_system(self, *, all_: bool = False) -> Pruned:
-        """Remove stopped containers, images as ``prune_images``, and the build cache."""
+    def prune_system(
+        self, *, all_: bool = False, volumes: bool = False, filters: Sequence[str] = ()
+    ) -> Pruned:
+        """Remove stopped containers, images as ``prune_images``, and the build cache.
+
+        With ``volumes`` the anonymous ones that no container mounts go, too. Where ``filters``
+        are about labels, which results of steps do not have, the build cache stays.
+
+        Raises:
+            BadOption: a filter is none, or goes with ``volumes``.
+        """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_system, all_)
+        return self._do(tidy.prune_system, all_, volumes, tuple(filters))
 
     def disk_usage(self) -> list[Usage]:
         """Tell what images, containers and the build cache take on disk."""

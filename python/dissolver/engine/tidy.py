@@ -8,27 +8,38 @@ from typing import TYPE_CHECKING
 from dissolver.engine.results import Info, Pruned
 
 if TYPE_CHECKING:
+    from dissolver.engine.filters import Filters
     from dissolver.engine.session import Session
+    from dissolver.image.config import ImageConfig
     from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.fsck import Finding
     from dissolver.store.gc import PruneReport
     from dissolver.store.usage import Usage
 
 
-def prune_images(session: Session, all_: bool) -> Pruned:
+def prune_images(session: Session, all_: bool, filters: tuple[str, ...]) -> Pruned:
     """Remove images that nothing uses."""
-    return _pruned(session.store.prune_images(all_))
+    wanted = _read(filters)
+
+    def may_go(config: ImageConfig) -> bool:
+        return wanted.fits(config.created, config.config.labels)
+
+    return _pruned(session.store.prune_images(all_, may_go=may_go if filters else None))
 
 
-def prune_containers(session: Session) -> Pruned:
+def prune_containers(session: Session, filters: tuple[str, ...]) -> Pruned:
     """Remove the containers that do not run."""
     from dissolver.engine import containers
     from dissolver.errors import ContainerNotFound, InUse
+    from dissolver.runtime.container import config_of
     from dissolver.store.workspace import tree_bytes
 
+    wanted = _read(filters)
     removed: list[str] = []
     freed = 0
     for record in session.store.containers.list():
+        if filters and not wanted.fits(record.created_ns, config_of(record).labels):
+            continue
         if containers.is_running(session, record.id):
             continue
         size = tree_bytes(session.store.containers.directory(record.id))
@@ -41,24 +52,49 @@ def prune_containers(session: Session) -> Pruned:
     return Pruned(containers=tuple(removed), reclaimed_bytes=freed)
 
 
-def prune_builder(session: Session) -> Pruned:
+def prune_builder(session: Session, filters: tuple[str, ...]) -> Pruned:
     """Forget the build cache."""
-    return _pruned(session.store.prune_records())
+    return _pruned(session.store.prune_records(until_ns=_read(filters, ("until",)).until_ns))
 
 
-def prune_system(session: Session, all_: bool) -> Pruned:
+def prune_system(session: Session, all_: bool, volumes: bool, filters: tuple[str, ...]) -> Pruned:
     """Remove stopped containers, unused images, and what only the build cache held."""
-    containers = prune_containers(session)
-    images = prune_images(session, all_)
-    records = _pruned(session.store.prune_records(all_))
+    from dissolver.engine.volumes import prune as prune_volumes
+    from dissolver.errors import BadOption
+
+    if volumes and filters:
+        raise BadOption(
+            "volumes have no labels and no times that filters could ask for",
+            hint="prune them apart: `dissolver volume prune`",
+        )
+    wanted = _read(filters)
+    containers = prune_containers(session, filters)
+    images = prune_images(session, all_, filters)
+    records, unmounted = Pruned(), Pruned()
+    if not (wanted.labels or wanted.without):
+        # Results of steps have no labels.
+        records = _pruned(session.store.prune_records(all_, until_ns=wanted.until_ns))
+    if volumes:
+        unmounted = prune_volumes(session, all_=False)
     return Pruned(
         containers=containers.containers,
+        volumes=unmounted.volumes,
         untagged=images.untagged,
         images=images.images,
         records=images.records + records.records,
         cache_mounts=records.cache_mounts,
-        reclaimed_bytes=sum(part.reclaimed_bytes for part in (containers, images, records)),
+        reclaimed_bytes=sum(
+            part.reclaimed_bytes for part in (containers, images, records, unmounted)
+        ),
     )
+
+
+def _read(words: tuple[str, ...], known: tuple[str, ...] = ("until", "label", "label!")) -> Filters:
+    import time
+
+    from dissolver.engine.filters import read_filters
+
+    return read_filters(words, known, time.time_ns())
 
 
 def disk_usage(session: Session) -> list[Usage]:

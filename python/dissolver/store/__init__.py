@@ -21,6 +21,7 @@ from dissolver.store.reserve import Reserve
 
 if TYPE_CHECKING:
     from dissolver._core.layer import Layers
+    from dissolver.image.config import ImageConfig
     from dissolver.store.cache_mounts import CacheMounts
     from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.containers import ContainerRecords
@@ -195,26 +196,35 @@ class Store:
 
         return sweep(self.layout.tmp)
 
-    def prune_images(self, all_: bool = False, *, on_wait: OnWait | None = None) -> PruneReport:
+    def prune_images(
+        self,
+        all_: bool = False,
+        *,
+        may_go: Callable[[ImageConfig], bool] | None = None,
+        on_wait: OnWait | None = None,
+    ) -> PruneReport:
         """Remove images without a name, or with ``all_`` all that no container uses.
 
-        Waits until no build is running. The reclaimed bytes are those that the disk
-        got back, which shared layers do not count towards.
+        Of these ``may_go`` picks, if it is given. Waits until no build is running. The reclaimed
+        bytes are those that the disk got back, which shared layers do not count towards.
         """
         from dissolver.store import gc
 
         with self._tidying(on_wait):
-            return gc.prune_images(self, all_=all_)
+            return gc.prune_images(self, all_=all_, may_go=may_go)
 
-    def prune_records(self, all_: bool = True, *, on_wait: OnWait | None = None) -> PruneReport:
+    def prune_records(
+        self, all_: bool = True, *, until_ns: int | None = None, on_wait: OnWait | None = None
+    ) -> PruneReport:
         """Forget the step records and remove the layers that only they held.
 
-        Without ``all_`` only the records whose layers no image or container has go.
+        Without ``all_`` only the records whose layers no image or container has go. What was used
+        since ``until_ns`` (nanoseconds since the epoch) stays.
         """
         from dissolver.store import gc
 
         with self._tidying(on_wait):
-            return gc.prune_records(self, all_=all_)
+            return gc.prune_records(self, all_=all_, until_ns=until_ns)
 
     def release_layers(self, diff_ids: Iterable[str]) -> None:
         """Remove layers that nothing came to need; where others build, a later prune does."""

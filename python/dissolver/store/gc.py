@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from dissolver.store.workspace import remove_tree, sweep, sweep_unowned
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from dissolver.image.config import ImageConfig
     from dissolver.store import Store
 
 
@@ -55,9 +56,15 @@ DELETE FROM step_records WHERE diff_id IN (
 )
 """
 _FORGET = """
-DELETE FROM step_records WHERE :all OR (
-    diff_id NOT IN (SELECT diff_id FROM image_layers)
-    AND diff_id NOT IN (SELECT diff_id FROM container_layers)
+DELETE FROM step_records WHERE (
+    :all OR (
+        diff_id NOT IN (SELECT diff_id FROM image_layers)
+        AND diff_id NOT IN (SELECT diff_id FROM container_layers)
+    )
+) AND (
+    :until IS NULL OR :until > coalesce(
+        (SELECT max(used_ns) FROM step_uses WHERE key = step_records.key), created_ns
+    )
 )
 """
 _HELD = """
@@ -67,17 +74,21 @@ UNION SELECT diff_id FROM step_records
 """
 
 
-def prune_images(store: Store, *, all_: bool) -> PruneReport:
+def prune_images(
+    store: Store, *, all_: bool, may_go: Callable[[ImageConfig], bool] | None
+) -> PruneReport:
     """Remove the images that nothing uses, their layers, and what led to those.
 
-    Without ``all_`` only those without a name go. A layer that another image or a
-    container stands on stays, and so do the records of steps that made no layer
-    of a removed image.
+    Without ``all_`` only those without a name go, and ``may_go`` may leave some. A layer
+    that another image or a container stands on stays, and so do the records of steps that
+    made no layer of a removed image.
     """
     untagged: list[str] = []
     layers: set[str] = set()
     with store.database.write("remove the images") as connection:
         ids = [row[0] for row in connection.execute(_UNUSED, {"all": all_})]
+        if may_go is not None:
+            ids = [identity for identity in ids if may_go(store.images.get(identity).config)]
         for identity in ids:
             names = store.images.references(identity)
             untagged += [reference.familiar for reference in names]
@@ -89,17 +100,18 @@ def prune_images(store: Store, *, all_: bool) -> PruneReport:
     return PruneReport(tuple(untagged), tuple(ids), records=records, reclaimed_bytes=collect(store))
 
 
-def prune_records(store: Store, *, all_: bool) -> PruneReport:
+def prune_records(store: Store, *, all_: bool, until_ns: int | None) -> PruneReport:
     """Forget step records and remove the layers that only they held.
 
     Without ``all_`` the records whose layers images or containers hold anyway stay:
     they take no space, and the next build is still cached. So do cache mounts, and the
-    digests of contexts that still exist and were built within 30 days.
+    digests of contexts that still exist and were built within 30 days. What was used since
+    ``until_ns`` (nanoseconds since the epoch) stays in any case.
     """
     with store.database.write("forget the build cache") as connection:
-        records = connection.execute(_FORGET, {"all": all_}).rowcount
-    freed = _prune_stat_caches(store, all_=all_)
-    mounts, mounted = store.cache_mounts.prune() if all_ else (0, 0)
+        records = connection.execute(_FORGET, {"all": all_, "until": until_ns}).rowcount
+    freed = _prune_stat_caches(store, all_=all_, until_ns=until_ns)
+    mounts, mounted = store.cache_mounts.prune(until_ns=until_ns) if all_ else (0, 0)
     return PruneReport(
         records=records,
         cache_mounts=mounts,
@@ -107,14 +119,15 @@ def prune_records(store: Store, *, all_: bool) -> PruneReport:
     )
 
 
-def _prune_stat_caches(store: Store, *, all_: bool) -> int:
-    """Remove the stat caches that no build will ask for again, or all of them."""
+def _prune_stat_caches(store: Store, *, all_: bool, until_ns: int | None) -> int:
+    """Remove the stat caches that no build will ask for again, or all that are old enough."""
     now = time.time()
     with explained("forget what contexts held"):
         return sum(
             remove_tree(path)
             for path in store.layout.stat.iterdir()
-            if all_ or _is_stale(path, now)
+            if (all_ and (until_ns is None or path.stat().st_mtime_ns < until_ns))
+            or _is_stale(path, now)
         )
 
 
