@@ -159,3 +159,28 @@ def test_a_host_that_routes_everything_private_is_told_what_to_do() -> None:
     with pytest.raises(NetworkError) as raised:
         leases.choose_subnet(leases.Book(), [IPv4Network("10.0.0.0/8")])
     assert raised.value.hint == "use `--network host` or `--network none`"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_left"),
+    [
+        ('{"format":1,"status":"running","supervisor":{"pid":1,"start_time":1}}', True),
+        ('{"format":1,"status":"created","supervisor":{"pid":1,"start_time":1}}', True),
+        ('{"format":1,"status":"exited","supervisor":{"pid":1,"start_time":1}}', False),
+        ('{"format":1,"status":"created"}', False),
+        (None, False),
+    ],
+)
+def test_rules_are_left_behind_by_those_who_ended_without_a_word(
+    tmp_path: Path, text: str | None, is_left: bool
+) -> None:
+    path = tmp_path / "state.json"
+    if text is not None:
+        path.write_text(text)
+    now = book()
+    port = Port(80, "tcp", "", 29991, 29991)
+    lease, _ = leases.take(now, "web", owner=NOBODY, state_file=str(path), ports=[port])
+    assert lease.is_left_behind is is_left
+    assert lease.published == (port,)
+    bare, _ = leases.take(now, "bare", owner=NOBODY, state_file=str(path))
+    assert not bare.is_left_behind

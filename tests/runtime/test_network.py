@@ -232,6 +232,27 @@ def test_without_a_gateway_there_is_none_to_lend(tmp_path: Path, text: str) -> N
     assert raised.value.hint == "use `--network host`"
 
 
+def test_each_pasta_watches_a_directory_of_its_own(tmp_path: Path) -> None:
+    files = [pasta.container_file(tmp_path, "a" * 64), pasta.step_file(tmp_path, "b" * 12)]
+    assert len({file.parent for file in files}) == 2
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+        pasta.end(file)
+        pasta.end(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_a_dead_builder_left_is_ended(tmp_path: Path) -> None:
+    kept = [pasta.step_file(tmp_path, "mine"), pasta.container_file(tmp_path, "c" * 64)]
+    left = tmp_path / "pasta-theirs-1-1" / pasta.FILE
+    for file in (*kept, left):
+        file.parent.mkdir()
+        file.touch()
+    pasta.end_left_behind(tmp_path)
+    assert sorted(tmp_path.glob("*/*")) == sorted(kept)
+
+
 @pytest.mark.parametrize(
     ("gateway", "words"), [("", ["--no-map-gw"]), ("10.0.0.1", ["--gateway", "10.0.0.1"])]
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from forms import in_both_forms
-from scene import Cli, kill_group, processes, wait_until
+from scene import Cli, free_port, kill_group, page, processes, wait_until
 
 MARK = "dissolver-crash-test"
 
@@ -131,6 +131,28 @@ def test_a_dead_supervisor_is_told_and_its_container_is_gone(box: Cli) -> None:
     )
     assert leftovers(box)["processes"] == []
     box("rm", "orphan")
+
+
+def test_what_a_dead_supervisor_published_can_be_published_again(box: Cli) -> None:
+    port = free_port()
+    serve = ("sh", "-c", "hostname > /index.html; exec httpd -f -p 80 -h /")
+
+    def killed(name: str) -> None:
+        assert page(f"http://127.0.0.1:{port}/").strip() == name
+        state = box.root / "containers" / box.out("ps", "-q", "--no-trunc") / "state.json"
+        os.kill(json.loads(state.read_text(encoding="utf-8"))["supervisor"]["pid"], 9)
+        wait_until(lambda: box.out("ps", "-q") == "", what="the end of the container")
+
+    options = ("-p", f"{port}:80", "box")
+    box("run", "-d", "--name", "first", "-h", "first", *options, *serve)
+    killed("first")
+    box("start", "first")
+    killed("first")
+    box("rm", "first")
+    box("run", "-d", "--name", "second", "-h", "second", *options, *serve)
+    killed("second")
+    box("rm", "second")
+    assert list(box.run_directory.glob("pasta-*")) == []
 
 
 @pytest.mark.parametrize("signal_name", ["INT", "TERM"])

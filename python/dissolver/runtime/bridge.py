@@ -9,6 +9,7 @@ in 3 ms, and which vanish with its namespace. Published ports go through netavar
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +75,7 @@ def attach(
     owner = state.this_process()
     with leases.opened(directory) as book:
         _settle_subnet(book)
+        _take_down_left_behind(book, directory)
         _ensure(book, directory, owner)
         lease, settled = leases.take(
             book, name, owner=owner, state_file=state_file, ports=list(ports)
@@ -85,6 +87,32 @@ def attach(
     else:
         setup, teardown = plain_commands(lease, subnet), ()
     return Attachment(lease.address, gateway, settled, setup, teardown)
+
+
+def take_down(name: str, *, directory: Path = DIRECTORY) -> None:
+    """Remove what the supervisor of the container ``name`` would have removed, had it not died."""
+    with leases.opened(directory) as book:
+        _take_down_left_behind(book, directory, name)
+
+
+def _take_down_left_behind(book: Book, directory: Path, name: str | None = None) -> None:
+    """Remove the rules of dead containers: they would lead the same ports astray."""
+    left = [
+        lease
+        for lease in book.leases
+        if lease.is_left_behind and (name is None or lease.name == name)
+    ]
+    if not left:
+        return
+    # Their own namespaces are gone, and netavark wants to see one.
+    with _Namespace(need_program("unshare", HINT)) as netns:
+        for lease in left:
+            _, commands = port_commands(lease, lease.published, book.subnet, directory)
+            for command in commands:
+                # It removes the rules, and then complains that there is no interface.
+                with suppress(NetworkError):
+                    run_command(command.bound_to(0, netns), "taking a port down with netavark")
+            leases.release(book, lease.name)
 
 
 def detach(name: str, *, directory: Path = DIRECTORY) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from dissolver.errors import ContainerNotRunning, InUse, NameInUse, RunError
 from dissolver.runtime import attach as streams
-from dissolver.runtime import frames, names, options, rootless, state, supervisor, volumes
+from dissolver.runtime import frames, names, network, options, rootless, state, supervisor, volumes
 from dissolver.runtime.listing import ContainerSummary, summarize
 from dissolver.runtime.logs import FILE as LOG_FILE
 from dissolver.runtime.logs import LogLine, read_log
@@ -348,6 +348,8 @@ def _hand_over(identity: str, directory: Path, connection: Connection) -> None:
 
 
 def _forget_last_run(store: Store, identity: str, directory: Path) -> None:
+    if state.ended_without_a_word(str(directory / state.FILE)):
+        network.take_down(identity, is_rootless=rootless.is_rootless(), run=store.run)
     socket_path(store, identity).unlink(missing_ok=True)
     (directory / state.FILE).unlink(missing_ok=True)
 

@@ -37,7 +37,8 @@ class Lease(msgspec.Struct, frozen=True):
     """An address on the bridge and the host ports that lead to it.
 
     ``owner`` is (pid, start time). ``state`` is the path of the container's state file
-    or empty. ``ports`` holds (address, port, protocol) on the host.
+    or empty. ``ports`` holds (address, port, protocol) on the host, ``inside`` the container's
+    port for each.
     """
 
     name: str
@@ -45,6 +46,20 @@ class Lease(msgspec.Struct, frozen=True):
     owner: tuple[int, int]
     state: str = ""
     ports: tuple[tuple[str, int, str], ...] = ()
+    inside: tuple[int, ...] = ()
+
+    @property
+    def published(self) -> tuple[Port, ...]:
+        """The ports, as they were settled."""
+        return tuple(
+            Port(inside, protocol, address, number, number)
+            for inside, (address, number, protocol) in zip(self.inside, self.ports, strict=False)
+        )
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Tell whether the rules for its ports are still there: nobody lived to remove them."""
+        return bool(self.inside) and not self.is_alive and state.ended_without_a_word(self.state)
 
     @property
     def is_alive(self) -> bool:
@@ -142,7 +157,8 @@ def take(
         raise NetworkError(f"all addresses in {book.subnet} are taken")
     book.last = number
     published = tuple((p.host_ip, p.host_port, p.protocol) for p in settled)
-    lease = Lease(name, address, owner, state_file, published)
+    inside = tuple(port.container_port for port in settled)
+    lease = Lease(name, address, owner, state_file, published, inside)
     book.leases.append(lease)
     return lease, settled
 
@@ -150,7 +166,7 @@ def take(
 def hand_over(book: Book, name: str, owner: tuple[int, int]) -> None:
     """Make ``owner`` the process that the lease of ``name`` ends with."""
     book.leases = [
-        msgspec.structs.replace(lease, owner=owner, state="") if lease.name == name else lease
+        msgspec.structs.replace(lease, owner=owner) if lease.name == name else lease
         for lease in book.leases
     ]
 

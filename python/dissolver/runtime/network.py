@@ -105,10 +105,29 @@ def plan_network(
                 hint="leave out `--network none` or `host-gateway`",
             )
     elif is_rootless:
-        plan = _plan_pasta(ports, name, hostname, run, reaches_host=wants_gateway(hosts))
+        from dissolver.runtime import pasta
+
+        pasta.end_left_behind(run)
+        file = pasta.step_file(run, name) if is_step else pasta.container_file(run, name)
+        plan = _plan_pasta(ports, hostname, file, reaches_host=wants_gateway(hosts))
     else:
         plan = _plan_bridge(ports, name, hostname, state_file, is_step=is_step)
     return _with_hosts(plan, hosts)
+
+
+def take_down(name: str, *, is_rootless: bool, run: Path) -> None:
+    """Remove what the network of the container ``name`` consists of, after its supervisor died.
+
+    Nothing happens where there is nothing.
+    """
+    if is_rootless:
+        from dissolver.runtime import pasta
+
+        pasta.end(pasta.container_file(run, name))
+    else:
+        from dissolver.runtime import bridge
+
+        bridge.take_down(name)
 
 
 def _with_hosts(plan: NetworkPlan, hosts: Sequence[Host]) -> NetworkPlan:
@@ -147,13 +166,13 @@ def _plan_bridge(
 
 
 def _plan_pasta(
-    ports: Sequence[Port], name: str, hostname: str, run: Path, *, reaches_host: bool
+    ports: Sequence[Port], hostname: str, file: Path, *, reaches_host: bool
 ) -> NetworkPlan:
     from dissolver.runtime import pasta
     from dissolver.runtime.ports import settle
 
     settled = settle(ports, ())
     machine = pasta.host_gateway() if reaches_host else ""
-    commands = pasta.commands(settled, run / f"pasta-{name[:12]}.netns", gateway=machine)
+    commands = pasta.commands(settled, file, gateway=machine)
     files = separate_files(hostname, [("127.0.0.1", hostname)])
     return NetworkPlan("new", commands.setup, commands.teardown, files, settled, machine=machine)

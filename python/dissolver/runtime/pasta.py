@@ -3,30 +3,85 @@
 pasta opens the namespace after it gave up the capability to look into other
 processes, so ``/proc/<pid>/ns/net`` is closed to it. It gets a file instead, on
 which the namespace is mounted in a mount namespace that only pasta keeps. It
-watches that file: removing it ends pasta, whoever removes it.
+watches that file: removing it ends pasta, whoever removes it. The file has a
+directory of its own, for of several removals at the same time pasta sees one.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import shutil
 import sys
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.errors import NetworkError
+from dissolver.runtime import state
 from dissolver.runtime.programs import Command, find_program, need_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from dissolver.runtime.ports import Port
 
+FILE = "netns"
 TUN = "/dev/net/tun"
 ROUTES = "/proc/net/route"
 
-_SCRIPT = ': > "$2" && mount --bind "$1" "$2" && f=$2 && shift 2 && exec "$@" "$f"'
+_SCRIPT = """
+mkdir -p "${2%/*}" && : > "$2" && mount --bind "$1" "$2" && f=$2 && shift 2 && exec "$@" "$f"
+"""
 """$1 the namespace, $2 the file, then pasta and its options; the last one wants the file."""
+
+
+def container_file(run: Path, name: str) -> Path:
+    """Name the file that stands for the namespace of a container."""
+    return run / f"pasta-{name[:12]}" / FILE
+
+
+def step_file(run: Path, name: str) -> Path:
+    """Name the file for a RUN step, which says by whom it is kept: this process."""
+    pid, start_time = state.this_process()
+    return run / f"pasta-{name[:12]}-{pid}-{start_time}" / FILE
+
+
+def end_left_behind(run: Path) -> None:
+    """End what was started for steps of builds that were killed."""
+    for directory in run.glob("pasta-*-*-*"):
+        pid, start_time = directory.name.split("-")[2:4]
+        if not state.is_alive(int(pid), int(start_time)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def end(file: Path, *, seconds: float = 2.0) -> None:
+    """End the pasta that keeps ``file``, if there is one, and wait until its ports are free."""
+    if not file.exists():
+        return
+    with ExitStack() as stack:
+        keepers = select.poll()
+        count = 0
+        for pid in _keepers(os.fsencode(file)):
+            with suppress(ProcessLookupError):
+                descriptor = os.pidfd_open(pid)
+                stack.callback(os.close, descriptor)
+                keepers.register(descriptor, select.POLLIN)
+                count += 1
+        shutil.rmtree(file.parent, ignore_errors=True)
+        # One at a time: they are all of a run, or of one that died before.
+        for _ in range(count):
+            for descriptor, _event in keepers.poll(seconds * 1000):
+                keepers.unregister(descriptor)
+
+
+def _keepers(file: bytes) -> Iterator[int]:
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = process.read_bytes().split(b"\0")
+            if file in words and b"--netns" in words:
+                yield int(process.parent.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +120,7 @@ def commands(ports: Sequence[Port], file: Path, *, gateway: str = "", tun: str =
     ]
     shell = (unshare, "--mount", "sh", "-c", _SCRIPT, "sh", "{netns}", str(file))
     setup = Command((*shell, pasta, *options, "--netns"))
-    return Commands((setup,), (Command(("rm", "-f", "--", str(file))),))
+    return Commands((setup,), (Command(("rm", "-rf", "--", str(file.parent))),))
 
 
 def host_gateway(table: str = ROUTES) -> str:

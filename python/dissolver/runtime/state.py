@@ -93,6 +93,22 @@ def has_live_supervisor(state_file: str) -> bool:
     )
 
 
+def ended_without_a_word(state_file: str) -> bool:
+    """Tell whether the supervisor that kept ``state_file`` was killed: nothing was tidied up then.
+
+    A file that is not there belongs to a container that was removed, which tidies up as well.
+    """
+    from pathlib import Path
+
+    found = _decode(Path(state_file))
+    return (
+        found is not None
+        and found.status != "exited"
+        and found.supervisor is not None
+        and not is_alive(found.supervisor.pid, found.supervisor.start_time)
+    )
+
+
 def is_alive(pid: int, start_time: int) -> bool:
     """Tell whether the process that had this number at this time is still there."""
     return pid > 0 and sandbox.start_time(pid) == start_time
