@@ -6,6 +6,7 @@ import pytest
 
 from dissolver import Warning_
 from dissolver.errors import (
+    AmbiguousIdentifier,
     BadReference,
     BuildError,
     ContextError,
@@ -95,6 +96,23 @@ def test_a_missing_base_is_the_error_of_its_vertex_and_of_its_line(site) -> None
     assert "dissolver" in error.hint
     assert error.told.vertices[-1].name.endswith("docker.io/library/nowhere:1")
     assert error.told.vertices[-1].error is not None
+
+
+@pytest.mark.parametrize(
+    "line", ["COPY --from=nowhere:1 / /", "RUN --mount=type=bind,from=nowhere:1,target=/x true"]
+)
+def test_a_missing_image_is_told_where_it_is_copied_from(site, line: str) -> None:
+    error = failing(site, f"FROM box\n{line}\n", ImageNotFound)
+    assert (error.where.line, error.where.length) == (2, len("nowhere:1"))
+
+
+def test_an_unclear_image_is_told_with_its_place(site) -> None:
+    for number in range(17):
+        site.build(f"FROM box\nLABEL number={number}\n")
+    digits = [image.image.id.removeprefix("sha256:")[0] for image in site.engine.images()]
+    twice = next(digit for digit in digits if digits.count(digit) > 1)
+    error = failing(site, f"FROM {twice}\n", AmbiguousIdentifier)
+    assert error.where.line == 1
 
 
 def test_an_image_that_is_a_misspelt_stage_is_told_as_one(site) -> None:

@@ -49,6 +49,9 @@ class IgnoreFile:
         return ".dockerignore" if self.path is None else self.path.name
 
 
+_FETCHED = ("http://", "https://", "git://", "ssh://")
+
+
 def check_context(path: str) -> Path:
     """Answer the absolute path of the context directory, without symbolic links.
 
@@ -58,10 +61,15 @@ def check_context(path: str) -> Path:
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
-        if "://" in path or path == "-":
+        if path == "-" or path.startswith(_FETCHED):
             raise ContextError(
                 f"`{path}` is no directory of this machine",
                 hint="only a build fetches or receives its context: check a directory",
+            ) from None
+        if "://" in path:
+            raise ContextError(
+                f"nothing can be fetched from `{path}`",
+                hint="a context is a directory, `-`, an `https://` address or a git repository",
             ) from None
         raise ContextError(
             f"the build context `{path}` does not exist",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver.build.contexts import Contexts
-from dissolver.errors import DockerfileError, ImageNotFound, RegistryError
+from dissolver.errors import AmbiguousIdentifier, DockerfileError, ImageNotFound, RegistryError
 from dissolver.plan.graph import ContextBase, ImageBase, StageBase
 
 if TYPE_CHECKING:
@@ -278,14 +278,17 @@ def _find(
     is_strict: bool,
 ) -> Image:
     """Find an image, and tell the place of the mistake where there is none."""
-    from dissolver.plan.graph import misspelt_stage
+    from dissolver.plan.graph import misspelt_stage, place_of_image
 
     asked = stage.origin.platform if is_base else None
     try:
         return bases.find(reference, stage.platform, is_strict=is_strict or asked is not None)
-    except (ImageNotFound, RegistryError) as error:
+    except (ImageNotFound, AmbiguousIdentifier, RegistryError) as error:
         is_other = isinstance(error, ImageNotFound) and asked is not None
-        error.where = stage.origin.where_of(asked) if is_other and asked else stage.where
+        if is_other and asked:
+            error.where = stage.origin.where_of(asked)
+        else:
+            error.where = stage.where if is_base else place_of_image(graph, stage, reference)
         raise (misspelt_stage(graph, reference) or error) from error.__cause__
 
 

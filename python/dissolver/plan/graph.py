@@ -201,6 +201,14 @@ def misspelt_stage(graph: StageGraph, reference: Reference) -> UnknownStage | No
     return None
 
 
+def place_of_image(graph: StageGraph, stage: Stage, reference: Reference) -> Where:
+    """Tell where ``stage`` names an image: in what takes files from it, or else in its FROM."""
+    for use in uses_of(stage.all_instructions):
+        if graph.origin(stage, use) == reference:
+            return use.instruction.where_of(use.word)
+    return stage.where
+
+
 def _unknown_stage(written: str, stages: Sequence[Stage], where: Where) -> UnknownStage | None:
     by_name = {stage.name: stage for stage in stages if stage.name}
     meant = nearest(written, by_name)
