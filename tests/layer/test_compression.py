@@ -74,6 +74,21 @@ def test_python_and_gnu_gzip_read_it(tmp_path: Path, size: int) -> None:
     assert unpacked.stdout == data
 
 
+def test_noise_is_stored_and_python_and_gnu_gzip_read_it(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    parts = [
+        chance.randbytes(chance.randrange(40_000)) + sample(chance.randrange(40_000))
+        for _ in range(100)
+    ]
+    data = b"".join(parts)
+    written, _ = compressed(tmp_path, data, compression="gzip")
+    assert gzip.decompress(written) == data
+    if shutil.which("gzip") is None:
+        pytest.skip("gzip is not installed")
+    unpacked = subprocess.run(["gzip", "-dc"], input=written, check=True, capture_output=True)
+    assert unpacked.stdout == data
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_zstd_reads_it(tmp_path: Path, size: int) -> None:
     if shutil.which("zstd") is None:

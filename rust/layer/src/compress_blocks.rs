@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::compress_noise::parts;
 use flate2::{Compress, Crc, FlushCompress, Status};
 
 /// Bytes of a gzip block: at 1 MiB the marks between blocks cost 0.01 %.
@@ -11,6 +12,8 @@ const GZIP_BLOCK_BYTES: usize = 1 << 20;
 const ZSTD_BLOCK_BYTES: usize = 4 << 20;
 /// As far back as deflate looks.
 const DEFLATE_WINDOW: usize = 32 << 10;
+/// The most bytes that a stored block of deflate holds.
+const MOST_STORED: usize = u16::MAX as usize;
 
 /// Magic, deflate, no name, no time, default compression, an unknown system: nothing that varies.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -105,25 +108,49 @@ fn frames(level: i32) -> io::Result<zstd::bulk::Compressor<'static>> {
     Ok(state)
 }
 
-/// Deflate blocks that end at a byte and are not the last.
+/// Deflate blocks that end at a byte and are not the last; what is noise is only stored.
 ///
-/// Each block gets a state of its own: one that is reset finds other matches than
+/// Each part gets a state of its own: one that is reset finds other matches than
 /// a new one (zlib-rs 0.6.8), and the bytes must depend on nothing but the input. For
 /// the same reason there is room for all of the output from the start.
 fn deflate(level: u32, block: &[u8], before: Option<&Vec<u8>>) -> io::Result<Vec<u8>> {
-    let mut state = Compress::new(flate2::Compression::new(level), false);
-    if let Some(before) = before {
-        let start = before.len().saturating_sub(DEFLATE_WINDOW);
-        state.set_dictionary(&before[start..])?;
-    }
     // Level 1 gives a byte nine bits at worst; the others store what they cannot compress.
     let mut out = Vec::with_capacity(block.len() + block.len() / 8 + 1024);
-    let status = state.compress_vec(block, &mut out, FlushCompress::Sync)?;
-    let is_complete = state.total_in() == block.len() as u64 && out.len() < out.capacity();
-    if status == Status::Ok && is_complete {
-        Ok(out)
-    } else {
-        Err(io::Error::other("deflate did not take a block whole"))
+    for (is_noise, range) in parts(block) {
+        let (known, rest) = block.split_at(range.start);
+        let part = rest.get(..range.len()).unwrap_or(rest);
+        if is_noise {
+            store(part, &mut out);
+            continue;
+        }
+        let mut state = Compress::new(flate2::Compression::new(level), false);
+        let known = if range.start == 0 {
+            before.map_or(known, Vec::as_slice)
+        } else {
+            known
+        };
+        if !known.is_empty() {
+            let start = known.len().saturating_sub(DEFLATE_WINDOW);
+            state.set_dictionary(known.get(start..).unwrap_or(known))?;
+        }
+        let status = state.compress_vec(part, &mut out, FlushCompress::Sync)?;
+        let is_taken = state.total_in() == part.len() as u64 && out.len() < out.capacity();
+        if status != Status::Ok || !is_taken {
+            return Err(io::Error::other("deflate did not take a block whole"));
+        }
+    }
+    Ok(out)
+}
+
+/// Writes stored blocks (RFC 1951, section 3.2.4); what is before them ends at a byte.
+fn store(part: &[u8], out: &mut Vec<u8>) {
+    for bytes in part.chunks(MOST_STORED) {
+        // No chunk is longer than what two bytes can say.
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        out.push(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(bytes);
     }
 }
 

@@ -1,6 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::compress_noise::tests::noise;
 use crate::limits::Limits;
 
 const FORMATS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
@@ -79,26 +80,47 @@ fn the_bytes_do_not_depend_on_the_number_of_threads_nor_on_how_the_source_yields
 
 #[test]
 fn every_level_takes_what_cannot_be_compressed() {
-    let mut state = 7_u64;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 56) as u8
-    })
-    .take(600_000)
-    .collect();
+    let noise = noise(600_000);
+    // What is not stored as it is: bytes that the fastest level gives nine bits.
+    let high: Vec<u8> = noise.iter().map(|byte| byte | 0x80).collect();
     for level in 1..=9 {
         let with_level = CompressOptions {
             level: Some(level),
             ..CompressOptions::new(Compression::Gzip)
         };
-        let (bytes, _) = compress_all(&noise, &with_level);
-        let mut found = Vec::new();
-        let mut reader = flate2::bufread::GzDecoder::new(&bytes[..]);
-        reader.read_to_end(&mut found).unwrap();
-        assert!(found == noise, "{level}");
+        for data in [&noise, &high] {
+            let (bytes, _) = compress_all(data, &with_level);
+            assert!(unzipped(&bytes) == *data, "{level}");
+        }
     }
+}
+
+fn unzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    let mut reader = flate2::bufread::GzDecoder::new(bytes);
+    reader.read_to_end(&mut found).unwrap();
+    found
+}
+
+#[test]
+fn noise_between_texts_is_kept_and_costs_next_to_nothing() {
+    let mut noise = noise(900_000).into_iter();
+    let mut data = Vec::new();
+    let mut texts = 0;
+    for size in (0..).map(|number| 1 << (number % 16)).take(90) {
+        data.extend(noise.by_ref().take(size));
+        data.extend(sample(size));
+        texts += size;
+    }
+    let (bytes, _) = compress_all(&data, &options(Compression::Gzip, 2));
+    assert!(unzipped(&bytes) == data);
+    let noises = data.len() - texts;
+    assert!(
+        bytes.len() < noises + texts / 2,
+        "{} of {}",
+        bytes.len(),
+        data.len()
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod clamp;
 mod compare;
 pub mod compress;
 mod compress_blocks;
+mod compress_noise;
 mod compress_write;
 mod content_hash;
 mod copy_digest;
