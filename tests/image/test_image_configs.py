@@ -136,6 +136,15 @@ def test_null_means_empty() -> None:
     )
 
 
+def test_an_image_without_layers_may_say_null_as_buildkit_does() -> None:
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": None},
+    }
+    assert decode_config(json.dumps(document).encode()).diff_ids == ()
+
+
 FAULTS = [
     b"",
     b"[]",
@@ -152,6 +161,7 @@ FAULTS = [
     b'{"architecture":"a","os":"l","history":{}}',
     b'{"architecture":"a","os":"l","history":[{"created_by":1}]}',
     b'{"architecture":"a","os":"l","rootfs":{"diff_ids":"x"}}',
+    b'{"architecture":"a","os":"l","rootfs":[]}',
     b'{"architecture":"\xff","os":"l"}',
     b"[" * 100_000,
 ]

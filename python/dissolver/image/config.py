@@ -141,6 +141,8 @@ def decode_config(document: bytes) -> ImageConfig:
         fields["history"] = [_decode_entry(entry) for entry in history]
         if "created" in fields:
             fields["created"] = _decode_time(fields["created"])
+        if "rootfs" in fields:
+            fields["rootfs"] = _present(msgspec.convert(fields["rootfs"], dict[str, Any]))
         _set_unknown_aside(fields, ImageConfig)
         return msgspec.convert(fields, ImageConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

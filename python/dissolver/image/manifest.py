@@ -124,7 +124,11 @@ def _decode(document: bytes, kind: type[Document], name: str) -> Document:
     if len(document) > MANIFEST_LIMIT:
         raise BadManifest(f"the {name} has {len(document)} bytes; {MANIFEST_LIMIT} are accepted")
     try:
-        found = msgspec.json.decode(document, type=kind)
+        fields = msgspec.json.decode(document)
+        if isinstance(fields, dict) and fields.get("layers", ()) is None:
+            # BuildKit writes an image without layers so.
+            fields["layers"] = []
+        found = msgspec.convert(fields, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadManifest(f"the {name} is not valid: {error}") from None
     if found.schema_version != SCHEMA:
