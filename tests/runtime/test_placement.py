@@ -38,6 +38,8 @@ def target(tmp_path: Path) -> Path:
     (place / "to-group").symlink_to("etc/group")
     (place / "to-new").symlink_to("/tmp/new")
     (place / "to-nowhere").symlink_to("/missing/new")
+    (place / "to-pipe").symlink_to("pipe")
+    os.mkfifo(place / "pipe")
     return place
 
 
@@ -57,7 +59,7 @@ def listed(place: Path) -> str:
 
 
 TREE = "{0} {0}/a {0}/link {0}/sub {0}/sub/b"
-BARE = "etc etc/group home home/node tmp to-group to-new to-nowhere to-tmp"
+BARE = "etc etc/group home home/node pipe tmp to-group to-new to-nowhere to-pipe to-tmp"
 
 
 def with_added(names: str) -> str:
@@ -137,6 +139,8 @@ REFUSED: list[tuple[str, str, str]] = [
     ("/nothing/at/all", "/tmp", "`from` does not exist"),
     ("/dangling/", "/tmp", "`from` does not exist"),
     ("/tree", "/etc/group", "cannot copy a directory to the file `to`"),
+    ("/file", "/pipe", "`to` is a device or a pipe, which a copy would replace"),
+    ("/tree/link", "/to-pipe", "`to` is a device or a pipe, which a copy would replace"),
     ("/tree/.", "/to-group", "cannot copy a directory to the file `to`"),
 ]
 

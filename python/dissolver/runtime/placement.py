@@ -113,6 +113,12 @@ def place(origin: Origin, target: Root, path: str, shown: str) -> tuple[bytes, b
         raise CopyFailed(f"cannot copy a directory to the file `{shown}`")
     if _means_directory(path):
         raise CopyFailed(f"`{shown}` is not a directory")
+    if there.kind not in ("file", "symlink"):
+        # A copy takes the place of what is there: of `/dev/null`, for all programs.
+        raise CopyFailed(
+            f"`{shown}` is a device or a pipe, which a copy would replace",
+            hint="name a file, or `-` for a tar on standard output",
+        )
     above, _, name = where.rpartition(b"/")
     return above or b"/", name
 
