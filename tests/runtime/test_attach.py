@@ -173,6 +173,17 @@ def test_a_program_that_waited_hears_that_its_reader_went_away(
     assert outcome.exit == attach.Exit(3)
 
 
+def test_a_reader_of_a_terminal_that_went_away_ends_the_attachment(pipe: tuple[int, int]) -> None:
+    os.close(pipe[0])
+
+    def play(supervisor: Supervisor) -> None:
+        supervisor.link.sendall(frames.frame(frames.HELLO, b'{"status": "created"}'))
+        supervisor.link.sendall(frames.frame(frames.STDOUT, b"x"))
+
+    with pytest.raises(BrokenPipeError):
+        attached(play, stdout=pipe[1], has_terminal=True)
+
+
 def test_a_failure_to_start_is_told() -> None:
     def play(supervisor: Supervisor) -> None:
         error = b'{"kind": "not-found", "message": "the program `x` was not found", "hint": null}'

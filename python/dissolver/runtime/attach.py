@@ -92,14 +92,17 @@ def attach(
     attachment is told when it writes there next, and its end is waited for.
 
     Raises:
-        BrokenPipeError: nobody reads ``stdout`` or ``stderr``, and the program ran before.
+        BrokenPipeError: nobody reads ``stdout`` or ``stderr``, and the program ran before or
+            has a terminal.
     """
     with link, ExitStack() as stack:
         is_raw = has_terminal and terminal.is_terminal(stdin)
         signals = (signal.SIGWINCH,) if is_raw else FORWARDED if forwards_signals else ()
         pipe = stack.enter_context(terminal.caught(signals))
         stack.enter_context(terminal.raw(stdin if is_raw else None))
-        session = _Session(link, stdin, stdout, stderr, pipe, is_raw=is_raw)
+        session = _Session(
+            link, stdin, stdout, stderr, pipe, is_raw=is_raw, has_terminal=has_terminal
+        )
         session.send(frames.frame(frames.SUBSCRIBE))
         if has_terminal:
             session.tell_window()
@@ -142,8 +145,10 @@ class _Session:
         signals: int,
         *,
         is_raw: bool,
+        has_terminal: bool,
     ) -> None:
         self._link = link
+        self._has_terminal = has_terminal
         self._stdin = stdin
         self._outputs = {frames.STDOUT: stdout, frames.STDERR: stderr}
         self._window_source = (stdin, stdout)
@@ -231,7 +236,8 @@ class _Session:
         try:
             _write_all(self._outputs[kind], data)
         except BrokenPipeError:
-            if not self._is_awaited:
+            # A terminal has no end that a program could run into.
+            if not self._is_awaited or self._has_terminal:
                 raise
             self._outputs[kind] = None
             self.send(frames.frame(frames.OUTPUT_END, bytes((kind,))))
