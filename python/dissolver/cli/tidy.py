@@ -47,7 +47,7 @@ def prune_images(all_: All = False, force: Force = False, filter_: Filter = None
     """Remove images that nothing uses."""
     if not (force or _agreed(UNUSED if all_ else DANGLING)):
         return 1
-    _tell(current().engine.prune_images(all_=all_, filters=tuple(filter_ or ())))
+    _tell(current().engine.prune_images(all_=all_, filters=tuple(filter_ or ()), on_wait=waits))
     return 0
 
 
@@ -66,7 +66,7 @@ def prune_volumes(
     """Remove volumes that no container mounts."""
     if not (force or _agreed(VOLUMES if all_ else ANONYMOUS)):
         return 1
-    _tell(current().engine.prune_volumes(all_=all_))
+    _tell(current().engine.prune_volumes(all_=all_, on_wait=waits))
     return 0
 
 
@@ -81,7 +81,7 @@ def prune_builder(
     """Forget the build cache."""
     if not (force or _agreed(CACHE)):
         return 1
-    _tell(current().engine.prune_builder(filters=tuple(filter_ or ())))
+    _tell(current().engine.prune_builder(filters=tuple(filter_ or ()), on_wait=waits))
     return 0
 
 
@@ -103,8 +103,14 @@ def prune_system(
         warning += f"\n  Items to be pruned will be filtered with:\n  - {', '.join(filters)}\n"
     if not (force or _agreed(warning)):
         return 1
-    _tell(current().engine.prune_system(all_=all_, volumes=volumes, filters=filters))
+    _tell(current().engine.prune_system(all_=all_, volumes=volumes, filters=filters, on_wait=waits))
     return 0
+
+
+def waits() -> None:
+    """Tell that somebody else has to end first."""
+    sys.stderr.write("waiting until builds and transfers have ended\n")
+    sys.stderr.flush()
 
 
 def _agreed(warning: str) -> bool:

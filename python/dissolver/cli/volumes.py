@@ -44,13 +44,14 @@ def rm(
     force: Annotated[bool, Option("-f", "--force", help="Do not mind those that are gone")] = False,
 ) -> int:
     """Remove volumes."""
+    from dissolver.cli.tidy import waits
     from dissolver.errors import VolumeNotFound
 
     engine = current().engine
 
     def removed(name: str) -> str:
         try:
-            engine.remove_volume(name)
+            engine.remove_volume(name, on_wait=waits)
         except VolumeNotFound:
             if not force:
                 raise

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 OnOutput = Callable[[int, bytes], None]
+OnWait = Callable[[], None]
 
 
 class Engine(Baking, Interchange, Distribution, Inquiries):
@@ -380,8 +381,17 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
 
     # Tidying up ----------------------------------------------------------------
 
-    def prune_images(self, *, all_: bool = False, filters: Sequence[str] = ()) -> Pruned:
+    def prune_images(
+        self,
+        *,
+        all_: bool = False,
+        filters: Sequence[str] = (),
+        on_wait: OnWait | None = None,
+    ) -> Pruned:
         """Remove images without a name, or with ``all_`` all that no container uses.
+
+        It waits until nobody builds or moves images any more; ``on_wait`` is told once if somebody
+        does.
 
         ``filters`` leave those that do not fit: ``until=24h`` (or a time) was made before, and
         ``label=NAME[=VALUE]`` and ``label!=NAME[=VALUE]`` are about labels.
@@ -391,7 +401,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_images, all_, tuple(filters))
+        return self._do(tidy.prune_images, all_, tuple(filters), on_wait)
 
     def prune_containers(self, *, filters: Sequence[str] = ()) -> Pruned:
         """Remove every container that does not run; ``filters`` as for ``prune_images``.
@@ -409,8 +419,8 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
 
         return self._do(volumes.list_all)
 
-    def remove_volume(self, name: str) -> None:
-        """Remove a volume with all it holds.
+    def remove_volume(self, name: str, *, on_wait: OnWait | None = None) -> None:
+        """Remove a volume with all it holds; ``on_wait`` as for ``prune_images``.
 
         Raises:
             VolumeNotFound: there is none of this name.
@@ -418,28 +428,39 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import volumes
 
-        self._do(volumes.remove, name)
+        self._do(volumes.remove, name, on_wait)
 
-    def prune_volumes(self, *, all_: bool = False) -> Pruned:
-        """Remove anonymous volumes that no container mounts, with ``all_`` named ones, too."""
+    def prune_volumes(self, *, all_: bool = False, on_wait: OnWait | None = None) -> Pruned:
+        """Remove anonymous volumes that no container mounts, with ``all_`` named ones, too.
+
+        ``on_wait`` is told as by ``prune_images``.
+        """
         from dissolver.engine import volumes
 
-        return self._do(volumes.prune, all_)
+        return self._do(volumes.prune, all_, on_wait)
 
-    def prune_builder(self, *, filters: Sequence[str] = ()) -> Pruned:
+    def prune_builder(
+        self, *, filters: Sequence[str] = (), on_wait: OnWait | None = None
+    ) -> Pruned:
         """Forget the build cache, cache mounts included; the next build runs every step again.
 
-        The filter ``until=24h`` (or a time) leaves what was used since.
+        The filter ``until=24h`` (or a time) leaves what was used since. ``on_wait`` is told as by
+        ``prune_images``.
 
         Raises:
             BadOption: a filter is none.
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_builder, tuple(filters))
+        return self._do(tidy.prune_builder, tuple(filters), on_wait)
 
     def prune_system(
-        self, *, all_: bool = False, volumes: bool = False, filters: Sequence[str] = ()
+        self,
+        *,
+        all_: bool = False,
+        volumes: bool = False,
+        filters: Sequence[str] = (),
+        on_wait: OnWait | None = None,
     ) -> Pruned:
         """Remove stopped containers, images as ``prune_images``, and the build cache.
 
@@ -451,7 +472,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_system, all_, volumes, tuple(filters))
+        return self._do(tidy.prune_system, all_, volumes, tuple(filters), on_wait)
 
     def disk_usage(self) -> list[Usage]:
         """Tell what images, containers and the build cache take on disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from dissolver.engine.results import Info, Pruned
@@ -11,20 +12,25 @@ if TYPE_CHECKING:
     from dissolver.engine.filters import Filters
     from dissolver.engine.session import Session
     from dissolver.image.config import ImageConfig
+    from dissolver.store import OnWait
     from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.fsck import Finding
     from dissolver.store.gc import PruneReport
     from dissolver.store.usage import Usage
 
 
-def prune_images(session: Session, all_: bool, filters: tuple[str, ...]) -> Pruned:
+def prune_images(
+    session: Session, all_: bool, filters: tuple[str, ...], on_wait: OnWait | None
+) -> Pruned:
     """Remove images that nothing uses."""
     wanted = _read(filters)
 
     def may_go(config: ImageConfig) -> bool:
         return wanted.fits(config.created, config.config.labels)
 
-    return _pruned(session.store.prune_images(all_, may_go=may_go if filters else None))
+    return _pruned(
+        session.store.prune_images(all_, may_go=may_go if filters else None, on_wait=on_wait)
+    )
 
 
 def prune_containers(session: Session, filters: tuple[str, ...]) -> Pruned:
@@ -52,12 +58,19 @@ def prune_containers(session: Session, filters: tuple[str, ...]) -> Pruned:
     return Pruned(containers=tuple(removed), reclaimed_bytes=freed)
 
 
-def prune_builder(session: Session, filters: tuple[str, ...]) -> Pruned:
+def prune_builder(session: Session, filters: tuple[str, ...], on_wait: OnWait | None) -> Pruned:
     """Forget the build cache."""
-    return _pruned(session.store.prune_records(until_ns=_read(filters, ("until",)).until_ns))
+    until_ns = _read(filters, ("until",)).until_ns
+    return _pruned(session.store.prune_records(until_ns=until_ns, on_wait=on_wait))
 
 
-def prune_system(session: Session, all_: bool, volumes: bool, filters: tuple[str, ...]) -> Pruned:
+def prune_system(
+    session: Session,
+    all_: bool,
+    volumes: bool,
+    filters: tuple[str, ...],
+    on_wait: OnWait | None,
+) -> Pruned:
     """Remove stopped containers, unused images, and what only the build cache held."""
     from dissolver.engine.volumes import prune as prune_volumes
     from dissolver.errors import BadOption
@@ -68,14 +81,18 @@ def prune_system(session: Session, all_: bool, volumes: bool, filters: tuple[str
             hint="prune them apart: `dissolver volume prune`",
         )
     wanted = _read(filters)
+    # Each part may have to wait, and that is told once.
+    on_wait = None if on_wait is None else cache(on_wait)
     containers = prune_containers(session, filters)
-    images = prune_images(session, all_, filters)
+    images = prune_images(session, all_, filters, on_wait)
     records, unmounted = Pruned(), Pruned()
     if not (wanted.labels or wanted.without):
         # Results of steps have no labels.
-        records = _pruned(session.store.prune_records(all_, until_ns=wanted.until_ns))
+        records = _pruned(
+            session.store.prune_records(all_, until_ns=wanted.until_ns, on_wait=on_wait)
+        )
     if volumes:
-        unmounted = prune_volumes(session, all_=False)
+        unmounted = prune_volumes(session, all_=False, on_wait=on_wait)
     return Pruned(
         containers=containers.containers,
         volumes=unmounted.volumes,

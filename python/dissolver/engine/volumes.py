@@ -11,6 +11,7 @@ from dissolver.store.workspace import tree_bytes
 
 if TYPE_CHECKING:
     from dissolver.engine.session import Session
+    from dissolver.store import OnWait
 
 
 def list_all(session: Session) -> list[ListedVolume]:
@@ -28,12 +29,12 @@ def list_all(session: Session) -> list[ListedVolume]:
     ]
 
 
-def remove(session: Session, name: str) -> None:
+def remove(session: Session, name: str, on_wait: OnWait | None) -> None:
     """Remove a volume that no container mounts."""
     from dissolver.errors import InUse, VolumeNotFound
 
     # Whoever makes or starts a container holds the lock, too.
-    with session.store.lock_exclusive():
+    with session.store.lock_exclusive(on_wait):
         found = next((one for one in list_all(session) if one.name == name), None)
         if found is None:
             raise VolumeNotFound(
@@ -48,11 +49,11 @@ def remove(session: Session, name: str) -> None:
         _delete(session, name)
 
 
-def prune(session: Session, all_: bool) -> Pruned:
+def prune(session: Session, all_: bool, on_wait: OnWait | None) -> Pruned:
     """Remove what no container mounts: anonymous volumes, or with ``all_`` named ones, too."""
     removed: list[str] = []
     freed = 0
-    with session.store.lock_exclusive():
+    with session.store.lock_exclusive(on_wait):
         for volume in list_all(session):
             if not volume.containers and (all_ or volume.is_anonymous):
                 freed += tree_bytes(session.store.layout.volumes / volume.name)
