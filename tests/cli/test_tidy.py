@@ -16,7 +16,6 @@ from dissolver.store.cache_usage import CacheEntry
 from dissolver.store.usage import Usage
 
 NOW = 1_700_000_000 * SECOND_NS
-MINUTE = 60 * SECOND_NS
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from dissolver.errors import (
     ProgramNotFound,
     StoreError,
 )
+from dissolver.store.usage import Usage
 from forms import FORM
 
 ONCE = RunOptions(remove=True, network="none")
@@ -265,6 +266,19 @@ def test_pruning_containers_leaves_those_that_run(engine: Engine) -> None:
     assert (usage["Containers"].total, usage["Containers"].active) == (1, 1)
     assert engine.info().containers_running == 1
     engine.remove_container(running, force=True)
+
+
+def test_volumes_that_no_container_mounts_can_be_reclaimed(engine: Engine) -> None:
+    def volumes() -> Usage:
+        return next(row for row in engine.disk_usage() if row.kind == "Local Volumes")
+
+    options = RunOptions(volumes=("one:/one", "two:/two"), network="none")
+    container = engine.run("box", ["true"], options).container
+    assert (volumes().total, volumes().active, volumes().reclaimable_bytes) == (2, 2, 0)
+    engine.remove_container(container)
+    left = volumes()
+    assert (left.total, left.active, left.reclaimable_bytes) == (2, 0, left.size_bytes)
+    assert engine.prune_volumes(all_=True).reclaimed_bytes == left.size_bytes
 
 
 def test_two_engines_share_a_store(engine: Engine) -> None:

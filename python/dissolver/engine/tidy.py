@@ -116,19 +116,30 @@ def _read(words: tuple[str, ...], known: tuple[str, ...] = ("until", "label", "l
 
 def disk_usage(session: Session) -> list[Usage]:
     """Tell what takes space."""
+    fill_in = {"Containers": _with_stopped, "Local Volumes": _with_unused_volumes}
+    return [
+        fill_in[row.kind](session, row) if row.kind in fill_in else row
+        for row in session.store.disk_usage()
+    ]
+
+
+def _with_stopped(session: Session, row: Usage) -> Usage:
     from dissolver.engine import containers
     from dissolver.store.workspace import tree_bytes
 
-    rows = []
-    for row in session.store.disk_usage():
-        if row.kind != "Containers":
-            rows.append(row)
-            continue
-        records = session.store.containers.list()
-        stopped = [record for record in records if not containers.is_running(session, record.id)]
-        idle = sum(tree_bytes(session.store.containers.directory(record.id)) for record in stopped)
-        rows.append(replace(row, active=len(records) - len(stopped), reclaimable_bytes=idle))
-    return rows
+    records = session.store.containers.list()
+    stopped = [record for record in records if not containers.is_running(session, record.id)]
+    idle = sum(tree_bytes(session.store.containers.directory(record.id)) for record in stopped)
+    return replace(row, active=len(records) - len(stopped), reclaimable_bytes=idle)
+
+
+def _with_unused_volumes(session: Session, row: Usage) -> Usage:
+    from dissolver.engine import volumes
+    from dissolver.store.workspace import tree_bytes
+
+    unused = [one.name for one in volumes.list_all(session) if not one.containers]
+    idle = sum(tree_bytes(session.store.layout.volumes / name) for name in unused)
+    return replace(row, active=row.total - len(unused), reclaimable_bytes=idle)
 
 
 def list_cache(session: Session) -> list[CacheEntry]:

@@ -76,6 +76,7 @@ def _containers(store: Store) -> Usage:
 def _volumes(store: Store) -> Usage:
     volumes = list(store.layout.volumes.iterdir())
     size = sum(tree_bytes(volume) for volume in volumes)
+    # Which containers mount one is the runtime's to know, too.
     return Usage("Local Volumes", len(volumes), 0, size, 0)
 
 
