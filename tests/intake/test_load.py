@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import resource
 import signal
 import tarfile
 import threading
@@ -155,6 +156,26 @@ def test_a_header_that_says_it_is_endless_is_not_read(
     os.truncate(path, 1 << 30)
     with pytest.raises(IntakeError, match="the headers of the archive have more than 134217728 b"):
         load(store, path)
+
+
+def test_a_layout_may_have_more_blobs_than_a_process_has_open_files(
+    store: Store, tmp_path: Path
+) -> None:
+    layout = Layout()
+    for number in range(60):
+        tar = tar_of({"number": b"%d" % number})
+        manifest = layout.manifest(config_bytes(tar), {tar: ""})
+        layout.entries.append(descriptor("manifest.v1+json", manifest))
+    for name, content in layout.finish().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now + 100, hard))
+    try:
+        assert len(load(store, tmp_path)) == 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_image_gets_no_digest_by_being_called_so(store: Store, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class Scratch:
         file = self.file()
         with explained("make a temporary file"):
             os.pwrite(file, content, 0)
-        return Stretch(file, 0, len(content))
+        return Stretch.of(file, len(content))
 
 
 def archived_image(
@@ -191,8 +191,7 @@ class _Making:
         return blobs, made
 
     def _layer(self, diff_id: str, stretch: Stretch) -> tuple[Descriptor, Stretch]:
-        start = os.pread(stretch.descriptor, min(4, stretch.size), stretch.offset)
-        found = next((kind for magic, kind in _MAGIC if start.startswith(magic)), None)
+        found = next((kind for magic, kind in _MAGIC if stretch.begins_with(magic)), None)
         if found is not None:
             hasher = hashlib.sha256()
             for chunk in stretch.chunks():
@@ -221,4 +220,4 @@ class _Making:
         made = write_layer_blob(layers, diff_id, file, "gzip")
         layers.remove(diff_id)
         descriptor = Descriptor(media_types.layer_type("gzip"), made.digest, made.size)
-        return descriptor, Stretch(file, 0, made.size)
+        return descriptor, Stretch.of(file, made.size)

@@ -10,12 +10,11 @@ from dissolver.image import manifest as manifests
 from dissolver.image import media_types
 from dissolver.image.digest import Digest, digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT, Descriptor, Index, checked_digest
-from dissolver.intake.archive_files import Stretch
 from dissolver.intake.load import INDEX_FILE
 from dissolver.registry.client import Document, settled_type
 
 if TYPE_CHECKING:
-    from dissolver.intake.archive_files import Files
+    from dissolver.intake.archive_files import Files, Stretch
     from dissolver.registry.transport import Transport
 
 UNNAMED = "latest"
@@ -23,7 +22,7 @@ UNNAMED = "latest"
 
 
 class StretchReading:
-    """Bytes of an open file as a ``Reading``."""
+    """Bytes of a file as a ``Reading``."""
 
     def __init__(self, stretch: Stretch, offset: int) -> None:
         self._stretch = stretch
@@ -42,16 +41,13 @@ class StretchReading:
         Raises:
             IntakeError: the file has been cut short meanwhile.
         """
-        rest = self._stretch.size - self._offset
-        yield from Stretch(
-            self._stretch.descriptor, self._stretch.offset + self._offset, rest
-        ).chunks()
+        yield from self._stretch.behind(self._offset).chunks()
 
     def abort(self) -> None:
         """Do nothing: reading a file never takes long."""
 
     def close(self) -> None:
-        """Do nothing: the file stays open for what comes next."""
+        """Do nothing: whoever opened the file closes it."""
 
 
 class LayoutProvider:

@@ -12,9 +12,10 @@ import posixpath
 import stat
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,13 +35,26 @@ _CHUNK_BYTES = 1 << 20
 _MOST_LINKS = 8
 
 
+ReadAt = Callable[[int, int], bytes]
+"""Reads at most so many bytes from an offset on, as `os.pread` does of an open file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Bytes of an open file."""
+    """Bytes of a file, which ``read_at`` reads."""
 
-    descriptor: int
+    read_at: ReadAt
     offset: int
     size: int
+
+    @classmethod
+    def of(cls, descriptor: int, size: int, *, offset: int = 0) -> Stretch:
+        """Describe bytes of an open file, which its owner closes."""
+        return cls(partial(os.pread, descriptor), offset, size)
+
+    def behind(self, offset: int) -> Stretch:
+        """Describe what is left behind the first ``offset`` bytes."""
+        return Stretch(self.read_at, self.offset + offset, self.size - offset)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes piece by piece.
@@ -51,7 +65,7 @@ class Stretch:
         done = 0
         while done < self.size:
             wanted = min(_CHUNK_BYTES, self.size - done)
-            chunk = os.pread(self.descriptor, wanted, self.offset + done)
+            chunk = self.read_at(wanted, self.offset + done)
             if not chunk:
                 raise IntakeError("the archive is cut short")
             done += len(chunk)
@@ -60,7 +74,7 @@ class Stretch:
     def begins_with(self, *magics: bytes) -> bool:
         """Tell whether the first bytes are one of these."""
         longest = max(map(len, magics))
-        return os.pread(self.descriptor, min(longest, self.size), self.offset).startswith(magics)
+        return self.read_at(min(longest, self.size), self.offset).startswith(magics)
 
     def read(self, *, limit: int) -> bytes:
         """Read everything, at most ``limit`` bytes.
@@ -208,7 +222,7 @@ class ArchiveFiles:
     def _stretch(self, entry: tarfile.TarInfo) -> Stretch:
         if entry.offset_data + entry.size > self._size:
             raise IntakeError("the archive is cut short")
-        return Stretch(self._descriptor, entry.offset_data, entry.size)
+        return Stretch.of(self._descriptor, entry.size, offset=entry.offset_data)
 
     def find(self, name: str) -> Stretch | None:
         """Look up a file; links in the archive are followed."""
@@ -222,22 +236,33 @@ class ArchiveFiles:
 
 
 class DirectoryFiles:
-    """The files of a directory; what a symbolic link leads to is not among them."""
+    """The files of a directory; what a symbolic link leads to is not among them.
+
+    None stays open: a layout may have more blobs than a process may have open files.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[str, int] = {}
 
     def find(self, name: str) -> Stretch | None:
         """Look up a file."""
         plain = _plain(name)
-        if plain not in self._open:
-            descriptor = self._opened(plain)
-            if descriptor is None:
-                return None
-            self._open[plain] = descriptor
-        descriptor = self._open[plain]
-        return Stretch(descriptor, 0, os.fstat(descriptor).st_size)
+        descriptor = self._opened(plain)
+        if descriptor is None:
+            return None
+        try:
+            return Stretch(partial(self._read, plain), 0, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str, size: int, offset: int) -> bytes:
+        descriptor = self._opened(name)
+        if descriptor is None:
+            raise IntakeError(f"`{name}` of `{self._path}` has gone meanwhile")
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
 
     def _opened(self, name: str) -> int | None:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -262,11 +287,6 @@ class DirectoryFiles:
             return None
         return descriptor
 
-    def close(self) -> None:
-        """Close the files that were looked up."""
-        while self._open:
-            os.close(self._open.popitem()[1])
-
 
 @contextmanager
 def opened_files(store: Store, source: str | int) -> Iterator[Files]:
@@ -279,11 +299,7 @@ def opened_files(store: Store, source: str | int) -> Iterator[Files]:
         IntakeError: it cannot be opened, or is no archive.
     """
     if not isinstance(source, int) and Path(source).is_dir():
-        directory = DirectoryFiles(Path(source))
-        try:
-            yield directory
-        finally:
-            directory.close()
+        yield DirectoryFiles(Path(source))
         return
     with _descriptor(source) as descriptor, store.workspace() as workspace:
         if _is_plain(descriptor):
