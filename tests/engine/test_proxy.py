@@ -79,6 +79,25 @@ def test_close_ends_the_worker_and_the_next_call_starts_another(proxy: Proxy) ->
     assert second != first
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_a_worker_of_its_own(proxy: Proxy) -> None:
+    assert proxy.call(images.list_all) == []
+    with proxy._lock:  # As another thread may hold it at that moment.
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                answered = proxy.call(images.list_all)
+                proxy.close()
+                os._exit(0 if answered == [] else 1)
+            except BaseException:  # noqa: BLE001
+                os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    # The parent's goes on.
+    assert proxy.call(images.list_all) == []
+    assert len(workers()) == 1
+
+
 def test_a_killed_worker_is_told_and_replaced(proxy: Proxy) -> None:
     proxy.call(images.list_all)
     (worker,) = workers()

@@ -62,6 +62,10 @@ class Channel:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    def abandon(self) -> None:
+        """Close this process's copy; a copy in another process stays connected."""
+        self._socket.close()
+
     def _exactly(self, count: int) -> bytes:
         parts = bytearray()
         while len(parts) < count:

@@ -38,11 +38,13 @@ class Proxy:
     """The backend of an engine that works through a worker process.
 
     The worker starts with the first call and ends with ``close``, or when this
-    process does. Calls of several threads run at the same time in it.
+    process does. Calls of several threads run at the same time in it. A forked child has a
+    worker of its own.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._owner = os.getpid()
         self._lock = threading.Lock()
         self._link: _Link | None = None
 
@@ -70,12 +72,25 @@ class Proxy:
 
     def close(self) -> None:
         """End the worker, and whatever it still does."""
+        self._leave_to_parent()
         with self._lock:
             link, self._link = self._link, None
         if link is not None:
             link.close()
 
+    def _leave_to_parent(self) -> None:
+        """Let go of what this process was forked with.
+
+        Answers go to the parent's thread, and the lock may be held by one that is not here.
+        """
+        if self._owner != os.getpid():
+            link, self._link = self._link, None
+            self._lock, self._owner = threading.Lock(), os.getpid()
+            if link is not None:
+                link.abandon()
+
     def _connected(self) -> _Link:
+        self._leave_to_parent()
         with self._lock:
             if self._link is not None and not self._link.is_alive:
                 self._link.close()
@@ -146,6 +161,12 @@ class _Link:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def abandon(self) -> None:
+        """Leave the worker alone: it is another process's child, which goes on using it."""
+        self.channel.abandon()
+        # Nothing to wait for here, and nothing to warn of.
+        self._process.returncode = 0
 
     def _receive(self) -> None:
         while received := self.channel.receive():
