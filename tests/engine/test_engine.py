@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from dissolver.config import Settings
 from dissolver.engine.capture import Capture, feed
 from dissolver.errors import (
     AmbiguousIdentifier,
+    BadOption,
     Cancelled,
     ContainerNotFound,
     ContainerNotRunning,
@@ -128,6 +129,31 @@ def test_a_cancelled_run_is_killed_and_removed(engine: Engine) -> None:
         engine.run("box", ["sleep", "60"], ONCE, cancel=cancel)
     assert time.monotonic() - began < 10
     assert engine.containers(all_=True) == []
+
+
+MISTAKEN: list[tuple[Callable[[Engine], object], str]] = [
+    (lambda engine: engine.run("box", "ls"), "`command` is a list of texts, and not a text"),
+    (lambda engine: engine.create("box", "ls"), "`command` is a list of texts, and not a text"),
+    (lambda engine: engine.exec("web", "ls"), "`command` is a list of texts, and not a text"),
+    (lambda engine: engine.build(".", tags="app"), "`tags` is a list of texts, and not a text"),
+    (
+        lambda engine: engine.import_image("x.tar", tags="app"),
+        "`tags` is a list of texts, and not a text",
+    ),
+    (
+        lambda engine: engine.build(".", secrets={"a": "text"}),  # type: ignore[dict-item]
+        "a secret's content has to be bytes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKEN)
+def test_a_text_is_no_list_of_its_letters(
+    engine: Engine, call: Callable[[Engine], object], message: str
+) -> None:
+    with pytest.raises(BadOption) as caught:
+        call(engine)
+    assert caught.value.message == message
 
 
 def test_many_threads_run_containers_at_once(engine: Engine) -> None:

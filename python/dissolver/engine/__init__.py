@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dissolver.engine.arguments import several
 from dissolver.engine.baking import Baking
 from dissolver.engine.distribution import Distribution
 from dissolver.engine.inquiries import Inquiries
@@ -121,7 +122,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         return self._do(
             containers.run,
             image,
-            tuple(command),
+            several("command", command),
             options,
             stdin,
             on_output,
@@ -150,7 +151,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         if pull != "never":
             self.ensure_image(image, pull=pull)
         where = containers.current_directory()
-        return self._do(containers.create, image, tuple(command), options, where)
+        return self._do(containers.create, image, several("command", command), options, where)
 
     def start(self, container: str, *, waits_for_attach: bool = False) -> None:
         """Start a created or exited container.
@@ -215,7 +216,8 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
             detach=detach,
         )
         files = containers.streams(stdin, stdout, stderr)
-        return self._do(containers.execute, container, tuple(command), options, files)
+        words = several("command", command)
+        return self._do(containers.execute, container, words, options, files)
 
     def containers(self, *, all_: bool = False) -> list[ContainerSummary]:
         """List the running containers, or all of them, the newest first."""
@@ -345,7 +347,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """Make a base image of a Debian or Ubuntu suite from the machine's apt sources."""
         from dissolver.engine import images
 
-        return self._do(images.bootstrap, suite, tuple(tags), tuple(include), on_output)
+        return self._do(images.bootstrap, suite, several("tags", tags), tuple(include), on_output)
 
     def import_image(
         self,
@@ -367,7 +369,8 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
             at = images.Source(descriptor=Descriptor(source))
         else:
             at = images.Source(location=os.fspath(source))
-        return self._do(images.import_tar, at, tuple(tags), tuple(changes), message)
+        names = several("tags", tags)
+        return self._do(images.import_tar, at, names, several("changes", changes), message)
 
     def layer_cat(self, layer: str, descriptor: int) -> int:
         """Write a layer's tar to an open file and answer its size in bytes.

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from dissolver.engine.arguments import several
+
 if TYPE_CHECKING:
     import threading
 
@@ -129,6 +131,8 @@ class Building:
             raise BadOption("a label has no name")
         _check_texts("label", labels or {})
         _check_texts("annotation", annotations or {})
+        if not all(isinstance(value, bytes) for value in (secrets or {}).values()):
+            raise BadOption("a secret's content has to be bytes")
         if no_cache and no_cache_filter:
             raise BadOption(
                 "`--no-cache` does every step again, and `--no-cache-filter` only some",
@@ -142,7 +146,7 @@ class Building:
             contexts=dict(contexts or {}),
             dockerfile=None if dockerfile is None else os.fspath(dockerfile),
             dockerfile_text=dockerfile_text,
-            tags=tuple(tags),
+            tags=several("tags", tags),
             target=target,
             build_args=with_epoch(build_args or {}, environment),
             no_cache=no_cache,
