@@ -216,8 +216,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
             detach=detach,
         )
         files = containers.streams(stdin, stdout, stderr)
-        words = several("command", command)
-        return self._do(containers.execute, container, words, options, files)
+        return self._do(containers.execute, container, several("command", command), options, files)
 
     def containers(self, *, all_: bool = False) -> list[ContainerSummary]:
         """List the running containers, or all of them, the newest first."""
@@ -260,10 +259,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:
-        """Yield what a container wrote, oldest first; ``follow`` goes on until it ends.
-
-        ``tail`` leaves out all but the last lines of what it has written so far.
-        """
+        """Yield what a container wrote, or the last ``tail`` lines; ``follow`` goes on to its end."""
         from dissolver.engine import containers
 
         return self._do(containers.logs, container, follow, tail)
@@ -369,8 +365,8 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
             at = images.Source(descriptor=Descriptor(source))
         else:
             at = images.Source(location=os.fspath(source))
-        names = several("tags", tags)
-        return self._do(images.import_tar, at, names, several("changes", changes), message)
+        lists = several("tags", tags), several("changes", changes)
+        return self._do(images.import_tar, at, *lists, message)
 
     def layer_cat(self, layer: str, descriptor: int) -> int:
         """Write a layer's tar to an open file and answer its size in bytes.
