@@ -259,7 +259,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None
     ) -> Iterator[LogLine]:
-        """Yield what a container wrote, or the last ``tail`` lines; ``follow`` goes on to its end."""
+        """Yield what a container wrote, or the last ``tail`` lines; ``follow`` waits for more."""
         from dissolver.engine import containers
 
         return self._do(containers.logs, container, follow, tail)
