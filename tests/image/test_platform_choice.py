@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dissolver.image import media_types
-from dissolver.image.choice import choose
+from dissolver.image.choice import choose, is_for
 from dissolver.image.manifest import Descriptor, PlatformFields
 from dissolver.image.platform import Platform
 
@@ -54,3 +54,17 @@ def test_the_first_of_two_alike_is_chosen_and_other_things_are_none() -> None:
         entry("linux/amd64"),
     ]
     assert choose(offered, Platform("linux", "amd64")) == offered[2]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        (Platform("linux", "arm64", "v8"), Platform("linux", "arm64"), True),
+        (Platform("linux", "arm"), Platform("linux", "arm", "v7"), True),
+        (Platform("linux", "arm", "v6"), Platform("linux", "arm", "v7"), False),
+        (Platform("linux", "386"), Platform("linux", "amd64"), False),
+        (Platform("linux", "amd64"), Platform("linux", "amd64"), True),
+    ],
+)
+def test_what_runs_is_not_yet_the_same(found: Platform, wanted: Platform, expected: bool) -> None:
+    assert is_for(found, wanted) is expected

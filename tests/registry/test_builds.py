@@ -188,3 +188,18 @@ def test_a_failed_fetch_fails_the_build_and_leaves_nothing(
     assert built.store.images.list() == []
     failed = [one for one in built.events if isinstance(one, Vertex) and one.error]
     assert failed[0].name.endswith(f"FROM {proxy.name(repository)}@{made.digest}")
+
+
+def test_a_variant_that_goes_without_saying_makes_no_other_platform(
+    proxy: Meddler, repository: str, built: Built
+) -> None:
+    """Images for arm64 say `v8` or say nothing, and `--platform` says nothing."""
+    made = put_image(
+        proxy.upstream, repository, "v1", layer(a=b"arm"), architecture="arm64", variant="v8"
+    )
+    text = f"FROM --platform=linux/arm64 {proxy.name(repository)}:v1\nCOPY file /\n"
+    built(text)
+    asked = len(proxy.asked)
+    again = built(text, platform="linux/arm64")
+    assert len(proxy.asked) == asked
+    assert again.image.config.diff_ids[0] == made.layers[0].diff_id

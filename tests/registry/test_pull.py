@@ -171,6 +171,27 @@ def test_an_index_is_followed_to_the_platform(
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("linux/386", "linux/amd64"), ("linux/arm/v6", "linux/arm/v7"), ("linux/arm", "linux/arm64")],
+)
+def test_another_image_of_the_index_is_not_taken_because_it_was_there_first(
+    server: RegistryServer, repository: str, ways: Ways, first: str, second: str
+) -> None:
+    made = []
+    for text in (first, second):
+        system, architecture, *variant = text.split("/")
+        assert system == "linux"
+        more = {"architecture": architecture, "variant": "".join(variant)}
+        made.append((text, put_image(server, repository, "", layer(a=text.encode()), **more)))
+    put_index(server, repository, "v1", *made)
+    name = server.name(f"{repository}:v1")
+    for text, one in made:
+        pulled = ways.pull(name, Platform(*text.split("/")))
+        assert (pulled.image.id, pulled.is_new) == (one.image_id, True)
+    assert not ways.pull(name, Platform(*second.split("/"))).is_new
+
+
 def layer_gzip() -> str:
     return media_types.layer_type("gzip")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.build.turns import Turns
 from dissolver.errors import ImageNotFound, RegistryError
-from dissolver.image.choice import distance_between
+from dissolver.image.choice import is_for
 from dissolver.image.config import Image
 from dissolver.image.reference import DEFAULT_TAG
 from dissolver.plan.graph import ImageBase
@@ -92,7 +92,7 @@ class BaseImages:
             return self._ask(reference, platform, is_strict=is_strict)
         try:
             local = self._find_local(reference)
-            if not is_strict or local.config.platform == platform:
+            if not is_strict or is_for(local.config.platform, platform):
                 return local
             missing = ImageNotFound(
                 f"the local image is for `{local.config.platform}`, not for `{platform}`"
@@ -196,10 +196,12 @@ class BaseImages:
         sources = self.sources
         if sources is None:
             raise RegistryError("no registry is asked here")
+        from dissolver.registry.pull import known_image
+
         repository, named = sources.fetch(reference)
         with suppress(ImageNotFound):
-            known = self._store.images.resolve(f"{reference.name}@{named.digest}")
-            if distance_between(known.config.platform, platform) is not None:
+            known = known_image(self._store, reference, named, platform)
+            if known is not None:
                 self._store.images.tag(known.id, reference)
                 return known
         resolved = sources.resolve_from(reference, repository, named, platform, is_strict=is_strict)

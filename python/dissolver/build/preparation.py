@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.build.contexts import Contexts
 from dissolver.errors import AmbiguousIdentifier, DockerfileError, ImageNotFound, RegistryError
+from dissolver.image.choice import is_for
 from dissolver.plan.graph import ContextBase, ImageBase, StageBase
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _find(
 
 def _check_platform(stage: Stage, image: Image) -> None:
     """Refuse an image for another kind of machine than ``FROM --platform`` asks for."""
-    if stage.origin.platform is None or image.config.platform == stage.platform:
+    if stage.origin.platform is None or is_for(image.config.platform, stage.platform):
         return
     raise ImageNotFound(
         f"the local image is for `{image.config.platform}`, not for `{stage.platform}`",

@@ -94,9 +94,10 @@ def ensure(
 def _local(session: Session, image: str, platform: str | None) -> Image:
     """Find an image in the store; one for another platform than the one asked for is none."""
     from dissolver.errors import ImageNotFound
+    from dissolver.image.choice import is_for
 
     found = session.store.images.resolve(image)
-    if platform is not None and found.config.platform != (wanted := platform_of(platform)):
+    if platform is not None and not is_for(found.config.platform, wanted := platform_of(platform)):
         raise ImageNotFound(
             f"the local image `{image}` is for `{found.config.platform}`, not for `{wanted}`",
             hint="leave `--platform` out, or build the image for it",

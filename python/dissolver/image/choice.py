@@ -49,6 +49,11 @@ def distance_between(found: Platform, wanted: Platform) -> int | None:
     return None
 
 
+def is_for(found: Platform, wanted: Platform) -> bool:
+    """Tell whether the two are one platform: `arm64` and `arm64/v8` are, in other words."""
+    return distance_between(found, wanted) == 0
+
+
 def _variants_apart(architecture: str, found: str, wanted: str) -> int | None:
     if architecture not in _LEVELS:
         if found == wanted:

@@ -7,12 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dissolver.errors import BadReference, ImageNotFound
+from dissolver.image import media_types
 from dissolver.image.annotations import Annotations
 from dissolver.image.choice import distance_between
 from dissolver.registry.crew import run_together
 from dissolver.registry.download import fetch_layer
 from dissolver.registry.events import TransferDone, TransferStarted
 from dissolver.registry.meter import Meter, Teller
+from dissolver.registry.resolve import entry_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from dissolver.image.manifest import Descriptor
     from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
+    from dissolver.registry.client import Document
     from dissolver.registry.events import OnTransfer
     from dissolver.registry.resolve import Resolved, Sources
     from dissolver.store import Store
@@ -68,7 +71,7 @@ def pull(
         repository, named = sources.fetch(reference)
         teller.tell(TransferStarted("pull", version, reference.repository))
         before = _named(store, reference)
-        image = _known(store, reference, named.digest, platform)
+        image = known_image(store, reference, named, platform)
         if image is None:
             resolved = sources.resolve_from(
                 reference, repository, named, platform, is_strict=is_strict
@@ -181,10 +184,23 @@ def _named(store: Store, reference: Reference) -> str | None:
         return None
 
 
-def _known(store: Store, reference: Reference, digest: Digest, platform: Platform) -> Image | None:
-    """Find the image of a manifest or index that was pulled before, for the same platform."""
+def known_image(
+    store: Store, reference: Reference, named: Document, platform: Platform
+) -> Image | None:
+    """Find the image that a manifest or index means for a platform, if it was pulled before.
+
+    Of an index the image counts that would be chosen now: another one of it may run on the
+    platform as well, and be the one that was pulled.
+
+    Raises:
+        BadManifest: the index does not say what it must.
+    """
     try:
-        image = store.images.resolve(f"{reference.name}@{digest}")
+        image = store.images.resolve(f"{reference.name}@{named.digest}")
     except ImageNotFound:
         return None
-    return image if distance_between(image.config.platform, platform) is not None else None
+    if named.media_type not in media_types.INDEXES:
+        return image if distance_between(image.config.platform, platform) is not None else None
+    chosen = entry_for(named, platform)
+    is_chosen = chosen is not None and chosen.digest in dict(store.transfers.manifests(image.id))
+    return image if is_chosen else None

@@ -175,12 +175,11 @@ def manifest_for(provider: Provider, named: Document, name: str, platform: Platf
     for _ in range(DEEPEST_INDEX):
         if document.media_type not in media_types.INDEXES:
             return document
-        entries = manifests.decode_index(document.content).manifests
-        chosen = choose(entries, platform) or _only_one(entries)
+        chosen = entry_for(document, platform)
         if chosen is None:
             raise NotInRegistry(
                 f"`{name}` has no image for `{platform}`",
-                hint=_offered(entries),
+                hint=_offered(manifests.decode_index(document.content).manifests),
             )
         document = provider.manifest(checked_digest(chosen))
         if len(document.content) != chosen.size:
@@ -191,9 +190,15 @@ def manifest_for(provider: Provider, named: Document, name: str, platform: Platf
     raise RegistryError(f"`{name}` leads through too many indexes")
 
 
-def _only_one(entries: tuple[Descriptor, ...]) -> Descriptor | None:
-    """Take the image of an index that has one and does not say what it is for."""
-    return entries[0] if len(entries) == 1 and entries[0].platform is None else None
+def entry_for(index: Document, platform: Platform) -> Descriptor | None:
+    """Choose the entry of an index for a platform; the only one need not say what it is for.
+
+    Raises:
+        BadManifest: it is no index.
+    """
+    entries = manifests.decode_index(index.content).manifests
+    is_alone = len(entries) == 1 and entries[0].platform is None
+    return choose(entries, platform) or (entries[0] if is_alone else None)
 
 
 def _offered(entries: tuple[Descriptor, ...]) -> str | None:
