@@ -361,6 +361,11 @@ def test_a_wrong_password_is_refused_by_the_token_server(
         ((200, b'{"token": 7}'), "answers with something else than a token"),
         ((200, b'{"token": "a\\r\\nEvil: header"}'), "answers with something else than a token"),
         ((200, b"[]"), "answers with something else than a token"),
+        ((200, b"[" * 100_000), "answers with something else than a token"),
+        (
+            (200, b'{"token": "x", "expires_in": 1' + b"0" * 400 + b"}"),
+            "answers with something else than a token",
+        ),
         ((404, b""), "gives no token: status 404"),
         ((500, b""), "gives no token: status 500"),
     ],
@@ -380,7 +385,18 @@ def test_a_broken_token_server_is_told(
     assert caught.value.message == f"`http://{tokens.host}/token` {message}"
 
 
-@pytest.mark.parametrize("realm", ["", "ftp://x/token", "token", "file:///etc/passwd"])
+BAD_REALMS = [
+    "",
+    "ftp://x/token",
+    "token",
+    "file:///etc/passwd",
+    "http://[::1/token",
+    "http://x:99999999/token",
+    "http://a b/token",
+]
+
+
+@pytest.mark.parametrize("realm", BAD_REALMS)
 def test_a_realm_must_be_a_web_address(
     proxy: Meddler, repository: str, ways: Ways, realm: str
 ) -> None:

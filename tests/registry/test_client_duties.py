@@ -241,6 +241,29 @@ def test_pages_of_tags_come_to_an_end(
     assert caught.value.message == f"`{proxy.host}` has more than 3 pages of tags of `{repository}`"
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"tags": 7}', b'{"tags": "v1"}', b"[]"])
+def test_what_is_no_list_of_tags_is_told(
+    proxy: Meddler, repository: str, ways: Ways, body: bytes
+) -> None:
+    proxy.answers(r"tags/list$", 200, body)
+    reference = parse_reference(proxy.name(repository))
+    with pytest.raises(RegistryError) as caught:
+        list(ways.sources.repository(reference).tags())
+    assert caught.value.message == f"`{proxy.host}` answers with no list of tags"
+
+
+def test_tags_do_not_go_on_at_what_is_no_address(
+    proxy: Meddler, repository: str, ways: Ways
+) -> None:
+    proxy.answers(r"tags/list$", 200, b'{"tags": []}', Link='<http://[x>; rel="next"')
+    reference = parse_reference(proxy.name(repository))
+    with pytest.raises(RegistryError) as caught:
+        list(ways.sources.repository(reference).tags())
+    assert caught.value.message == (
+        f"`{proxy.host}` goes on with its tags at something that is no web address"
+    )
+
+
 @pytest.mark.parametrize("body", [b'{"tags": null}', b'{"name": "x", "tags": []}'])
 def test_a_repository_may_have_no_tags(
     proxy: Meddler, repository: str, ways: Ways, body: bytes

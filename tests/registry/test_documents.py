@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from dissolver.image import media_types
 from dissolver.image.digest import digest_of
 from dissolver.image.reference import parse_reference
 from dissolver.registry.copying import copy_image
+from dissolver.registry.transport import Answer
 from registry.conftest import AMD64, Ways, nothing_half_done
 from registry.images import layer, manifest_of, put_image, put_index, sha256
 from registry.meddler import Meddler, Reply
@@ -283,3 +285,11 @@ def test_nothing_is_asked_for_that_an_index_does_not_have(
         ways.pull(proxy.name(f"{repository}:v1"), AMD64)
     assert caught.value.message.endswith("has no image for `linux/amd64`")
     assert caught.value.hint is None
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("12", 12), ("", None), ("-1", None), ("1_0", None), ("9" * 5000, None)]
+)
+def test_a_length_that_nothing_has_is_none(text: str, length: int | None) -> None:
+    response: Any = SimpleNamespace(status=200, headers={"content-length": text})
+    assert Answer(response, "http://127.0.0.1/").length == length

@@ -339,7 +339,17 @@ def test_redirects_that_lead_in_circles_end(proxy: Meddler, made: Made, ways: Wa
     assert caught.value.message == f"`{where}` redirects more than 5 times"
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "http://[::1",
+        "http://127.0.0.1:99999999/",
+        "http://127.0.0.1:a:b/",
+        "http://a b/",
+    ],
+)
 def test_redirects_to_other_things_are_refused(
     proxy: Meddler, made: Made, ways: Ways, target: str
 ) -> None:
@@ -465,7 +475,13 @@ def paused(reply: Reply) -> Reply:
 
 
 def test_a_broken_error_is_no_worse_than_a_status(proxy: Meddler, made: Made, ways: Ways) -> None:
-    for body in (b"<html>", b'{"errors": 7}', b'{"errors": [7]}', json.dumps([]).encode()):
+    for body in (
+        b"<html>",
+        b"[" * 60_000,
+        b'{"errors": 7}',
+        b'{"errors": [7]}',
+        json.dumps([]).encode(),
+    ):
         proxy.answers("/manifests/", 400, body)
         with pytest.raises(RegistryError) as caught:
             ways.pull(proxy.name(f"{made.repository}:v1"))

@@ -39,7 +39,17 @@ def test_what_a_search_found_is_read(proxy: Meddler, settings: RegistrySettings)
     assert proxy.asked[-1].path == "/v1/search?q=no+de%26x&n=1"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"results": [{}]}', b'{"results": 7}'])
+BAD_ANSWERS = [
+    b"",
+    b"[]",
+    b"[" * 100_000,
+    b'{"results": [{}]}',
+    b'{"results": 7}',
+    b'{"results": [{"name": "x", "star_count": 1e999}]}',
+]
+
+
+@pytest.mark.parametrize("body", BAD_ANSWERS)
 def test_what_is_no_answer_to_a_search_is_refused(
     proxy: Meddler, settings: RegistrySettings, body: bytes
 ) -> None:

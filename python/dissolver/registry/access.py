@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from dissolver.errors import AccessDenied, ImageNotFound, RegistryError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dissolver.registry.settings import RegistrySettings
+    from dissolver.registry.transport import Answer
 
 SEARCH_LIMIT = 4 << 20
 MOST_FOUND = 100
@@ -112,10 +112,9 @@ def search(settings: RegistrySettings, registry: str, term: str, limit: int) -> 
                     hint="the distribution specification has none; few registries but "
                     f"`{DEFAULT_REGISTRY}` do",
                 )
-            content = answer.document(SEARCH_LIMIT)
+            return _read_found(answer, registry)[:limit]
     finally:
         transport.close()
-    return _read_found(content, registry)[:limit]
 
 
 def absent(missing: ImageNotFound, error: RegistryError) -> ImageNotFound:
@@ -135,9 +134,8 @@ def _transport(settings: RegistrySettings, is_cancelled: Callable[[], bool]) -> 
     return Transport(settings, patience=Patience(is_cancelled), user_agent=f"dissolver/{version}")
 
 
-def _read_found(content: bytes, registry: str) -> list[Found]:
+def _read_found(answer: Answer, registry: str) -> list[Found]:
     try:
-        document: Any = json.loads(content)
         return [
             Found(
                 name=str(row["name"]),
@@ -145,7 +143,7 @@ def _read_found(content: bytes, registry: str) -> list[Found]:
                 stars=int(row.get("star_count") or 0),
                 is_official=bool(row.get("is_official")),
             )
-            for row in document["results"]
+            for row in answer.json(SEARCH_LIMIT)["results"]
         ]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise RegistryError(f"`{registry}` answers a search with something else") from None

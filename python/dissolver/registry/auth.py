@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from dissolver.errors import AccessDenied, RegistryError
 from dissolver.registry.endpoints import is_loopback
-from dissolver.registry.transport import Request, shown
+from dissolver.registry.transport import Request, named_url, shown
 
 if TYPE_CHECKING:
     from dissolver.registry.credentials import Credentials
@@ -165,10 +165,10 @@ class Authorizer:
         return found
 
     def _fetch(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
-        realm = challenge.parameters.get("realm", "")
-        parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        realm = named_url(challenge.parameters.get("realm", ""))
+        if realm is None:
             raise RegistryError(f"`{self._endpoint.name}` names no server that gives tokens")
+        parts = urlsplit(realm)
         credentials = self._credentials()
         is_open = parts.scheme == "http" and not is_loopback(parts.netloc)
         if credentials is not None and is_open and self._endpoint.is_verified:
@@ -187,8 +187,6 @@ class Authorizer:
             return self._read(answer, realm, has_credentials=credentials is not None)
 
     def _read(self, answer: Answer, realm: str, *, has_credentials: bool) -> _Token:
-        import json
-
         if answer.status in (400, 401, 403):
             if has_credentials:
                 raise AccessDenied(
@@ -202,10 +200,10 @@ class Authorizer:
         if answer.status != 200:
             raise RegistryError(f"`{shown(realm)}` gives no token: status {answer.status}")
         try:
-            document: Any = json.loads(answer.document(TOKEN_LIMIT))
+            document = answer.json(TOKEN_LIMIT)
             text = document.get("token") or document.get("access_token")
             seconds = float(document.get("expires_in") or USUAL_TOKEN_SECONDS)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             # What came may hold a token: it is not shown.
             raise RegistryError(
                 f"`{shown(realm)}` answers with something else than a token"

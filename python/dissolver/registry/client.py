@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from dissolver.errors import (
     AccessDenied,
@@ -24,7 +24,14 @@ from dissolver.image.digest import HEX_LENGTHS, Digest, digest_of
 from dissolver.image.manifest import MANIFEST_LIMIT
 from dissolver.registry.auth import Authorizer, pull_scope
 from dissolver.registry.endpoints import endpoints, is_loopback
-from dissolver.registry.transport import REACH_SECONDS, BadCertificate, Interrupted, Request, shown
+from dissolver.registry.transport import (
+    REACH_SECONDS,
+    BadCertificate,
+    Interrupted,
+    Request,
+    named_url,
+    shown,
+)
 
 if TYPE_CHECKING:
     from dissolver.registry.credentials import CredentialStore
@@ -131,8 +138,7 @@ class Registry:
     def _faults(self, answer: Answer) -> tuple[frozenset[str], str]:
         """Read why a registry refuses: its codes, and its words as they may be shown."""
         try:
-            document: Any = json.loads(answer.document(FAULT_LIMIT))
-            found = [one for one in document["errors"] if isinstance(one, dict)]
+            found = [one for one in answer.json(FAULT_LIMIT)["errors"] if isinstance(one, dict)]
         except (DissolverError, ValueError, KeyError, TypeError):
             return frozenset(), ""
         codes = frozenset(str(one.get("code", "")) for one in found)
@@ -279,16 +285,21 @@ class Repository:
                 if answer.status != 200:
                     raise self.registry.refuse(answer, f"list the tags of `{self.name}`")
                 try:
-                    found: Any = json.loads(answer.document(TAGS_LIMIT))["tags"] or []
+                    found = answer.json(TAGS_LIMIT)["tags"] or []
                 except (ValueError, KeyError, TypeError):
-                    raise RegistryError(
-                        f"`{self.registry.name}` answers with no list of tags"
-                    ) from None
+                    found = None
+                if not isinstance(found, list):
+                    raise RegistryError(f"`{self.registry.name}` answers with no list of tags")
             yield from (tag for tag in found if isinstance(tag, str))
             link = _LINK.search(answer.headers.get("link", ""))
             if link is None:
                 return
-            following = urljoin(answer.url, link[1])
+            following = named_url(link[1], answer.url)
+            if following is None:
+                raise RegistryError(
+                    f"`{self.registry.name}` goes on with its tags at something that is no web "
+                    "address"
+                )
             if urlsplit(following).netloc != urlsplit(self.registry.base).netloc:
                 raise RegistryError(
                     f"`{self.registry.name}` goes on with its tags at `{shown(following)}`"

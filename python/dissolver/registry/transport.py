@@ -7,11 +7,12 @@ message shows of a URL never includes its query, which may be signed.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -44,6 +45,10 @@ DRAINED_BYTES = 1 << 16
 
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_LENGTH_DIGITS = 19
+"""The digits of the longest size that a manifest can name."""
+
+_HOST = re.compile(r"[\x21-\x7e]+")
 
 Body = bytes | Iterable[bytes] | None
 Read = TypeVar("Read", bound="Reading")
@@ -100,7 +105,7 @@ class Answer:
     def length(self) -> int | None:
         """The length of the body, if the server tells it."""
         text = self.headers.get("content-length", "")
-        return int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) <= _LENGTH_DIGITS else None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it arrives.
@@ -127,6 +132,20 @@ class Answer:
                     f"`{shown(self.url)}` answers with more than {limit} bytes, which is too long"
                 )
         return bytes(content)
+
+    def json(self, limit: int) -> Any:
+        """Read the whole body as JSON, at most ``limit`` bytes.
+
+        Raises:
+            ValueError: it is none.
+            Interrupted, RegistryError: as ``document``.
+        """
+        import json
+
+        try:
+            return json.loads(self.document(limit))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
 
     def abort(self) -> None:
         """Make whoever reads the body fail now; from any thread."""
@@ -323,6 +342,18 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def named_url(text: str, base: str = "") -> str | None:
+    """Read an address that a server names, as seen from ``base``; ``None`` if it is none."""
+    try:
+        found = urljoin(base, text)
+        parts = urlsplit(found)
+        # Only reading it tells that a port is none.
+        is_address = parts.scheme in ("http", "https") and (parts.port or 0) >= 0
+    except ValueError:
+        return None
+    return found if is_address and _HOST.fullmatch(parts.hostname or "") else None
+
+
 def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
@@ -330,11 +361,11 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 
 
 def _redirected(url: str, target: str, endpoint: Endpoint) -> str:
-    found = urljoin(url, target)
-    before, after = urlsplit(url).scheme, urlsplit(found)
-    if after.scheme not in ("http", "https") or not after.hostname:
+    found = named_url(target, url)
+    if found is None:
         raise RegistryError(f"`{shown(url)}` redirects to something that is no web address")
-    if before == "https" and after.scheme == "http" and endpoint.is_verified:
+    is_plain = urlsplit(url).scheme == "https" and urlsplit(found).scheme == "http"
+    if is_plain and endpoint.is_verified:
         raise RegistryError(
             f"`{shown(url)}` redirects to `{shown(found)}`, which is not encrypted",
             hint="if that is meant to be, set `insecure = true` for the registry in config.toml",
