@@ -237,7 +237,30 @@ def test_an_index_that_lies_about_a_manifest_s_size_is_refused(
     assert caught.value.message == (
         f"the manifest `{made.digest}` has {size} bytes, and the index says {size + 1}"
     )
+    source, target = (parse_reference(proxy.name(f"{repository}:{tag}")) for tag in ("v2", "v3"))
+    with pytest.raises(RegistryError, match=f"and the index says {size + 1}"):
+        copy_image(ways.store, ways.sources, source, target)
     nothing_half_done(ways.store)
+
+
+def test_what_an_index_lists_again_and_again_is_copied_once(
+    proxy: Meddler, repository: str, ways: Ways
+) -> None:
+    made = put_image(proxy.upstream, repository, "image", layer(a=b"1"))
+    entry = {"mediaType": media_types.OCI_MANIFEST, "digest": made.digest}
+    entry |= {"size": len(made.manifest), "platform": {"os": "linux", "architecture": "amd64"}}
+    for depth in range(3):
+        content = json.dumps(
+            {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": [entry] * 50}
+        ).encode()
+        digest = proxy.upstream.put_manifest(
+            repository, f"v{depth}", content, media_types.OCI_INDEX
+        )
+        entry = {"mediaType": media_types.OCI_INDEX, "digest": digest, "size": len(content)}
+    source = parse_reference(proxy.name(f"{repository}:v2"))
+    target = parse_reference(proxy.name(f"{repository}/copy:v1"))
+    assert copy_image(ways.store, ways.sources, source, target).digest == digest
+    assert proxy.count("GET", f"{repository}/manifests/") == 4
 
 
 @pytest.mark.parametrize(

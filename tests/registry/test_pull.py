@@ -9,6 +9,7 @@ import pytest
 
 from dissolver.errors import BadManifest, CoreFailure, NotInRegistry, RegistryError
 from dissolver.image import media_types
+from dissolver.image.digest import digest_of
 from dissolver.image.platform import Platform
 from dissolver.image.reference import parse_reference
 from dissolver.registry.events import TransferDone, TransferStarted
@@ -126,6 +127,20 @@ def test_a_pinned_digest_is_pulled_and_is_the_only_name(
     pulled = ways.pull(name)
     assert pulled.image.id == made.image_id
     assert [one.familiar for one in ways.store.images.references(made.image_id)] == [name]
+
+
+def test_what_is_pinned_by_another_algorithm_has_that_name_too(
+    proxy: Meddler, repository: str, ways: Ways
+) -> None:
+    made = put_image(proxy.upstream, repository, "v1", layer(a=b"one"))
+    longer = digest_of(made.manifest, "sha512")
+    kind = media_types.OCI_MANIFEST
+    proxy.answers(f"/manifests/{longer}", 200, made.manifest, times=2, Content_Type=kind)
+    name = proxy.name(f"{repository}@{longer}")
+    assert ways.pull(name).is_new
+    assert not ways.pull(name).is_new
+    assert ways.store.images.resolve(name).id == made.image_id
+    assert ways.store.images.resolve(proxy.name(f"{repository}@{made.digest}")).id == made.image_id
 
 
 @pytest.mark.parametrize(
@@ -344,6 +359,26 @@ def test_a_layer_with_another_diff_id_is_refused(
         ways.pull(server.name(f"{repository}:v1"))
     assert caught.value.kind == "digest-mismatch"
     nothing_half_done(ways.store)
+
+
+def test_one_blob_is_not_two_different_layers(
+    server: RegistryServer, repository: str, ways: Ways
+) -> None:
+    """Not even where the other layer lies in the store, from another image."""
+    one, other = layer(a=b"one"), layer(b=b"other")
+    put_image(server, repository, "other", other)
+    ways.pull(server.name(f"{repository}:other"))
+    config = config_of(one, other)
+    manifest = manifest_of(config, one, one)
+    for blob in (config, one.blob):
+        server.put_blob(repository, blob)
+    server.put_manifest(repository, "v1", manifest, media_types.OCI_MANIFEST)
+    name = server.name(f"{repository}:v1")
+    with pytest.raises(RegistryError) as caught:
+        ways.pull(name)
+    assert caught.value.message == (
+        f"the manifest of `{name}` has the blob `{one.digest}` for two different layers"
+    )
 
 
 def test_what_is_not_there_is_said_so(server: RegistryServer, repository: str, ways: Ways) -> None:

@@ -15,7 +15,7 @@ from dissolver.registry.crew import run_together
 from dissolver.registry.download import fetch_file
 from dissolver.registry.events import TransferDone, TransferStarted
 from dissolver.registry.meter import Meter, Teller
-from dissolver.registry.resolve import DEEPEST_INDEX, manifest_for
+from dissolver.registry.resolve import DEEPEST_INDEX, entry_document, manifest_for
 from dissolver.registry.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Copy:
         self._teller = teller
         self._name = name
         self._neighbour = neighbour
+        self._copied: set[str] = set()
         self.sent_bytes = 0
 
     def document(self, document: Document, version: str, depth: int = DEEPEST_INDEX) -> None:
@@ -124,8 +125,11 @@ class Copy:
             if depth == 0:
                 raise RegistryError(f"`{self._name}` has too many indexes in a row")
             for entry in manifests.decode_index(document.content).manifests:
-                inner = self._provider.manifest(checked_digest(entry))
-                self.document(inner, inner.digest, depth - 1)
+                # An index may list one thing thousands of times, and another such index too.
+                if entry.digest not in self._copied:
+                    inner = entry_document(self._provider, entry)
+                    self.document(inner, inner.digest, depth - 1)
+                    self._copied.add(entry.digest)
         else:
             self._blobs(document)
         self._receiver.put_manifest(document.content, document.media_type, version)

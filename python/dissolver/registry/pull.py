@@ -150,7 +150,10 @@ def store_image(
 def names_of(reference: Reference, digest: Digest) -> list[Reference]:
     """List what a pulled image is called: by its tag, and for ever by its digest."""
     by_digest = reference.with_digest(digest)
-    return [by_digest] if reference.digest is not None else [reference, by_digest]
+    if reference.digest is None:
+        return [reference, by_digest]
+    # It may have been asked for by a digest of another algorithm, and will be again.
+    return list(dict.fromkeys((by_digest, reference.with_digest(reference.digest))))
 
 
 def _fetch_layers(store: Store, resolved: Resolved, teller: Teller, place: str) -> None:

@@ -159,6 +159,12 @@ def resolved_image(
             f"the manifest of `{name}` has {len(manifest.layers)} layers, "
             f"and its configuration {len(config.diff_ids)}"
         )
+    diff_ids = dict(zip((layer.digest for layer in manifest.layers), config.diff_ids, strict=True))
+    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        if diff_ids[layer.digest] != diff_id:
+            raise RegistryError(
+                f"the manifest of `{name}` has the blob `{layer.digest}` for two different layers"
+            )
     if is_strict and distance_between(config.platform, platform) is None:
         raise NotInRegistry(f"`{name}` is for `{config.platform}` only, not for `{platform}`")
     return Resolved(reference, provider, named, document, manifest, config, content)
@@ -181,13 +187,24 @@ def manifest_for(provider: Provider, named: Document, name: str, platform: Platf
                 f"`{name}` has no image for `{platform}`",
                 hint=_offered(manifests.decode_index(document.content).manifests),
             )
-        document = provider.manifest(checked_digest(chosen))
-        if len(document.content) != chosen.size:
-            raise RegistryError(
-                f"the manifest `{chosen.digest}` has {len(document.content)} bytes, "
-                f"and the index says {chosen.size}"
-            )
+        document = entry_document(provider, chosen)
     raise RegistryError(f"`{name}` leads through too many indexes")
+
+
+def entry_document(provider: Provider, entry: Descriptor) -> Document:
+    """Give the manifest or index that an entry of an index means.
+
+    Raises:
+        RegistryError: it has another size than the index says; or what the provider says.
+        BadManifest: the index names it by no SHA-256.
+    """
+    document = provider.manifest(checked_digest(entry))
+    if len(document.content) != entry.size:
+        raise RegistryError(
+            f"the manifest `{entry.digest}` has {len(document.content)} bytes, "
+            f"and the index says {entry.size}"
+        )
+    return document
 
 
 def entry_for(index: Document, platform: Platform) -> Descriptor | None:
