@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dissolver.errors import CredentialsError
+from dissolver.registry import credentials
 from dissolver.registry.credentials import Credentials, CredentialStore
 from dissolver.registry.endpoints import named_registry
 
@@ -118,6 +119,12 @@ def test_the_first_login_makes_the_directory(directory: Path) -> None:
     assert stat.S_IMODE((directory / "deep/config.json").stat().st_mode) == 0o600
 
 
+def test_a_file_may_say_that_there_are_no_logins(directory: Path) -> None:
+    store = config(directory, {"auths": None, "currentContext": "x"})
+    store.keep("ghcr.io", Credentials("me", "pass:word"))
+    assert written(directory) == {"auths": {"ghcr.io": {"auth": ME}}, "currentContext": "x"}
+
+
 def test_a_link_stays_one(directory: Path) -> None:
     directory.mkdir()
     elsewhere = directory.parent / "dotfiles.json"
@@ -174,6 +181,18 @@ def test_a_helper_for_one_registry_wins(directory: Path) -> None:
             "#!/bin/sh\necho '[\"s3cret\"]'\n",
             "`docker-credential-test` answers with something that is no credentials",
         ),
+        (
+            '#!/bin/sh\necho \'{"Username": null, "Secret": "s3cret"}\'\n',
+            "`docker-credential-test` answers with something that is no credentials",
+        ),
+        (
+            "#!/bin/sh\nhead -c 200000 /dev/zero | tr '\\0' '['\n",
+            "`docker-credential-test` answers with something that is no credentials",
+        ),
+        (
+            "#!/bin/sh\nexec yes s3cret\n",
+            "the credential helper `docker-credential-test` answers without an end",
+        ),
     ],
 )
 def test_a_helper_that_fails_is_told_without_what_it_said(
@@ -188,17 +207,37 @@ def test_a_helper_that_fails_is_told_without_what_it_said(
     assert "s3cret" not in repr(vars(caught.value))
 
 
-def test_a_helper_is_a_name_and_no_path(directory: Path) -> None:
-    store = config(directory, {"credsStore": "../../tmp/evil"})
+@pytest.mark.parametrize(
+    "program",
+    [
+        "#!/bin/sh\nexec sleep 60\n",
+        "#!/bin/sh\nsleep 2 &\n",
+        "#!/bin/sh\nexec >&-\nexec sleep 60\n",
+    ],
+)
+def test_a_helper_that_hangs_is_given_up(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(credentials, "HELPER_SECONDS", 0.2)
+    helper(directory, "test", program)
+    store = config(directory, {"credsStore": "test"})
+    with pytest.raises(CredentialsError, match="has not answered for 0 seconds"):
+        store.find("ghcr.io")
+
+
+@pytest.mark.parametrize("name", ["../../tmp/evil", "a\0b", "a\ud800"])
+def test_a_helper_is_a_name_and_no_path(directory: Path, name: str) -> None:
+    store = config(directory, {"credsStore": name})
     with pytest.raises(CredentialsError) as caught:
         store.find("ghcr.io")
-    assert caught.value.message == "`../../tmp/evil` is not the name of a credential helper"
+    assert caught.value.message == f"`{name}` is not the name of a credential helper"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"auths": {"ghcr.io": {"auth": "s3cret"', "`{}` is not valid JSON"),
+        ("[" * 200_000, "`{}` is not valid JSON"),
         ("[]", "`{}` is no configuration of Docker's"),
         ('{"auths": []}', "`{}` is no configuration of Docker's"),
         (
@@ -207,6 +246,10 @@ def test_a_helper_is_a_name_and_no_path(directory: Path) -> None:
         ),
         (
             '{"auths": {"ghcr.io": {"auth": "s3cret!"}}}',
+            "the stored credentials of `ghcr.io` are damaged",
+        ),
+        (
+            '{"auths": {"ghcr.io": {"username": "me", "password": ["s3cret"]}}}',
             "the stored credentials of `ghcr.io` are damaged",
         ),
     ],

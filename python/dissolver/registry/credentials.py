@@ -10,11 +10,13 @@ import base64
 import binascii
 import json
 import os
+import select
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dissolver.errors import CredentialsError
 from dissolver.registry.endpoints import login_server
@@ -25,6 +27,9 @@ TOKEN_USER = "<token>"  # noqa: S105 - what stands in place of a user name
 
 HELPER_SECONDS = 60.0
 """How long a helper may take; some ask the user to unlock a key."""
+
+ANSWER_LIMIT = 1 << 20
+"""Longest answer of a helper in bytes; real ones have a few thousand."""
 
 _NOT_FOUND = "credentials not found"
 
@@ -76,15 +81,13 @@ class CredentialStore:
             user = TOKEN_USER if credentials.identity_token else credentials.user
             _ask(helper, "store", {"ServerURL": server, "Username": user, "Secret": secret})
             # An empty entry tells other tools that the helper has something.
-            config.setdefault("auths", {})[server] = {}
-            self._write(config)
+            self._write({**config, "auths": {**(config.get("auths") or {}), server: {}}})
             return None
         text = f"{credentials.user}:{credentials.password}"
         entry = {"auth": base64.b64encode(text.encode()).decode()}
         if credentials.identity_token:
             entry["identitytoken"] = credentials.identity_token
-        config.setdefault("auths", {})[server] = entry
-        self._write(config)
+        self._write({**config, "auths": {**(config.get("auths") or {}), server: entry}})
         return self._path
 
     def forget(self, registry: str) -> bool:
@@ -120,7 +123,7 @@ class CredentialStore:
             raise CredentialsError(
                 f"cannot read `{self._path}`: {(error.strerror or str(error)).lower()}"
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             # The parser's own words could quote a secret.
             raise CredentialsError(
                 f"`{self._path}` is not valid JSON", hint="mend it, or remove it and log in again"
@@ -177,8 +180,10 @@ def _is_same(name: str, server: str) -> bool:
 def _from_entry(entry: Any, server: str) -> Credentials | None:
     if not isinstance(entry, dict):
         return None
-    token = entry.get("identitytoken") or ""
-    user, password = entry.get("username") or "", entry.get("password") or ""
+    told = [entry.get(name) or "" for name in ("username", "password", "identitytoken")]
+    if not all(isinstance(text, str) for text in told):
+        raise _damaged(server)
+    user, password, token = told
     if encoded := entry.get("auth"):
         try:
             text = base64.b64decode(encoded, validate=True).decode()
@@ -186,14 +191,18 @@ def _from_entry(entry: Any, server: str) -> Credentials | None:
             text = ""
         user, colon, password = text.partition(":")
         if not colon:
-            raise CredentialsError(
-                f"the stored credentials of `{server}` are damaged",
-                hint=f"log in again: `dissolver login {server}`",
-            ) from None
+            raise _damaged(server)
         password = password.rstrip("\0")  # Docker writes none, and removes them when it reads
     if not (user or token):
         return None
     return Credentials(user, password, token)
+
+
+def _damaged(server: str) -> CredentialsError:
+    return CredentialsError(
+        f"the stored credentials of `{server}` are damaged",
+        hint=f"log in again: `dissolver login {server}`",
+    )
 
 
 def _from_helper(helper: str, server: str) -> Credentials | None:
@@ -202,11 +211,13 @@ def _from_helper(helper: str, server: str) -> Credentials | None:
         return None
     try:
         document = json.loads(answer)
-        user, secret = str(document["Username"]), str(document["Secret"])
-    except (ValueError, KeyError, TypeError):
+        user, secret = document["Username"], document["Secret"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        user = secret = None
+    if not (isinstance(user, str) and isinstance(secret, str)):
         raise CredentialsError(
             f"`docker-credential-{helper}` answers with something that is no credentials"
-        ) from None
+        )
     if user == TOKEN_USER:
         return Credentials(identity_token=secret)
     return Credentials(user, secret) if user else None
@@ -215,17 +226,11 @@ def _from_helper(helper: str, server: str) -> Credentials | None:
 def _ask(helper: str, verb: str, question: str | dict[str, str]) -> bytes | None:
     """Run a credential helper; ``None`` says that it has nothing of that name."""
     program = f"docker-credential-{helper}"
-    if "/" in helper:
+    if "/" in helper or not helper.isprintable():
         raise CredentialsError(f"`{helper}` is not the name of a credential helper")
     text = question if isinstance(question, str) else json.dumps(question)
     try:
-        done = subprocess.run(
-            [program, verb],
-            input=text.encode(),
-            capture_output=True,
-            timeout=HELPER_SECONDS,
-            check=False,
-        )
+        code, answer = _run(program, verb, text.encode())
     except FileNotFoundError:
         raise CredentialsError(
             f"the credential helper `{program}` is not installed",
@@ -236,17 +241,57 @@ def _ask(helper: str, verb: str, question: str | dict[str, str]) -> bytes | None
             f"cannot run the credential helper `{program}`: "
             f"{(error.strerror or str(error)).lower()}"
         ) from None
-    except subprocess.TimeoutExpired:
-        raise CredentialsError(
-            f"the credential helper `{program}` has not answered for {HELPER_SECONDS:.0f} seconds"
-        ) from None
-    if done.returncode == 0:
-        return done.stdout
+    if code == 0:
+        return answer
     # Helpers tell failures on standard output, where secrets go as well: only what the
     # protocol defines is looked at.
-    if verb == "get" and _NOT_FOUND in done.stdout.decode(errors="replace"):
+    if verb == "get" and _NOT_FOUND in answer.decode(errors="replace"):
         return None
     raise CredentialsError(
-        f"the credential helper `{program}` failed (`{verb}`, exit code {done.returncode})",
+        f"the credential helper `{program}` failed (`{verb}`, exit code {code})",
         hint="try it in a terminal: it may have to be unlocked",
+    )
+
+
+def _run(program: str, verb: str, question: bytes) -> tuple[int, bytes]:
+    """Run a helper: its exit code, and what it says on standard output."""
+    # A file takes the question at once, also where the helper never reads it.
+    asked = os.memfd_create("question", os.MFD_CLOEXEC)
+    with os.fdopen(asked, "w+b") as file:
+        file.write(question)
+        file.seek(0)
+        process = subprocess.Popen(
+            [program, verb], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    ends = time.monotonic() + HELPER_SECONDS
+    with process:
+        try:
+            answer = _heard(process.stdout, program, ends)
+            return process.wait(max(0.0, ends - time.monotonic())), answer
+        except subprocess.TimeoutExpired:
+            raise _silent(program) from None
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def _heard(output: IO[bytes] | None, program: str, ends: float) -> bytes:
+    """Read all that a helper says, within its time and no more than it may."""
+    assert output is not None  # noqa: S101 - it is a pipe
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    answer = b""
+    while poll.poll(max(0.0, ends - time.monotonic()) * 1000):
+        chunk = os.read(output.fileno(), ANSWER_LIMIT)
+        answer += chunk
+        if not chunk:
+            return answer
+        if len(answer) > ANSWER_LIMIT:
+            raise CredentialsError(f"the credential helper `{program}` answers without an end")
+    raise _silent(program)
+
+
+def _silent(program: str) -> CredentialsError:
+    return CredentialsError(
+        f"the credential helper `{program}` has not answered for {HELPER_SECONDS:.0f} seconds"
     )
