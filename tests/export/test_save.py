@@ -198,6 +198,26 @@ def test_an_old_file_stays_until_the_new_one_is_complete(store: Store, tmp_path:
     assert image.id
 
 
+@pytest.mark.parametrize("form", ["docker", "oci-directory"])
+def test_what_a_killed_save_left_is_in_nobodys_way(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    add_image(store, "one", "box:1")
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as broken:
+        for leave in ("pathlib.Path.replace", "pathlib.Path.unlink", "shutil.rmtree"):
+            broken.setattr(leave, killed)
+        broken.setattr("dissolver.export.parcels.DirectoryParcel.finish", killed)
+        with pytest.raises(SystemExit):
+            save(store, ["box:1"], str(tmp_path / "saved"), form=form)
+    assert [path.name[:6] for path in tmp_path.iterdir() if path.name[0] == "."] == [".part-"]
+    save(store, ["box:1"], str(tmp_path / "saved"), form=form)
+    assert (tmp_path / "saved").exists()
+
+
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_a_damaged_layer_is_not_saved(store: Store, tmp_path: Path, compression: str) -> None:
     add_image(store, "one", "box:1")

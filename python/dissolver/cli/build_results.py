@@ -33,8 +33,10 @@ def write_result(name: str, text: str) -> None:
     Raises:
         DissolverError: it cannot be written.
     """
+    from dissolver.export.files import part_beside
+
     path = Path(name)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    part = part_beside(path)
     try:
         if os.path.lexists(name) and not _is_file(name):
             path.write_text(text, encoding="utf-8")

@@ -45,7 +45,7 @@ def opened(target: str | int) -> Iterator[int]:
 @contextmanager
 def _replaced(path: Path) -> Iterator[int]:
     final = path.resolve()
-    part = final.with_name(f".{final.name}.part-{os.getpid()}")
+    part = part_beside(final)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with explained(f"write `{path}`"):
         descriptor = os.open(part, flags, 0o666)
@@ -60,6 +60,15 @@ def _replaced(path: Path) -> Iterator[int]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def part_beside(path: Path) -> Path:
+    """Name a file or a directory that will be ``path`` when it is complete.
+
+    The name is new: one of a process that was killed stays, and in containers the numbers of
+    processes come again.
+    """
+    return path.with_name(f".part-{os.urandom(8).hex()}")
 
 
 def refuse_terminal(descriptor: int) -> None:

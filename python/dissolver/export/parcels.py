@@ -161,9 +161,10 @@ class DirectoryParcel:
 
     def __init__(self, target: Path) -> None:
         from dissolver.errors import ExportError
+        from dissolver.export.files import part_beside
 
         self._target = target
-        self._place = target.with_name(f".{target.name}.part-{os.getpid()}")
+        self._place = part_beside(target)
         with explained("make the directory"):
             if target.is_symlink() or (target.exists() and not target.is_dir()):
                 raise ExportError(f"`{target}` exists and is no directory")
