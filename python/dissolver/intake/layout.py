@@ -89,14 +89,18 @@ def _layout_image(
 def _preferred(entries: Sequence[Descriptor]) -> list[Descriptor]:
     """Of several images with the same name, leave those that are for other machines."""
     shown = [entry for entry in entries if _is_image(entry)]
-    kept = []
+    rivals: dict[str, list[Descriptor]] = {}
     for entry in shown:
         name = _name_of(entry)
-        rivals = [one for one in shown if name is not None and _name_of(one) == name]
-        best = choose(rivals, _machine())
-        if best is None or best.digest == entry.digest:
-            kept.append(entry)
-    return kept
+        if name is not None:
+            rivals.setdefault(name, []).append(entry)
+    best = {name: choose(ones, _machine()) for name, ones in rivals.items()}
+    return [
+        entry
+        for entry in shown
+        for chosen in (best.get(_name_of(entry) or ""),)
+        if chosen is None or chosen.digest == entry.digest
+    ]
 
 
 def _manifest_of(files: Files, entry: Descriptor, depth: int) -> Descriptor:
