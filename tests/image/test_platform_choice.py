@@ -23,6 +23,7 @@ def entry(text: str, media_type: str = media_types.OCI_MANIFEST) -> Descriptor:
         ("linux/amd64", "linux/amd64/v3 linux/amd64", "linux/amd64"),
         ("linux/amd64", "linux/amd64/v1", "linux/amd64/v1"),
         ("linux/amd64", "linux/amd64/v2", None),
+        pytest.param("linux/amd64", f"linux/amd64/v{'9' * 5000}", None, id="endless"),
         ("linux/amd64/v3", "linux/amd64 linux/amd64/v2 linux/amd64/v4", "linux/amd64/v2"),
         ("linux/amd64", "linux/386", "linux/386"),
         ("linux/386", "linux/amd64", None),

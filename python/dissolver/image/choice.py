@@ -19,6 +19,8 @@ _LEVELS = {"amd64": "v1", "arm64": "v8", "arm": "v7"}
 _ALSO_RUNS = {"arm64": "arm", "amd64": "386"}
 """The older architecture whose programs a newer one runs: taken where nothing else is."""
 
+_MOST_DIGITS = 4
+
 
 def choose(entries: Iterable[Descriptor], wanted: Platform) -> Descriptor | None:
     """Choose the entry that fits ``wanted`` best; the first of several alike.
@@ -67,4 +69,5 @@ def _variants_apart(architecture: str, found: str, wanted: str) -> int | None:
 
 def _level(architecture: str, variant: str) -> int | None:
     digits = (variant or _LEVELS.get(architecture, "")).removeprefix("v")
-    return int(digits) if digits.isdecimal() else None
+    # Python refuses to read endless numbers, which an index may well have.
+    return int(digits) if digits.isdecimal() and len(digits) < _MOST_DIGITS else None
