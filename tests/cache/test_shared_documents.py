@@ -205,6 +205,25 @@ def test_links_in_a_directory_lead_nowhere(place: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in elsewhere.rglob("*")) == before
 
 
+@pytest.mark.parametrize("kind", ["file", "below a file", "linked index", "directory as index"])
+def test_what_is_no_layout_is_no_cache(place: Path, kind: str) -> None:
+    """An import that fails is a warning, and an error of the operating system is none."""
+    index = place / "index.json"
+    match kind:
+        case "file":
+            place = index
+        case "below a file":
+            place = index / "below"
+        case "linked index":
+            index.rename(place / "other.json")
+            index.symlink_to("other.json")
+        case "directory as index":
+            index.unlink()
+            index.mkdir()
+    with pytest.raises(BadCache):
+        read_cache(depot_of(place), HERE, "linux/amd64")
+
+
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
 def test_what_is_no_file_is_no_blob(place: Path, kind: str) -> None:
     path = place / "blobs" / "sha256" / BLOB.digest[7:]

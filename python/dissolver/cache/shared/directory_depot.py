@@ -137,7 +137,11 @@ class DirectoryDepot:
         return None
 
     def _index(self) -> tuple[Descriptor, ...]:
-        """Read the layout's index; empty if there is none."""
+        """Read the layout's index; empty if there is none.
+
+        Raises:
+            BadCache: it cannot be read.
+        """
         try:
             with self._entered() as top, _file(top, "index.json") as (file, size):
                 if size > MANIFEST_LIMIT:
@@ -145,6 +149,9 @@ class DirectoryDepot:
                 content = b"".join(_chunks(file, size))
         except FileNotFoundError:
             return ()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise BadCache(f"cannot read the index of `{self._path}`: {reason}") from error
         return manifests.decode_index(content).manifests
 
     @contextmanager
