@@ -150,8 +150,11 @@ def _read_file(path: Path) -> _Source:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"`{path}` is not valid TOML: {_lower_first(str(error))}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read `{path}`: {error}") from error
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"cannot read `{path}`: {why}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read `{path}`: it is not UTF-8") from error
     known = (
         "root",
         "run",

@@ -139,8 +139,11 @@ def _add_key(adder: str, place: str, key: str) -> None:
             timeout=_KEY_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BuildError(f"cannot use the key `{key}`: {error}") from error
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise BuildError(f"cannot use the key `{key}`: {why}") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"cannot use the key `{key}`: `ssh-add` does not end") from error
     if done.returncode != 0:
         raise BuildError(
             f"`{key}` is no private key that can be used",
