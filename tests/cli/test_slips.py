@@ -110,6 +110,7 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
         (["run", "--rm=maybe", "box"], "error: `--rm` is true or false, not `maybe`\n", 125),
         (["tag", "a", "b", "c"], "error: `dissolver tag` does not take `c` as well\n", 2),
         (["ps", "-f", "x=1"], "error: unknown filter `x=1`\nhint: the filters are `id=…`", 2),
+        (["images", "-f", "dangling=x"], "error: `dangling` is true or false, not `x`\nhint: ", 2),
         (["ps", "-f", "name=["], "error: `name=[` is no regular expression: unterminated", 2),
         (["logs", "-n", "few", "web"], "error: `--tail` is a number or `all`, not `few`\n", 2),
         (["inspect", "--type", "planet", "x"], "error: unknown type `planet`\n", 2),

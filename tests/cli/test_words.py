@@ -209,6 +209,7 @@ def test_run_passes_every_word_on(
         *("node:20", "node", "-e", "1 + 1", "--rm"),
     )
     assert (done.code, done.out) == (0, "c" * 64 + "\n")
+    assert done.err.startswith("warning: ports are not published: on `--network host` they are ")
     arguments, _ = line.asked("run")
     assert arguments[:2] == ("node:20", ("node", "-e", "1 + 1", "--rm"))
     assert arguments[2] == RunOptions(

@@ -116,6 +116,14 @@ def test_on_the_hosts_network_the_machine_names_the_container() -> None:
     assert settled(network="host", hostname="web").hostname == "web"
 
 
+@pytest.mark.parametrize("hostname", ["two words", "a\n1.2.3.4 b", "x" * 65])
+def test_a_host_name_is_one_short_word(hostname: str) -> None:
+    assert settled(hostname="x" * 64).hostname == "x" * 64
+    with pytest.raises(RunError) as raised:
+        settled(hostname=hostname)
+    assert raised.value.message == f"invalid host name `{hostname}`"
+
+
 def test_all_exposed_ports_can_be_published() -> None:
     assert settled(publishes_all=True, ports=("3000:80",)).ports == (
         "3000:80",

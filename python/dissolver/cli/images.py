@@ -16,6 +16,7 @@ from dissolver.cli.render.failures import warning
 from dissolver.cli.render.sizes import human_size
 from dissolver.cli.render.times import SECOND_NS, age, local_time
 from dissolver.cli.targets import each
+from dissolver.cli.words import UsageSlip
 from dissolver.errors import ImageNotFound
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 NONE = "<none>"
 SHORT_ID = 12
 CREATED_BY_CELLS = 45
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 FILTERS = ("dangling", "reference", "label", "before", "since")
 
 COLUMNS = {
@@ -64,6 +66,9 @@ def images(
 ) -> None:
     """List images, the newest first; untagged ones as <none>."""
     filters = read_filters(filter_, FILTERS)
+    for value in filters.get("dangling", ()):
+        if value.lower() not in _TRUTH:
+            raise UsageSlip(f"`dangling` is true or false, not `{value}`", None)
     now = time.time_ns()
     rows = [
         row(image, reference, now, shortens=not no_trunc)
@@ -109,7 +114,7 @@ def _shown(
         return
     has_tag = any(reference.tag is not None for reference in image.references)
     if "dangling" in filters and (not has_tag) not in (
-        value.lower() in ("true", "1") for value in filters["dangling"]
+        _TRUTH[value.lower()] for value in filters["dangling"]
     ):
         return
     patterns = list(filters.get("reference", ()))

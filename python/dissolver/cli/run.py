@@ -165,6 +165,11 @@ def run(
         log_driver=log_driver,
         log_options=tuple(log_opt or ()),
     )
+    if options.network == "host" and (publish or publish_all):
+        from dissolver.cli.render.failures import warning
+
+        text = "ports are not published: on `--network host` they are this machine's own"
+        sys.stderr.write(warning(text, colored=invocation.colors_errors))
     words = tuple(command or ())
     _have_image(invocation, image, pull, platform, quiet=quiet)
     if detach:

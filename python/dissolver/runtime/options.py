@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dissolver.image.config import RunConfig
 
 FORMAT = 1
+LONGEST_HOSTNAME = 64
+"""Bytes of ``__NEW_UTS_LEN``, as sethostname(2) takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def settle(
         env=_merged(image.env, options.env),
         cwd=_absolute(options.workdir, image.working_dir),
         user=options.user if options.user is not None else image.user,
-        hostname=options.hostname or ("" if mode == "host" else identity[:12]),
+        hostname=_hostname(options.hostname) or ("" if mode == "host" else identity[:12]),
         network=mode,
         ports=published,
         volumes=tuple(volumes),
@@ -202,6 +204,20 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
         if not name:
             raise RunError(f"invalid label `={value}`", hint="write `NAME=value`")
     return {name: value for name, _, value in pairs}
+
+
+def _hostname(chosen: str | None) -> str:
+    """Check a host name: the kernel has its length, and `/etc/hosts` lines of words."""
+    if chosen and (len(os.fsencode(chosen)) > LONGEST_HOSTNAME or not _is_word(chosen)):
+        raise RunError(
+            f"invalid host name `{chosen}`",
+            hint=f"it has at most {LONGEST_HOSTNAME} bytes, and no blanks",
+        )
+    return chosen or ""
+
+
+def _is_word(text: str) -> bool:
+    return text.isprintable() and " " not in text
 
 
 def _absolute(chosen: str | None, image: str) -> str:

@@ -203,6 +203,8 @@ def _obstacle(port: Port, used: set[tuple[str, int, str]]) -> NetworkError | Non
             )
         if problem.errno == errno.EADDRNOTAVAIL:
             return NetworkError(f"this machine does not have the address `{port.host_ip}`")
+        if problem.errno == errno.EPROTONOSUPPORT:
+            return NetworkError(f"the kernel of this machine does not know `{port.protocol}`")
         raise
     return None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dissolver._core.layer import Entry, View
 
 FORMS = "write `SOURCE:TARGET[:ro]` with an absolute TARGET, such as `./data:/data`"
-_OPTIONS = frozenset({"ro", "rw", "z", "Z", "nocopy", "rshared", "rslave", "rprivate"})
+_OPTIONS = frozenset({"ro", "rw", "z", "Z", "nocopy", "rprivate"})
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -69,7 +69,9 @@ def parse_volume(text: str, working_directory: str) -> Volume:
             hint="the options are `ro`, `rw` and `nocopy`",
         )
     target = os.path.normpath(parts[-1])
-    if not target.startswith("/") or target in ("/", "//"):
+    if target in ("/", "//"):
+        raise BadVolume(f"volume `{text}` cannot be mounted on `/`", hint=FORMS)
+    if not target.startswith("/"):
         raise BadVolume(f"the target of volume `{text}` must be an absolute path", hint=FORMS)
     is_read_only, copies = "ro" in options, "nocopy" not in options
     if len(parts) == 1:
@@ -81,7 +83,8 @@ def parse_volume(text: str, working_directory: str) -> Volume:
     if len(source) < 2 or not source[0].isalnum() or not _NAME.issuperset(source):
         raise BadVolume(
             f"invalid volume name `{source}` in `{text}`",
-            hint="a path begins with `/` or `./`; a name has letters, digits, `_`, `.` and `-`",
+            hint="a path begins with `/` or `./`; a name has two or more letters, digits, `_`, `.` "
+            "and `-`",
         )
     return Volume(source, target, is_read_only, copies=copies)
 
