@@ -107,6 +107,23 @@ def test_images_can_be_chosen(line: Any, words: list[str], ids: str) -> None:
     assert rows == [letter * 12 for letter in ids]
 
 
+def test_a_tree_has_the_platform_below_each_image(line: Any) -> None:
+    line.engine.answers["images"] = IMAGES[:2]
+    assert (
+        line("images", "--tree").out
+        == """\
+REPOSITORY       TAG       IMAGE ID       CREATED          SIZE
+<none>           <none>    aaaaaaaaaaaa   3 minutes ago    1.1GB
+└─ linux/amd64             aaaaaaaaaaaa                    1.1GB
+goals            2         bbbbbbbbbbbb   29 minutes ago   1.1GB
+goals            latest    bbbbbbbbbbbb   29 minutes ago   1.1GB
+└─ linux/amd64             bbbbbbbbbbbb                    1.1GB
+"""
+    )
+    refused = line("images", "--tree", "-q")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: `--tree` is a table")
+
+
 def test_images_through_templates_and_as_json(line: Any) -> None:
     line.engine.answers["images"] = IMAGES[1:2]
     assert line("images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}").out == (

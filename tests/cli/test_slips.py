@@ -26,6 +26,17 @@ from dissolver.cli.catalog import COMMANDS, GROUPS
             125,
         ),
         (["compose", "up"], "error: `compose` is not supported: services are not orchestrated", 2),
+        (
+            ["image", "rm", "--platform", "linux/arm64", "x"],
+            "error: `--platform` is not supported: an image of the store is for one platform\n",
+            2,
+        ),
+        (
+            ["builder", "prune", "--keep-storage", "1g"],
+            "error: `--keep-storage` is not supported: the cache is kept to no size\nhint: ",
+            2,
+        ),
+        (["rm", "--platform", "x"], "error: unknown flag `--platform` of `dissolver rm`", 2),
         (["container", "top", "x"], "error: `top` is not supported: processes are not listed\n", 2),
         (
             ["run", "--detach-keys", "ctrl-x", "box"],

@@ -134,6 +134,16 @@ def test_disk_usage_is_a_table(line: Any) -> None:
         "Images        5         1         2GB       500MB (25%)\n"
         "Build Cache   12        0         0B        0B\n"
     )
+    assert line("system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Reclaimable}}").out == (
+        "Images 5 500MB (25%)\nBuild Cache 12 0B\n"
+    )
+    assert json.loads(line("system", "df", "--format", "json").out.splitlines()[1]) == {
+        "Type": "Build Cache",
+        "TotalCount": "12",
+        "Active": "0",
+        "Size": "0B",
+        "Reclaimable": "0B",
+    }
 
 
 def test_the_build_cache_is_listed_entry_by_entry(line: Any) -> None:

@@ -63,18 +63,23 @@ def images(
         Option("-f", "--filter", metavar="KEY=VALUE", help="Show those that match"),
     ] = None,
     form: Form = None,
+    tree: Annotated[bool, Option("--tree", help="Show the platform below each image")] = False,
 ) -> None:
     """List images, the newest first; untagged ones as <none>."""
+    if tree and (quiet or form is not None):
+        raise UsageSlip("`--tree` is a table", None, "leave `-q` and `--format` out")
     filters = read_filters(filter_, FILTERS)
     for value in filters.get("dangling", ()):
         if value.lower() not in _TRUTH:
             raise UsageSlip(f"`dangling` is true or false, not `{value}`", None)
     now = time.time_ns()
-    rows = [
-        row(image, reference, now, shortens=not no_trunc)
-        for image in _made_between(current().engine.images(), filters)
-        for reference in _shown(image, repository, filters)
-    ]
+    rows: list[Row] = []
+    for image in _made_between(current().engine.images(), filters):
+        own = [
+            row(image, reference, now, shortens=not no_trunc)
+            for reference in _shown(image, repository, filters)
+        ]
+        rows += [*own, _leaf(image, own[0])] if own and tree else own
     if quiet:
         ids = dict.fromkeys(line["ID"] for line in rows)
         sys.stdout.write("".join(f"{identity}\n" for identity in ids))
@@ -169,6 +174,13 @@ def row(image: ListedImage, reference: Reference | None, now_ns: int, *, shorten
         "CreatedAt": local_time(created),
         "Size": human_size(image.image.size),
     }
+
+
+def _leaf(image: ListedImage, row: Row) -> Row:
+    """Word what is below the names of an image: the one platform that it is for."""
+    blank = dict.fromkeys(row, "")
+    platform = str(image.image.config.platform)
+    return {**blank, "Repository": f"└─ {platform}", "ID": row["ID"], "Size": row["Size"]}
 
 
 def _short(identity: str) -> str:

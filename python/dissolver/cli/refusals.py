@@ -93,7 +93,26 @@ LOGS: dict[str, tuple[str, str]] = {
 }
 """Of ``logs``: a reason and a hint for each."""
 
-FLAGS = {"build": BUILD, "run": RUN, "logs": LOGS}
+_ONE_PLATFORM = {
+    "--platform": (
+        "an image of the store is for one platform",
+        "`dissolver image copy --platform OS/ARCHITECTURE` takes one of several",
+    )
+}
+_CACHE_SIZES = ("--keep-storage", "--max-used-space", "--min-free-space", "--reserved-space")
+_NO_SIZE = ("the cache is kept to no size", "`--filter until=24h` leaves what was used since")
+_SUMS = ("sums are told", "`images`, `ps -a`, `volume ls` and `builder du` tell of each")
+
+FLAGS: dict[str, dict[str, tuple[str, str]]] = {
+    "build": BUILD,
+    "run": RUN,
+    "logs": LOGS,
+    **dict.fromkeys(("save", "load", "history", "rmi", "image rm", "import"), _ONE_PLATFORM),
+    "builder prune": dict.fromkeys(_CACHE_SIZES, _NO_SIZE),
+    "volume prune": {"--filter": ("volumes have no labels", "`dissolver volume rm` removes one")},
+    "system df": dict.fromkeys(("-v", "--verbose"), _SUMS),
+}
+"""Of commands, or of groups and commands, where another group has one of the same name."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "buildx": ("there is one builder", "`dissolver build`, or `dissolver bake`"),
@@ -132,7 +151,8 @@ _VOLUME = "dissolver volume"
 
 def refusal(command: str, flag: str) -> tuple[str, str] | None:
     """Say why ``command`` has no ``flag``, and what to do; nothing about unknown ones."""
-    found = FLAGS.get(command.rpartition(" ")[2], {}).get(flag)
+    path = command.removeprefix("dissolver ")
+    found = (FLAGS.get(path) or FLAGS.get(path.rpartition(" ")[2], {})).get(flag)
     return None if found is None else (f"`{flag}` is not supported: {found[0]}", found[1])
 
 

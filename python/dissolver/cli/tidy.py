@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from dissolver.cli.invocation import current
+from dissolver.cli.listing import Row, listed
 from dissolver.cli.render.sizes import human_size
 from dissolver.cli.render.tables import table
 from dissolver.errors import DissolverError
@@ -33,6 +34,14 @@ Filter = Annotated[
 
 _ID_LENGTH = 12
 _TEXT_LENGTH = 60
+
+DF_COLUMNS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
 
 QUESTION = "Are you sure you want to continue? [y/N] "
 DANGLING = "WARNING! This will remove all dangling images."
@@ -148,9 +157,14 @@ def pruned_text(pruned: Pruned) -> str:
     return text + f"Total reclaimed space: {human_size(pruned.reclaimed_bytes)}\n"
 
 
-def df() -> None:
+def df(
+    form: Annotated[
+        str | None, Option("--format", metavar="FORM", help="table, json, or a template")
+    ] = None,
+) -> None:
     """Show what takes space."""
-    sys.stdout.write(usage_table(current().engine.disk_usage()))
+    rows = [usage_row(row) for row in current().engine.disk_usage()]
+    sys.stdout.write(listed(rows, DF_COLUMNS, form, DF_COLUMNS))
 
 
 def builder_du(
@@ -219,20 +233,15 @@ def _cut(text: str) -> str:
     return line if len(line) <= _TEXT_LENGTH else line[: _TEXT_LENGTH - 1] + "…"
 
 
-def usage_table(rows: Sequence[Usage]) -> str:
-    """Lay out what each kind of object takes, and what pruning would give back."""
-    header = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
-    return table(header, [_usage_cells(row) for row in rows])
-
-
-def _usage_cells(row: Usage) -> tuple[str, ...]:
+def usage_row(row: Usage) -> Row:
+    """Word what one kind of object takes, and what pruning would give back."""
     share = ""
     if row.size_bytes:
         share = f" ({100 * row.reclaimable_bytes // row.size_bytes}%)"
-    return (
-        row.kind,
-        str(row.total),
-        str(row.active),
-        human_size(row.size_bytes),
-        human_size(row.reclaimable_bytes) + share,
-    )
+    return {
+        "Type": row.kind,
+        "TotalCount": str(row.total),
+        "Active": str(row.active),
+        "Size": human_size(row.size_bytes),
+        "Reclaimable": human_size(row.reclaimable_bytes) + share,
+    }
