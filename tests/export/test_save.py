@@ -198,6 +198,15 @@ def test_an_old_file_stays_until_the_new_one_is_complete(store: Store, tmp_path:
     assert image.id
 
 
+def test_a_damaged_image_is_in_the_way_of_no_other(store: Store, tmp_path: Path) -> None:
+    damaged, well = add_image(store, "one", "bad:1"), add_image(store, "two", "box:1")
+    store.blobs.path(damaged.id).unlink()
+    assert [one.image for one in save(store, ["box"], str(tmp_path / "saved"))] == [well]
+    with pytest.raises(StoreError) as caught:
+        save(store, ["bad"], str(tmp_path / "other"))
+    assert caught.value.hint == "run `dissolver system check`"
+
+
 @pytest.mark.parametrize("form", ["docker", "oci-directory"])
 def test_what_a_killed_save_left_is_in_nobodys_way(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str

@@ -66,13 +66,7 @@ def _all_tags(images: ImageStore, text: str) -> list[tuple[Image, Reference]]:
         name = parse_reference(text).name
     except BadReference:
         return []
-    rows = (
-        (listed.image, reference)
-        for listed in images.list()
-        for reference in listed.references
-        if reference.name == name and reference.tag is not None
-    )
-    return sorted(rows, key=lambda row: row[1].canonical)
+    return [(images.get(identity), reference) for identity, reference in images.tagged(name)]
 
 
 def _meant(text: str, references: Sequence[Reference]) -> list[Reference]:

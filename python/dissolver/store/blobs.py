@@ -77,7 +77,12 @@ class BlobStore:
         """
         path = self.path(digest)
         with explained(f"read the blob `{digest}`"):
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError as error:
+                raise StoreError(
+                    f"the blob `{digest}` is missing", hint="run `dissolver system check`"
+                ) from error
         actual = f"sha256:{_digits(content)}"
         if actual != digest:
             raise StoreError(

@@ -34,6 +34,7 @@ class ListedImage:
 
 
 ListedImages = list[ListedImage]
+Tagged = list[tuple[str, "Reference"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,19 @@ class ImageStore:
         """List the references to one image, sorted."""
         with explained("read the names of the image"):
             return _references(self._database.read(), identity)
+
+    def tagged(self, name: str) -> Tagged:
+        """List the IDs and references of the images with a tag in a repository, by tag.
+
+        ``name`` is the repository with its registry: ``docker.io/library/node``.
+        """
+        with explained("read the names of images"):
+            rows = self._database.read().execute(
+                # `;` follows the colon, so this is a search by index.
+                "SELECT image, name FROM refs WHERE name >= ? AND name < ? ORDER BY name",
+                (f"{name}:", f"{name};"),
+            )
+            return [(str(identity), _reference(text)) for identity, text in rows]
 
     def annotations(self, identity: str) -> Annotations:
         """Tell what is said about an image beside its configuration."""
