@@ -203,3 +203,45 @@ def test_a_variant_that_goes_without_saying_makes_no_other_platform(
     again = built(text, platform="linux/arm64")
     assert len(proxy.asked) == asked
     assert again.image.config.diff_ids[0] == made.layers[0].diff_id
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        (
+            (
+                "FROM --platform=linux/arm64 {name} AS other\n"
+                "FROM {name}\nCOPY --from=other /arm64 /\n"
+            ),
+            "linux/amd64",
+        ),
+        (
+            (
+                "FROM {name} AS mine\nFROM --platform=linux/arm64 {name} AS other\n"
+                "FROM --platform=linux/amd64 {name}\nCOPY --from=other /arm64 /\n"
+                "COPY --from=mine /amd64 /again\n"
+            ),
+            None,
+        ),
+    ],
+)
+@pytest.mark.parametrize("first", ["", "linux/arm64", "linux/amd64"])
+def test_one_name_is_an_image_for_each_platform_of_a_build(
+    proxy: Meddler, repository: str, built: Built, text: str, platform: str | None, first: str
+) -> None:
+    made = {
+        text: put_image(
+            proxy.upstream, repository, "", layer(**{text: text.encode()}), architecture=text
+        )
+        for text in ("amd64", "arm64")
+    }
+    put_index(proxy.upstream, repository, "v1", *((f"linux/{text}", made[text]) for text in made))
+    name = proxy.name(f"{repository}:v1")
+    if first:
+        # An image for one of them is there already, under the name of both.
+        built(f"FROM --platform={first} {name}\nCOPY file /\n")
+    result = built(text.format(name=name), platform=platform)
+    assert result.image.config.platform.architecture == "amd64"
+    view = built.store.layers.view(result.image.config.diff_ids)
+    assert [view.read(path, limit=9) for path in ("amd64", "arm64")] == [b"amd64", b"arm64"]
+    assert built.store.check() == ()

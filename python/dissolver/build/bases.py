@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dissolver.build.turns import Turns
 from dissolver.errors import ImageNotFound, RegistryError
@@ -31,6 +31,22 @@ if TYPE_CHECKING:
 
 OpenSources = Callable[[Callable[[], bool]], AbstractContextManager["Sources"]]
 """Opens the way to registries; is given what tells whether to end early."""
+
+
+class Sought(NamedTuple):
+    """An image that a stage starts or copies from: its name, and what machine it has to be for.
+
+    A build for several machines may need the image of one name for each of them.
+    """
+
+    reference: Reference
+    platform: Platform
+
+
+def sought_base(stage: Stage) -> Sought | None:
+    """Tell which image a stage starts from, if it is one."""
+    base = stage.base
+    return Sought(base.reference, stage.platform) if isinstance(base, ImageBase) else None
 
 
 class BaseImages:
@@ -62,8 +78,8 @@ class BaseImages:
         self._opening = threading.Lock()
         self._adopted: dict[Reference, Image] = {}
         self._stack = ExitStack()
-        self._remote: dict[Reference, Resolved] = {}
-        self._locks: dict[Reference, threading.Lock] = {}
+        self._remote: dict[Sought, Resolved] = {}
+        self._locks: dict[Sought, threading.Lock] = {}
 
     def __enter__(self) -> BaseImages:
         return self
@@ -79,17 +95,18 @@ class BaseImages:
         self._adopted[reference] = image
         return reference
 
-    def find(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
+    def find(self, sought: Sought, *, is_strict: bool) -> Image:
         """Find out what an image is; of one that a registry has, no layer is fetched.
 
         Raises:
             ImageNotFound: it is not there, and no registry has it or answers.
             RegistryError: a registry was to be asked, and fails.
         """
+        reference, platform = sought
         if reference in self._adopted:
             return self._adopted[reference]
         if self._asks_first and self._open_sources is not None:
-            return self._ask(reference, platform, is_strict=is_strict)
+            return self._ask(sought, is_strict=is_strict)
         try:
             local = self._find_local(reference)
             if not is_strict or is_for(local.config.platform, platform):
@@ -102,26 +119,26 @@ class BaseImages:
         if self._open_sources is None:
             raise missing
         try:
-            return self._ask(reference, platform, is_strict=is_strict)
+            return self._ask(sought, is_strict=is_strict)
         except RegistryError as error:
             from dissolver.registry.access import absent
 
             raise absent(missing, error) from error
 
-    def digest(self, reference: Reference, image: Image) -> str:
+    def digest(self, sought: Sought, image: Image) -> str:
         """Tell by which digest the image is known: its registry's, or else its own."""
-        resolved = self._remote.get(reference)
+        resolved = self._remote.get(sought)
         if resolved is not None:
             return resolved.digest
         names = self._store.images.references(image.id)
         return next(
-            (one.digest for one in names if one.name == reference.name and one.digest is not None),
+            (one.digest for one in names if one.name == sought.reference.name and one.digest),
             image.id,
         )
 
-    def is_remote(self, reference: Reference) -> bool:
+    def is_remote(self, sought: Sought) -> bool:
         """Tell whether layers may have to be fetched."""
-        return reference in self._remote
+        return sought in self._remote
 
     def fetch_for(self, stage: Stage, from_vertex: OpenVertex | None) -> None:
         """Have the layers of the images that a stage starts and copies from.
@@ -132,15 +149,17 @@ class BaseImages:
         Raises:
             RegistryError and its kinds: as ``registry.pull``.
         """
-        if isinstance(stage.base, ImageBase) and from_vertex is not None:
+        base = sought_base(stage)
+        if base is not None and from_vertex is not None:
             with from_vertex:
-                self._fetch(stage.base.reference, from_vertex)
+                self._fetch(base, from_vertex)
         for reference in stage.images:
-            resolved = self._remote.get(reference)
+            sought = Sought(reference, stage.platform)
+            resolved = self._remote.get(sought)
             if resolved is not None:
                 name = f"FROM {reference.name}@{resolved.digest}"
                 with self._progress.vertex(name) as vertex:
-                    self._fetch(reference, vertex)
+                    self._fetch(sought, vertex)
 
     def fetch_layers(self, diff_ids: Collection[str], vertex: OpenVertex | None) -> None:
         """Have the images that any of these layers is of, where a registry has them.
@@ -148,9 +167,9 @@ class BaseImages:
         Raises:
             RegistryError and its kinds: as ``registry.pull``.
         """
-        for reference, resolved in list(self._remote.items()):
+        for sought, resolved in list(self._remote.items()):
             if not set(resolved.config.diff_ids).isdisjoint(diff_ids):
-                self._fetch(reference, vertex)
+                self._fetch(sought, vertex)
 
     @property
     def transport(self) -> Transport | None:
@@ -167,19 +186,19 @@ class BaseImages:
                 self._opened = self._stack.enter_context(opened)
             return self._opened
 
-    def _fetch(self, reference: Reference, vertex: OpenVertex | None) -> None:
-        resolved = self._remote.get(reference)
+    def _fetch(self, sought: Sought, vertex: OpenVertex | None) -> None:
+        resolved = self._remote.get(sought)
         if resolved is None:
             return
         from dissolver.registry.pull import store_image
 
-        with self._locks[reference], _Statuses(vertex) as statuses:
-            if self._remote.get(reference) is None:
+        with self._locks[sought], _Statuses(vertex) as statuses:
+            if self._remote.get(sought) is None:
                 return
             # What another build of those at the same time has fetched is not fetched again.
             with self._turns.of(f"image {resolved.digest}", self._cancellation):
                 store_image(self._store, resolved, statuses.on_event)
-            del self._remote[reference]
+            del self._remote[sought]
 
     def _find_local(self, reference: Reference) -> Image:
         """Find a local image by name, digest or ID prefix."""
@@ -192,7 +211,8 @@ class BaseImages:
                     return self._store.images.resolve(reference.name_familiar)
             raise
 
-    def _ask(self, reference: Reference, platform: Platform, *, is_strict: bool) -> Image:
+    def _ask(self, sought: Sought, *, is_strict: bool) -> Image:
+        reference, platform = sought
         sources = self.sources
         if sources is None:
             raise RegistryError("no registry is asked here")
@@ -205,8 +225,8 @@ class BaseImages:
                 self._store.images.tag(known.id, reference)
                 return known
         resolved = sources.resolve_from(reference, repository, named, platform, is_strict=is_strict)
-        self._locks[reference] = threading.Lock()
-        self._remote[reference] = resolved
+        self._locks[sought] = threading.Lock()
+        self._remote[sought] = resolved
         return Image(resolved.image_id, resolved.config, 0)
 
 

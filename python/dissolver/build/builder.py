@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dissolver.build import commit
-from dissolver.build.bases import BaseImages
+from dissolver.build.bases import BaseImages, sought_base
 from dissolver.build.epoch import epoch_of
 from dissolver.build.events import Progress
 from dissolver.build.fetching import Fetcher
@@ -26,7 +26,6 @@ from dissolver.build.workbench import Workbench
 from dissolver.errors import CacheUnavailable
 from dissolver.image.annotations import annotations_for
 from dissolver.image.reference import parse_new_name
-from dissolver.plan.graph import ImageBase
 
 if TYPE_CHECKING:
     import threading
@@ -177,8 +176,8 @@ def _build_stages(
 ) -> dict[int, StageResult]:
     planned, context_vertex = _announce(prepared, bench.bases, bench.request, progress)
     for stage in planned.values():
-        base = stage.lowered.stage.base
-        is_there = isinstance(base, ImageBase) and not bench.bases.is_remote(base.reference)
+        base = sought_base(stage.lowered.stage)
+        is_there = base is not None and not bench.bases.is_remote(base)
         if stage.from_vertex is not None and is_there:
             # The image is in the store: there is nothing left to do for a FROM.
             stage.from_vertex.start()
@@ -271,11 +270,11 @@ def _announce_base(
     progress: Progress,
 ) -> OpenVertex | None:
     """Announce a FROM that takes an image, with the digest of what it stands for."""
-    if label is None or not isinstance(stage.base, ImageBase):
+    base = sought_base(stage)
+    if label is None or base is None:
         return None
-    reference = stage.base.reference
-    digest = bases.digest(reference, prepared.images[reference])
-    return progress.vertex(f"{label}FROM {reference.name}@{digest}")
+    digest = bases.digest(base, prepared.images[base])
+    return progress.vertex(f"{label}FROM {base.reference.name}@{digest}")
 
 
 def _announce_steps(

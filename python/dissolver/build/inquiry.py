@@ -200,16 +200,17 @@ def _image_of(name: str, value: str) -> Reference | None:
 
 def _known_bases(store: Store, graph: StageGraph) -> Iterator[tuple[int, ImageConfig]]:
     """Find the configurations of base images that are in the store."""
-    from dissolver.build.bases import BaseImages
+    from dissolver.build.bases import BaseImages, sought_base
     from dissolver.build.events import Progress
     from dissolver.build.scheduler import Cancellation
 
     with BaseImages(store, None, Progress(None), Cancellation()) as images:
         for stage in graph.needed:
-            if not isinstance(stage.base, ImageBase):
+            base = sought_base(stage)
+            if base is None:
                 continue
             try:
-                image = images.find(stage.base.reference, stage.platform, is_strict=False)
+                image = images.find(base, is_strict=False)
             except ImageNotFound:
                 continue
             yield stage.index, image.config

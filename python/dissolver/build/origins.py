@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
+from dissolver.build.bases import Sought
 from dissolver.build.context import BuildContext, missing
 from dissolver.plan.mounts import origin_of
 from dissolver.plan.origins import EmptyOrigin, NamedContext
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dissolver.build.stage import StageResult
     from dissolver.build.workbench import Workbench
     from dissolver.errors import Where
+    from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
     from dissolver.plan import origins
     from dissolver.plan.steps import Step
@@ -96,11 +98,13 @@ class Origins:
         return [(context, context.tree()) for context in directories]
 
 
-def take_origins(bench: Workbench, step: Step, results: Results[StageResult]) -> Origins:
-    """Find the origins of ``step``, waiting for the stages among them."""
+def take_origins(
+    bench: Workbench, step: Step, platform: Platform, results: Results[StageResult]
+) -> Origins:
+    """Find the origins of ``step``, waiting for the stages among them; images for ``platform``."""
     names = list(dict.fromkeys(origins_of(step)))
     layers: dict[origins.Origin, Layered] = {
-        name: _in_layers(bench, name, results)
+        name: _in_layers(bench, name, platform, results)
         for name in names
         if name is not None and not isinstance(name, NamedContext)
     }
@@ -123,14 +127,17 @@ def origins_of(step: Step) -> Iterator[origins.Origin]:
 
 
 def _in_layers(
-    bench: Workbench, name: int | Reference | EmptyOrigin, results: Results[StageResult]
+    bench: Workbench,
+    name: int | Reference | EmptyOrigin,
+    platform: Platform,
+    results: Results[StageResult],
 ) -> Layered:
     if isinstance(name, int):
         source = results.wait(name)
         return Layered(f"the stage `{source.label}`", source.config.diff_ids)
     if isinstance(name, EmptyOrigin):
         return Layered("`scratch`", ())
-    image = bench.images[name]
+    image = bench.images[Sought(name, platform)]
     return Layered(f"the image `{name.familiar}`", image.config.diff_ids)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dissolver.build.bases import Sought, sought_base
 from dissolver.build.contexts import Contexts
 from dissolver.errors import AmbiguousIdentifier, DockerfileError, ImageNotFound, RegistryError
 from dissolver.image.choice import is_for
-from dissolver.plan.graph import ContextBase, ImageBase, StageBase
+from dissolver.plan.graph import ContextBase, StageBase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ class Preparation:
     context: Context
     contexts: Mapping[str, Context]
     graph: StageGraph
-    images: Mapping[Reference, Image]
+    images: Mapping[Sought, Image]
     bases: Mapping[int, ImageConfig]
     lowered: Mapping[int, LoweredStage]
     identity: str
@@ -62,12 +63,11 @@ class Preparation:
     @property
     def base_layers(self) -> int:
         """How many layers of the target are those of the image that it is built on."""
-        base = self.graph.target.base
-        while isinstance(base, StageBase):
-            base = self.graph.stages[base.index].base
-        if isinstance(base, ImageBase):
-            return len(self.images[base.reference].config.diff_ids)
-        return 0
+        stage = self.graph.target
+        while isinstance(stage.base, StageBase):
+            stage = self.graph.stages[stage.base.index]
+        base = sought_base(stage)
+        return 0 if base is None else len(self.images[base].config.diff_ids)
 
 
 def prepare(
@@ -209,28 +209,31 @@ def _warn_of_unknown_stages(graph: StageGraph, request: BuildRequest, vertex: Op
 
 def _load_metadata(
     bases: BaseImages, graph: StageGraph, request: BuildRequest, progress: Progress
-) -> tuple[StageGraph, Mapping[Reference, Image]]:
+) -> tuple[StageGraph, Mapping[Sought, Image]]:
     """Find every image, and those that triggers of others turn out to need."""
-    images: dict[Reference, Image] = {}
+    images: dict[Sought, Image] = {}
     while True:
-        for stage, reference in _image_uses(graph):
-            is_base = reference == getattr(stage.base, "reference", None)
-            if reference not in images:
-                with progress.vertex(f"[internal] load metadata for {reference.canonical}"):
-                    images[reference] = _find(
+        asked = {sought_base(stage) for stage in graph.needed if stage.origin.platform is not None}
+        for stage, sought in _image_uses(graph):
+            is_base = sought == sought_base(stage)
+            if sought not in images:
+                name = f"[internal] load metadata for {sought.reference.canonical}"
+                with progress.vertex(name):
+                    images[sought] = _find(
                         bases,
                         graph,
                         stage,
-                        reference,
+                        sought,
                         is_base=is_base,
-                        is_strict=request.platform is not None,
+                        is_strict=request.platform is not None or sought in asked,
                     )
             if is_base:
-                _check_platform(stage, images[reference])
+                _check_platform(stage, images[sought])
         grown = graph
         for stage in graph.needed:
-            if isinstance(stage.base, ImageBase):
-                triggers = images[stage.base.reference].config.config.on_build
+            base = sought_base(stage)
+            if base is not None:
+                triggers = images[base].config.config.on_build
                 grown = grown.with_triggers(stage.index, triggers)
         if grown is graph:
             return graph, images
@@ -260,20 +263,21 @@ def _check(
         )
 
 
-def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Reference]]:
+def _image_uses(graph: StageGraph) -> Iterator[tuple[Stage, Sought]]:
     """List the images that needed stages start from or copy from."""
     for stage in graph.needed:
-        if isinstance(stage.base, ImageBase):
-            yield stage, stage.base.reference
+        base = sought_base(stage)
+        if base is not None:
+            yield stage, base
         for reference in stage.images:
-            yield stage, reference
+            yield stage, Sought(reference, stage.platform)
 
 
 def _find(
     bases: BaseImages,
     graph: StageGraph,
     stage: Stage,
-    reference: Reference,
+    sought: Sought,
     *,
     is_base: bool,
     is_strict: bool,
@@ -283,14 +287,14 @@ def _find(
 
     asked = stage.origin.platform if is_base else None
     try:
-        return bases.find(reference, stage.platform, is_strict=is_strict or asked is not None)
+        return bases.find(sought, is_strict=is_strict or asked is not None)
     except (ImageNotFound, AmbiguousIdentifier, RegistryError) as error:
         is_other = isinstance(error, ImageNotFound) and asked is not None
         if is_other and asked:
             error.where = stage.origin.where_of(asked)
         else:
-            error.where = stage.where if is_base else place_of_image(graph, stage, reference)
-        raise (misspelt_stage(graph, reference) or error) from error.__cause__
+            error.where = stage.where if is_base else place_of_image(graph, stage, sought.reference)
+        raise (misspelt_stage(graph, sought.reference) or error) from error.__cause__
 
 
 def _check_platform(stage: Stage, image: Image) -> None:
@@ -304,7 +308,7 @@ def _check_platform(stage: Stage, image: Image) -> None:
 
 
 def _lower(
-    graph: StageGraph, images: Mapping[Reference, Image], request: BuildRequest
+    graph: StageGraph, images: Mapping[Sought, Image], request: BuildRequest
 ) -> tuple[dict[int, ImageConfig], dict[int, LoweredStage]]:
     """Turn every needed stage into steps on top of what it starts from."""
     from dissolver.image.media_types import INLINE_CACHE
@@ -312,10 +316,11 @@ def _lower(
     from dissolver.plan.lower import lower_stages
 
     def base_of(stage: Stage) -> ImageConfig:
-        if not isinstance(stage.base, ImageBase):
+        base = sought_base(stage)
+        if base is None:
             return empty_image(stage.platform)
         # What the image says of its own steps is not true of those on top of it.
-        config = without_field(images[stage.base.reference].config, INLINE_CACHE)
+        config = without_field(images[base].config, INLINE_CACHE)
         # What somebody asked for counts, and not what the image says of itself.
         is_asked = stage.origin.platform is not None or request.platform is not None
         return with_platform(config, stage.platform) if is_asked else config

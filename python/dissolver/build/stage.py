@@ -119,7 +119,7 @@ def build_stage(
         if not step.makes_layer or vertex is None:
             config = commit.with_step(config, step, None, bench.epoch_ns)
             continue
-        origins = take_origins(bench, step, results)
+        origins = take_origins(bench, step, stage.platform, results)
         ground = Ground(config.diff_ids, mtime_ns, planned.base.platform)
         layer = _perform(bench, item, vertex, ground, origins, (stage.index, number))
         created_ns = layer.created_ns if bench.epoch_ns is None else bench.epoch_ns

@@ -10,7 +10,7 @@ from dissolver.plan.origins import NamedContext
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dissolver.build.bases import BaseImages
+    from dissolver.build.bases import BaseImages, Sought
     from dissolver.build.fetching import Fetcher
     from dissolver.build.layer_context import Context
     from dissolver.build.predecessor import Predecessors
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from dissolver.build.supply import Supply
     from dissolver.build.turns import Turns
     from dissolver.image.config import Image
-    from dissolver.image.reference import Reference
     from dissolver.plan.origins import Origin
     from dissolver.store import Store
 
@@ -40,7 +39,7 @@ class Workbench:
     request: BuildRequest
     context: Context
     contexts: Mapping[str, Context]
-    images: Mapping[Reference, Image]
+    images: Mapping[Sought, Image]
     bases: BaseImages
     cancellation: Cancellation
     identity: str
