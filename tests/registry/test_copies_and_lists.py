@@ -124,6 +124,23 @@ def test_images_become_an_index(server: RegistryServer, repository: str, ways: W
         lists.get(ways.store, parse_reference(name))
 
 
+def test_what_an_index_says_of_a_platform_stays_so_in_a_list(
+    server: RegistryServer, repository: str, ways: Ways
+) -> None:
+    """Windows chooses among images by it."""
+    made = put_image(server, repository, "", layer(a=b"a"), os="windows")
+    put_index(server, repository, "v1", ("windows/amd64", made))
+    index = server.manifest(repository, "v1", media_types.OCI_INDEX)
+    platform = index["manifests"][0]["platform"]
+    platform |= {"os.version": "10.0.17763.1", "os.features": ["win32k"]}
+    server.put_manifest(repository, "v1", index, media_types.OCI_INDEX)
+    name = server.name(f"{repository}:all")
+    made_list(ways, name, server.name(f"{repository}:v1"))
+    lists.push_list(ways.store, ways.sources, parse_reference(name))
+    (entry,) = server.manifest(repository, "all", media_types.OCI_INDEX)["manifests"]
+    assert entry["platform"] == platform
+
+
 def test_images_of_elsewhere_come_along(
     server: RegistryServer, second: RegistryServer, repository: str, ways: Ways
 ) -> None:

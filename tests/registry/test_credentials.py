@@ -282,6 +282,7 @@ def test_credentials_do_not_show_their_secrets() -> None:
         ("ghcr.io/team", "ghcr.io"),
         ("https://user@lan:5000/", "lan:5000"),
         (" localhost:5000 ", "localhost:5000"),
+        ("http://[::1", "[::1"),
     ],
 )
 def test_logins_name_registries_in_many_ways(text: str, name: str) -> None:

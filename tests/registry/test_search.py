@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dissolver.errors import DissolverError, RegistryError
+from dissolver.errors import ConfigError, DissolverError, RegistryError
 from dissolver.registry.access import search
 from dissolver.registry.settings import RegistrySettings
 from registry.meddler import Meddler
@@ -37,6 +37,15 @@ def test_what_a_search_found_is_read(proxy: Meddler, settings: RegistrySettings)
         ("node", "A runtime", 7, True)
     ]
     assert proxy.asked[-1].path == "/v1/search?q=no+de%26x&n=1"
+
+
+@pytest.mark.parametrize("limit", [-5, 0, 101])
+def test_a_search_for_nothing_or_too_much_is_refused(
+    settings: RegistrySettings, limit: int
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        search(settings, "127.0.0.1:1", "node", limit)
+    assert caught.value.message == f"a search shows from 1 to 100 images, and not {limit}"
 
 
 BAD_ANSWERS = [

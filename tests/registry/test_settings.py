@@ -15,6 +15,8 @@ import pytest
 from dissolver.errors import ConfigError, NotInRegistry, RegistryError, RegistryUnreachable
 from dissolver.image.reference import parse_reference
 from dissolver.registry import client
+from dissolver.registry.client import reach
+from dissolver.registry.credentials import CredentialStore
 from dissolver.registry.endpoints import Endpoint, endpoints, is_loopback
 from dissolver.registry.patience import Patience, wanted_seconds
 from dissolver.registry.proxies import Proxy, proxy_for
@@ -63,6 +65,8 @@ def test_a_table_for_a_registry_is_read(tmp_path: Path) -> None:
         ({"mirrors": ["ftp://x"]}, "the mirror `x` of {} is not a host or a URL"),
         ({"mirrors": ["https://me:s3cret@x"]}, "the mirror `x` of {} is not a host or a URL"),
         ({"mirrors": [""]}, "the mirror `` of {} is not a host or a URL"),
+        ({"mirrors": ["http://s3cret@[::1"]}, "a mirror of {} is not a host or a URL"),
+        ({"mirrors": ["x:99999999"]}, "a mirror of {} is not a host or a URL"),
         ({"insecure": "yes"}, "`insecure` of {} must be `true` or `false`"),
         ({"ca": "/no/such"}, "`ca` of {} names `/no/such`, which is no file"),
         ({"key": 7}, "`key` of {} must be the path of a file"),
@@ -140,6 +144,7 @@ def test_registries_have_addresses(
         ("localhost.example", False),
         ("128.0.0.1", False),
         ("10.0.0.1:5000", False),
+        ("[::1", False),
     ],
 )
 def test_this_machine_is_known_by_its_names(host: str, expected: bool) -> None:
@@ -190,7 +195,9 @@ def test_proxies_are_named_in_several_ways(text: str, expected: Proxy) -> None:
     assert proxy_for(made, "https", "ghcr.io", 443) == expected
 
 
-@pytest.mark.parametrize("text", ["socks5://me:s3cret@proxy:1", "http://", "http://s3cret@p:x"])
+@pytest.mark.parametrize(
+    "text", ["socks5://me:s3cret@proxy:1", "http://", "http://s3cret@p:x", "http://s3cret@[p"]
+)
 def test_other_proxies_are_refused_without_their_secrets(text: str) -> None:
     made = RegistrySettings(proxies={"https": text})
     with pytest.raises(RegistryError) as caught:
@@ -268,6 +275,17 @@ def test_an_unknown_name_is_said_at_once(ways: Ways) -> None:
     assert caught.value.message == (
         "the registry `registry.invalid` cannot be reached: "
         "no address is known for `registry.invalid`"
+    )
+
+
+@pytest.mark.parametrize("name", ["lan:99999999", "a b", "[::1", "lan\0"])
+def test_what_is_no_host_is_not_asked_for(ways: Ways, name: str) -> None:
+    """References are checked when they are read; the names that `login` is given are not."""
+    (endpoint,) = endpoints(name, ways.settings, pulls=False)
+    with pytest.raises(RegistryUnreachable) as caught:
+        reach(ways.transport, endpoint, CredentialStore(None))
+    assert caught.value.message == (
+        f"the registry `{name}` is no host name, or has an impossible port"
     )
 
 

@@ -20,12 +20,19 @@ MANIFEST_LIMIT = 4 << 20
 """Longest document that is read, in bytes: what the distribution specification tells registries."""
 
 
-class PlatformFields(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A platform as indexes write it."""
+class PlatformFields(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"os_version": "os.version", "os_features": "os.features"},
+):
+    """A platform as indexes write it; what only Windows needs is kept for those who copy it."""
 
     architecture: str
     os: str
     variant: str = ""
+    os_version: str | None = None
+    os_features: tuple[str, ...] | None = None
 
 
 class Descriptor(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

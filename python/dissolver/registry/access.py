@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from dissolver.errors import AccessDenied, ImageNotFound, RegistryError
+from dissolver.errors import AccessDenied, ConfigError, ImageNotFound, RegistryError
 from dissolver.image.reference import DEFAULT_REGISTRY
 from dissolver.registry.auth import Authorizer
 from dissolver.registry.client import Registry, reach
@@ -93,8 +93,11 @@ def search(settings: RegistrySettings, registry: str, term: str, limit: int) -> 
     """Ask a registry for images whose name or description has ``term``.
 
     Raises:
+        ConfigError: ``limit`` is not from 1 to 100.
         RegistryError: it does not answer, or answers no searches; most do not.
     """
+    if not 1 <= limit <= MOST_FOUND:
+        raise ConfigError(f"a search shows from 1 to {MOST_FOUND} images, and not {limit}")
     transport = _transport(settings, lambda: False)
     store = CredentialStore(settings.docker_config)
     host = HUB_SEARCH if registry == DEFAULT_REGISTRY else registry
@@ -102,7 +105,7 @@ def search(settings: RegistrySettings, registry: str, term: str, limit: int) -> 
         plain = next(iter(endpoints(registry, settings, pulls=False)))
         endpoint = Endpoint(registry, host, plain.schemes, is_verified=plain.is_verified)
         found = reach(transport, endpoint, store)
-        query = urlencode({"q": term, "n": min(limit, MOST_FOUND)})
+        query = urlencode({"q": term, "n": limit})
         # Basic credentials are for `/v2/`; a search needs none.
         url = f"{found.base}/v1/search?{query}"
         with found.request("GET", url) as answer:

@@ -338,6 +338,10 @@ def reach(transport: Transport, endpoint: Endpoint, store: CredentialStore) -> R
         RegistryUnreachable: nobody answers within ten seconds.
     """
     failure: DissolverError | None = None
+    if named_url(f"https://{endpoint.host}") is None:
+        raise RegistryUnreachable(
+            f"the registry `{endpoint.name}` is no host name, or has an impossible port"
+        )
     if transport.settings.is_offline and not is_loopback(endpoint.host):
         raise RegistryUnreachable(
             f"the registry `{endpoint.name}` is not asked, because `offline` is set"

@@ -64,18 +64,16 @@ def named_registry(text: str) -> str:
     Empty means the default one.
     """
     name = text.strip()
-    if "://" in name:
-        name = urlsplit(name).netloc.rpartition("@")[2]
-    name = name.partition("/")[0]
+    name = (name.partition("://")[2] or name).partition("/")[0].rpartition("@")[2]
     return DEFAULT_REGISTRY if name in ("", HUB_HOST, HUB_SEARCH) else name
 
 
 def is_loopback(host: str) -> bool:
     """Tell whether ``host`` (with or without a port) is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
     try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

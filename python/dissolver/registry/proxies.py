@@ -31,8 +31,9 @@ def proxy_for(settings: RegistrySettings, scheme: str, host: str, port: int) -> 
     text = settings.proxies.get(scheme)
     if not text or is_loopback(host) or _is_exempt(settings.no_proxy, host, port):
         return None
-    parts = urlsplit(text if "://" in text else f"http://{text}")
+    parts = urlsplit("")
     try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
         address = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     except ValueError:
         address = None

@@ -114,10 +114,15 @@ def _host(name: str, table: object, origin: str) -> HostSettings:
 
 def _check_mirror(mirror: str, place: str) -> None:
     scheme = mirror.partition("://")[0] if "://" in mirror else "https"
-    parts = urlsplit(mirror if "://" in mirror else f"//{mirror}")
-    if scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+    try:
+        parts = urlsplit(mirror if "://" in mirror else f"//{mirror}")
+        host = parts.hostname if (parts.port or 0) >= 0 else None
+    except ValueError:
+        # What cannot be read may hold a password anywhere.
+        raise ConfigError(f"a mirror of {place} is not a host or a URL") from None
+    if scheme not in ("http", "https") or not host or parts.username is not None:
         raise ConfigError(
-            f"the mirror `{parts.hostname or mirror}` of {place} is not a host or a URL",
+            f"the mirror `{host or mirror}` of {place} is not a host or a URL",
             hint="write `HOST`, `HOST:PORT` or `https://HOST/PATH`; credentials come from `login`",
         )
 
