@@ -74,6 +74,14 @@ def test_exec_of_what_cannot_run_is_an_error(
     assert raised.value.exit_code == code
 
 
+def test_exec_has_no_relative_working_directory(box: Box) -> None:
+    identity = box.start("sleep", "60", workdir="/tmp")
+    assert executed(box, identity, "pwd", workdir="") == (0, "/tmp\n")
+    with pytest.raises(RunError) as raised:
+        executed(box, identity, "pwd", workdir="rel")
+    assert raised.value.message == "the working directory `rel` is not an absolute path"
+
+
 def test_exec_needs_a_running_container(box: Box) -> None:
     identity = box.create("true", name="web")
     with pytest.raises(ContainerNotRunning) as raised:

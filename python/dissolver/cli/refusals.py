@@ -93,6 +93,14 @@ LOGS: dict[str, tuple[str, str]] = {
 }
 """Of ``logs``: a reason and a hint for each."""
 
+_DETACHING = ("the keys are ctrl-p ctrl-q", "leave the flag out")
+
+EXEC: dict[str, tuple[str, str]] = {
+    "--privileged": _CAPABILITIES,
+    "--detach-keys": _DETACHING,
+}
+"""Of ``exec``: a reason and a hint for each."""
+
 _ONE_PLATFORM = {
     "--platform": (
         "an image of the store is for one platform",
@@ -107,6 +115,9 @@ FLAGS: dict[str, dict[str, tuple[str, str]]] = {
     "build": BUILD,
     "run": RUN,
     "logs": LOGS,
+    "exec": EXEC,
+    "start": {"--detach-keys": _DETACHING},
+    "attach": {"--detach-keys": _DETACHING},
     **dict.fromkeys(("save", "load", "history", "rmi", "image rm", "import"), _ONE_PLATFORM),
     "builder prune": dict.fromkeys(_CACHE_SIZES, _NO_SIZE),
     "volume prune": {"--filter": ("volumes have no labels", "`dissolver volume rm` removes one")},

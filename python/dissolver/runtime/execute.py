@@ -13,6 +13,7 @@ from dissolver._core import CoreError, sandbox
 from dissolver.errors import ContainerNotRunning, RunError
 from dissolver.runtime import bare, spec, supervisor, terminal, users
 from dissolver.runtime import container as containers
+from dissolver.runtime.options import absolute_directory
 from dissolver.runtime.start import SPEC_FILE
 from dissolver.runtime.state import Fault
 from dissolver.runtime.upper import RunningFiles
@@ -112,7 +113,7 @@ def _specification(
         base,
         argv=argv,
         env=[*config.env, *options.env],
-        cwd=options.workdir or config.cwd,
+        cwd=absolute_directory(options.workdir, config.cwd),
         user=users.resolve_user(chosen, files),
         terminal=options.terminal and not options.detach,
         window=terminal.window_of(*terminals),

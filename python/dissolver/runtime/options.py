@@ -133,7 +133,7 @@ def settle(
         image=image_name,
         argv=arguments(options.entrypoint, command, image),
         env=_merged(image.env, options.env),
-        cwd=_absolute(options.workdir, image.working_dir),
+        cwd=absolute_directory(options.workdir, image.working_dir),
         user=options.user if options.user is not None else image.user,
         hostname=_hostname(options.hostname) or ("" if mode == "host" else identity[:12]),
         network=mode,
@@ -220,8 +220,13 @@ def _is_word(text: str) -> bool:
     return text.isprintable() and " " not in text
 
 
-def _absolute(chosen: str | None, image: str) -> str:
-    if chosen is None:
+def absolute_directory(chosen: str | None, image: str) -> str:
+    """Settle a working directory: the chosen one, or else the image's.
+
+    Raises:
+        RunError: it is relative, and there is nothing that it could be relative to.
+    """
+    if not chosen:
         return image or "/"
     if not chosen.startswith("/"):
         raise RunError(
