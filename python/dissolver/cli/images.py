@@ -12,7 +12,6 @@ from typer import Argument, Option
 from dissolver.cli.invocation import current
 from dissolver.cli.listing import Row, has_label, listed, read_filters
 from dissolver.cli.render.cells import ellipsis
-from dissolver.cli.render.failures import warning
 from dissolver.cli.render.sizes import human_size
 from dissolver.cli.render.times import SECOND_NS, age, local_time
 from dissolver.cli.targets import each
@@ -212,6 +211,8 @@ def rmi(
             # What was to be gone is gone: scripts rely on `rmi -f` for that.
             if not force:
                 raise
+            from dissolver.cli.render.failures import warning
+
             sys.stderr.write(warning(error.message, colored=current().colors_errors))
             return ""
         lines = [f"Untagged: {reference}\n" for reference in result.untagged]
