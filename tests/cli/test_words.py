@@ -447,11 +447,17 @@ def test_tag_gives_a_name(line: Any) -> None:
 
 def test_import_passes_its_words_on(line: Any) -> None:
     line.engine.answers["import_image"] = IMAGE
-    done = line("import", "-c", 'CMD ["sh"]', "-c", "ENV A=b", "rootfs.tar", "box:1")
+    more = ("-m", "from there", "--platform", "linux/arm64")
+    done = line("import", "-c", 'CMD ["sh"]', "-c", "ENV A=b", *more, "rootfs.tar", "box:1")
     assert done.out == IMAGE.id + "\n"
     assert line.asked("import_image") == (
         ("rootfs.tar",),
-        {"tags": ("box:1",), "changes": ['CMD ["sh"]', "ENV A=b"]},
+        {
+            "tags": ("box:1",),
+            "changes": ['CMD ["sh"]', "ENV A=b"],
+            "message": "from there",
+            "platform": "linux/arm64",
+        },
     )
 
 

@@ -44,6 +44,12 @@ def test_changes_build_on_each_other() -> None:
     assert run.working_dir == "/a/b"
 
 
+def test_triggers_are_kept_and_do_not_fire() -> None:
+    run = changed("ONBUILD RUN one", "ONBUILD COPY . /app", "ENV A=1", "CMD sh")
+    assert run.on_build == ("RUN one", "COPY . /app")
+    assert run.cmd == ("/bin/sh", "-c", "sh")
+
+
 @pytest.mark.parametrize(
     "change", ["RUN true", "COPY a b", "FROM x", "nonsense", "", "CMD a\nRUN b"]
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dissolver.errors import DissolverError, ImageNotFound, IntakeError
+from dissolver.image.platform import Platform
 from dissolver.image.reference import parse_reference
 from dissolver.intake.tarball import import_tarball
 from dissolver.store import Store
@@ -71,6 +72,11 @@ def test_an_image_without_a_name_can_be_imported(store: Store, archive: Path) ->
     image = import_tarball(store, archive)
     assert store.images.references(image.id) == ()
     assert store.images.resolve(image.id) == image
+
+
+def test_an_image_may_be_for_another_platform(store: Store, archive: Path) -> None:
+    other = Platform("linux", "arm", "v6")
+    assert import_tarball(store, archive, platform=other).config.platform == other
 
 
 def test_changes_shape_the_configuration(store: Store, archive: Path) -> None:

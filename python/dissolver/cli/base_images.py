@@ -23,6 +23,13 @@ def import_tar(
             help="Apply a Dockerfile instruction (may be repeated)",
         ),
     ] = None,
+    message: Annotated[
+        str, Option("-m", "--message", metavar="TEXT", help="Say this in the history")
+    ] = "",
+    platform: Annotated[
+        str | None,
+        Option("--platform", metavar="OS/ARCHITECTURE", help="The image is for this platform"),
+    ] = None,
 ) -> None:
     """Make an image from a tar of a root file system and print its ID."""
     if source == "-" and sys.stdin.isatty():
@@ -33,6 +40,8 @@ def import_tar(
         sys.stdin.fileno() if source == "-" else source,
         tags=() if reference is None else (reference,),
         changes=change or (),
+        message=message,
+        platform=platform,
     )
     sys.stdout.write(f"{image.id}\n")
 

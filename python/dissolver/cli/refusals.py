@@ -118,7 +118,7 @@ FLAGS: dict[str, dict[str, tuple[str, str]]] = {
     "exec": EXEC,
     "start": {"--detach-keys": _DETACHING},
     "attach": {"--detach-keys": _DETACHING},
-    **dict.fromkeys(("save", "load", "history", "rmi", "image rm", "import"), _ONE_PLATFORM),
+    **dict.fromkeys(("save", "load", "history", "rmi", "image rm"), _ONE_PLATFORM),
     "builder prune": dict.fromkeys(_CACHE_SIZES, _NO_SIZE),
     "volume prune": {"--filter": ("volumes have no labels", "`dissolver volume rm` removes one")},
     "system df": dict.fromkeys(("-v", "--verbose"), _SUMS),

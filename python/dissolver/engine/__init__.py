@@ -352,11 +352,13 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         tags: Sequence[str] = (),
         changes: Sequence[str] = (),
         message: str = "",
+        platform: str | None = None,
     ) -> Image:
         """Make an image of a root file system in a tar: a path, a URL, or an open file.
 
         ``changes`` are Dockerfile instructions that shape its configuration, such as
-        ``CMD ["sh"]``; ``message`` is the comment in its history.
+        ``CMD ["sh"]``; ``message`` is the comment in its history. It is for ``platform``
+        (``linux/arm64``), by default that of the machine.
         """
         from dissolver.engine import images
         from dissolver.engine.wire import Descriptor
@@ -366,7 +368,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         else:
             at = images.Source(location=os.fspath(source))
         lists = several("tags", tags), several("changes", changes)
-        return self._do(images.import_tar, at, *lists, message)
+        return self._do(images.import_tar, at, *lists, message, platform)
 
     def layer_cat(self, layer: str, descriptor: int) -> int:
         """Write a layer's tar to an open file and answer its size in bytes.
@@ -400,7 +402,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_images, all_, tuple(filters), on_wait)
+        return self._do(tidy.prune_images, all_, several("filters", filters), on_wait)
 
     def prune_containers(self, *, filters: Sequence[str] = ()) -> Pruned:
         """Remove every container that does not run; ``filters`` as for ``prune_images``.
@@ -410,7 +412,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_containers, tuple(filters))
+        return self._do(tidy.prune_containers, several("filters", filters))
 
     def volumes(self) -> list[ListedVolume]:
         """List the volumes of the store by name, with the containers that mount each."""
@@ -451,7 +453,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_builder, tuple(filters), on_wait)
+        return self._do(tidy.prune_builder, several("filters", filters), on_wait)
 
     def prune_system(
         self,
@@ -471,7 +473,7 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
         """
         from dissolver.engine import tidy
 
-        return self._do(tidy.prune_system, all_, volumes, tuple(filters), on_wait)
+        return self._do(tidy.prune_system, all_, volumes, several("filters", filters), on_wait)
 
     def disk_usage(self) -> list[Usage]:
         """Tell what images, containers and the build cache take on disk."""

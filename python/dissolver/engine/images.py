@@ -99,13 +99,29 @@ def bootstrap(
 
 
 def import_tar(
-    session: Session, source: Source, tags: tuple[str, ...], changes: tuple[str, ...], message: str
+    session: Session,
+    source: Source,
+    tags: tuple[str, ...],
+    changes: tuple[str, ...],
+    message: str,
+    platform: str | None,
 ) -> Image:
     """Make an image of a root file system in a tar."""
+    import os
+
+    from dissolver.image.platform import parse_platform, platform_of_machine
     from dissolver.intake.tarball import import_tarball
 
     at = source.descriptor if source.descriptor is not None else source.location or ""
-    return import_tarball(session.store, at, _references(tags), changes=changes, message=message)
+    machine = platform_of_machine(os.uname().machine)
+    return import_tarball(
+        session.store,
+        at,
+        _references(tags),
+        changes=changes,
+        message=message,
+        platform=None if platform is None else parse_platform(platform, default=machine),
+    )
 
 
 def _references(tags: tuple[str, ...]) -> list[Reference]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dissolver.errors import DissolverError, IntakeError
 
 if TYPE_CHECKING:
-    from dissolver.image.config import ImageConfig
+    from dissolver.image.config import ImageConfig, RunConfig
 
 ALLOWED = (
     *("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD"),
@@ -32,7 +32,7 @@ def with_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
         _check(change)
         # One by one, so that a mistake can be told with the text it is in.
         try:
-            config = with_run_config(config, _apply(config, change).config)
+            config = with_run_config(config, _apply(config, change))
         except DissolverError as error:
             error.message = f"in the change `{change}`: {error.message}"
             error.where = None
@@ -49,12 +49,19 @@ def _check(change: str) -> None:
         )
 
 
-def _apply(config: ImageConfig, change: str) -> ImageConfig:
+def _apply(config: ImageConfig, change: str) -> RunConfig:
+    from msgspec.structs import replace
+
     from dissolver.dockerfile.parse import parse
+    from dissolver.image.mutate import with_run_config
     from dissolver.plan.graph import stage_graph
     from dissolver.plan.lower import lower_stage
 
+    # What stands on an image fires its triggers, and this is the image itself.
+    triggers = config.config.on_build
+    base = with_run_config(config, replace(config.config, on_build=()))
     dockerfile = parse(f"FROM scratch\n{change}\n", name="--change")
     graph = stage_graph(dockerfile, build_args={}, target=None, platform=config.platform)
-    lowered = lower_stage(graph, graph.target, config, build_args={}, inherited_args={})
-    return lowered.config
+    lowered = lower_stage(graph, graph.target, base, build_args={}, inherited_args={})
+    run = lowered.config.config
+    return replace(run, on_build=(*triggers, *run.on_build))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dissolver._core.layer import LayerInfo
     from dissolver.image.config import Image, ImageConfig
+    from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
     from dissolver.store import Store
 
@@ -41,19 +42,21 @@ def import_tarball(
     *,
     changes: Sequence[str] = (),
     message: str = "",
+    platform: Platform | None = None,
 ) -> Image:
     """Make an image of the root file system in ``source`` and give it ``tags``.
 
     ``source`` is a path, an ``http`` or ``https`` URL, or an open file; the tar in
     it may be compressed. ``changes`` are Dockerfile instructions for the image's
-    configuration, checked before anything is read. Nothing is kept on failure.
+    configuration, checked before anything is read. It is for ``platform``, by default that of
+    the machine. Nothing is kept on failure.
 
     Raises:
         IntakeError: the source cannot be read, or a change is not one.
         CoreFailure: it is no tar, or one that would escape from its root.
         DockerfileError: a mistake in a change.
     """
-    config = with_changes(_empty_config(), changes)
+    config = with_changes(_empty_config(platform), changes)
     comment = message or f"Imported from {_name(source)}"
     with store.lock_shared():
         # Whether a download was complete is known when it is closed.
@@ -189,11 +192,11 @@ def _failed(url: str, error: Exception) -> IntakeError:
     )
 
 
-def _empty_config() -> ImageConfig:
+def _empty_config(platform: Platform | None) -> ImageConfig:
     from dissolver.image.config import ImageConfig
     from dissolver.image.platform import platform_of_machine
 
-    platform = platform_of_machine(os.uname().machine)
+    platform = platform or platform_of_machine(os.uname().machine)
     return ImageConfig(platform.architecture, platform.os, platform.variant)
 
 
