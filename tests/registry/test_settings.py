@@ -23,7 +23,7 @@ from dissolver.registry.proxies import Proxy, proxy_for
 from dissolver.registry.settings import HostSettings, RegistrySettings, from_environment
 from dissolver.store import Store
 from registry.conftest import Ways, nothing_half_done
-from registry.images import layer, put_image
+from registry.images import layer, put_image, put_index
 from registry.meddler import Meddler
 from registry.servers import QuietHandler, RegistryServer, free_port, http_server
 
@@ -341,6 +341,38 @@ def test_a_mirror_serves_what_the_registry_is_called(
     ]
     (digest,) = [one.digest for one in made.layers]
     assert store.transfers.places(digest) == [f"docker.io/library/{repository}"]
+
+
+@pytest.mark.parametrize("part", ["index", "manifest", "config", "layer", "layers"])
+def test_what_a_mirror_lacks_of_an_image_comes_from_the_registry(
+    proxy: Meddler, server: RegistryServer, store: Store, repository: str, part: str
+) -> None:
+    made = put_image(server, repository, "", layer(a=b"a"), layer(b=b"b"), layer(c=b"c"))
+    digest = put_index(server, repository, "v1", ("linux/amd64", made))
+    pattern = {
+        "index": "/manifests/v1",
+        "manifest": f"/manifests/{made.digest}",
+        "config": made.image_id,
+        "layer": made.layers[1].digest,
+        "layers": "|".join(one.digest for one in made.layers),
+    }[part]
+    proxy.answers(pattern, 404, times=9)
+    hosts = {server.host: HostSettings(mirrors=(f"http://{proxy.host}",))}
+    pulled = Ways(store, RegistrySettings(hosts=hosts)).pull(server.name(f"{repository}:v1"))
+    assert (pulled.digest, pulled.image.id) == (digest, made.image_id)
+    assert proxy.count("GET", pattern) >= 1
+    assert store.check() == ()
+
+
+def test_what_nobody_has_is_told_by_the_registry(
+    proxy: Meddler, server: RegistryServer, store: Store, repository: str
+) -> None:
+    made = put_image(server, repository, "v1", layer(a=b"a"))
+    hosts = {proxy.host: HostSettings(mirrors=(f"http://{server.host}",))}
+    assert server.ask("DELETE", f"/v2/{repository}/blobs/{made.image_id}")[0] == 202
+    with pytest.raises(NotInRegistry) as caught:
+        Ways(store, RegistrySettings(hosts=hosts)).pull(proxy.name(f"{repository}:v1"))
+    assert f"`{proxy.host}` does not have it" in caught.value.message
 
 
 def test_what_no_mirror_has_is_asked_of_the_registry(

@@ -13,6 +13,7 @@ from dissolver.image.config import decode_config
 from dissolver.image.manifest import checked_digest, platform_of
 from dissolver.image.validate import check_config
 from dissolver.registry.client import connect
+from dissolver.registry.mirrored import MirroredRepository
 
 if TYPE_CHECKING:
     from dissolver.image.config import ImageConfig
@@ -68,7 +69,8 @@ class Sources:
     def fetch(self, reference: Reference) -> tuple[Repository, Document]:
         """Fetch what ``reference`` means, from the first place that has it.
 
-        Mirrors that fail are passed over; what the registry itself says counts.
+        Mirrors that fail are passed over, also later on with what belongs to it; what the
+        registry itself says counts.
 
         Raises:
             RegistryUnreachable: nobody answers.
@@ -76,14 +78,19 @@ class Sources:
         """
         version = reference.digest or reference.tag or ""
         failure: RegistryError | None = None
-        for found in connect(reference.registry, self.transport, self.credentials, pulls=True):
+        places = connect(reference.registry, self.transport, self.credentials, pulls=True)
+        for found in places:
             repository = found.repository(reference.repository)
             try:
-                return repository, repository.manifest(version)
+                document = repository.manifest(version)
             except RegistryError as error:
                 if not found.endpoint.is_mirror:
                     raise
                 failure = error
+                continue
+            if found.endpoint.is_mirror:
+                repository = MirroredRepository(found, reference.repository, places)
+            return repository, document
         raise failure or RegistryUnreachable(f"no address is known for `{reference.registry}`")
 
     def repository(self, reference: Reference) -> Repository:
