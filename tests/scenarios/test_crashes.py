@@ -151,7 +151,9 @@ def test_what_a_dead_supervisor_published_can_be_published_again(box: Cli) -> No
     box("rm", "first")
     box("run", "-d", "--name", "second", "-h", "second", *options, *serve)
     killed("second")
-    box("rm", "second")
+    box("run", "-d", "--name", "third", "-h", "third", *options, *serve)
+    killed("third")
+    box("rm", "second", "third")
     assert list(box.run_directory.glob("pasta-*")) == []
 
 

@@ -120,6 +120,8 @@ def start(store: Store, container: str, *, waits_for_attach: bool = False) -> No
         if state.read_state(directory).is_running:
             return
         _forget_last_run(store, record.id, directory)
+        if config_of(record).ports and rootless.is_rootless():
+            _free_ports(store)
         connection = prepare(store, record, config_of(record), waits_for_attach=waits_for_attach)
         try:
             supervisor.launch(waiting, directory)
@@ -345,6 +347,16 @@ def _hand_over(identity: str, directory: Path, connection: Connection) -> None:
             bridge.hand_over(identity, (who.pid, who.start_time))
         else:
             bridge.detach(identity)
+
+
+def _free_ports(store: Store) -> None:
+    """Take down the networks of all containers whose supervisors were killed.
+
+    On the bridge that is done where a port is leased.
+    """
+    for record in store.containers.list():
+        if state.ended_without_a_word(str(store.containers.directory(record.id) / state.FILE)):
+            network.take_down(record.id, is_rootless=True, run=store.run)
 
 
 def _forget_last_run(store: Store, identity: str, directory: Path) -> None:
