@@ -9,7 +9,6 @@ import json
 import lzma
 import os
 import resource
-import signal
 import tarfile
 import threading
 from collections.abc import Callable
@@ -456,16 +455,3 @@ def test_an_image_with_a_hostile_layer_is_refused(store: Store, tmp_path: Path) 
 def test_a_file_that_is_not_there_is_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="no such file or directory"):
         load(store, tmp_path / "nothing")
-
-
-@pytest.mark.usefixtures("hears_interrupts")
-def test_an_interrupt_is_heard_while_a_pipe_is_silent(store: Store) -> None:
-    reading, writing = os.pipe()
-    threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            load(store, reading)
-    finally:
-        os.close(writing)
-        os.close(reading)
-    assert list(store.layout.tmp.iterdir()) == []

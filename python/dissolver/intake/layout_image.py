@@ -30,7 +30,7 @@ def load_layout_image(store: Store, text: str) -> Image:
         CoreFailure: a layer is no proper tar, or has another digest.
     """
     path, tag, digest = _parts(text)
-    with store.lock_shared(), opened_files(store, path) as files:
+    with opened_files(store, path) as files, store.lock_shared():
         index = files.find(INDEX_FILE)
         if index is None:
             raise IntakeError(f"`{path}` is no OCI image layout: it has no `{INDEX_FILE}`")

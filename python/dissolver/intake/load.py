@@ -74,7 +74,7 @@ def load(store: Store, source: str | os.PathLike[str] | int) -> list[Loaded]:
         BadImageConfig, BadManifest: a document does not say what it must.
     """
     place = source if isinstance(source, int) else os.fspath(source)
-    with store.lock_shared(), opened_files(store, place) as files:
+    with opened_files(store, place) as files, store.lock_shared():
         return [_stored(store, found) for found in _list(files)]
 
 
