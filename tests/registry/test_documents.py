@@ -310,6 +310,30 @@ def test_nothing_is_asked_for_that_an_index_does_not_have(
     assert caught.value.hint is None
 
 
+@pytest.mark.parametrize("part", ["/manifests/v1", "config"])
+def test_a_document_that_breaks_off_is_read_again(
+    proxy: Meddler, repository: str, ways: Ways, part: str
+) -> None:
+    made = put_image(proxy.upstream, repository, "v1", layer(a=b"1"))
+    pattern = made.image_id if part == "config" else part
+    proxy.cuts(pattern, 50, times=4)
+    name = proxy.name(f"{repository}:v1")
+    assert ways.pull(name).image.id == made.image_id
+    assert proxy.count("GET", pattern) == 5
+
+
+def test_a_document_that_always_breaks_off_is_given_up(
+    proxy: Meddler, repository: str, ways: Ways
+) -> None:
+    put_image(proxy.upstream, repository, "v1", layer(a=b"1"))
+    proxy.cuts("/manifests/", 50, times=100)
+    with pytest.raises(RegistryError) as caught:
+        ways.pull(proxy.name(f"{repository}:v1"))
+    assert caught.value.message == f"the connection to `{proxy.host}` broke: it ended too early"
+    assert proxy.count("GET", "/manifests/") == 5
+    nothing_half_done(ways.store)
+
+
 @pytest.mark.parametrize(
     ("text", "length"), [("12", 12), ("", None), ("-1", None), ("1_0", None), ("9" * 5000, None)]
 )

@@ -6,7 +6,7 @@ import json
 import queue
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -187,12 +187,16 @@ class Repository:
         if ":" in version:
             what = f"read the manifest `{version}` of `{self.name}`"
         headers = {"Accept": ACCEPTED}
-        answer = self._get(f"{self.name}/manifests/{version}", headers)
-        with self.registry.transport.watched(answer):
+
+        def begun() -> Answer:
+            answer = self._get(f"{self.name}/manifests/{version}", headers)
             if answer.status != 200:
-                raise self.registry.refuse(answer, what)
-            content = answer.document(MANIFEST_LIMIT)
-            told = answer.headers.get("docker-content-digest", "")
+                with answer:
+                    raise self.registry.refuse(answer, what)
+            return answer
+
+        content, answer = self._whole(begun, MANIFEST_LIMIT)
+        told = answer.headers.get("docker-content-digest", "")
         digest = digest_of(content)
         for expected in (version, told):
             algorithm = expected.partition(":")[0]
@@ -261,9 +265,7 @@ class Repository:
         Raises:
             ContentMismatch: it has another digest or size.
         """
-        answer = self.blob(digest)
-        with self.registry.transport.watched(answer):
-            content = answer.document(min(size, MANIFEST_LIMIT))
+        content, _ = self._whole(lambda: self.blob(digest), min(size, MANIFEST_LIMIT))
         found = digest_of(content)
         if found != digest or len(content) != size:
             raise ContentMismatch(
@@ -308,6 +310,19 @@ class Repository:
         raise RegistryError(
             f"`{self.registry.name}` has more than {MOST_PAGES} pages of tags of `{self.name}`"
         )
+
+    def _whole(self, begin: Callable[[], Answer], limit: int) -> tuple[bytes, Answer]:
+        """Read a document whole; again, where the connection breaks in the middle of it."""
+        transport = self.registry.transport
+        for attempt in transport.patience.attempts():
+            # What breaks before an answer has been tried again by then.
+            answer = begin()
+            try:
+                with transport.watched(answer):
+                    return answer.document(limit), answer
+            except Interrupted as error:
+                attempt.failed(error)
+        raise AssertionError("the last attempt answers or raises")
 
     def _get(self, path: str, headers: Mapping[str, str]) -> Answer:
         return self.registry.request("GET", path, scopes=self._pull, headers=headers)
