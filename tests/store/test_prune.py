@@ -217,6 +217,13 @@ def remember(store: Store, context: Path) -> Path:
     return cache
 
 
+def test_disk_usage_counts_what_is_remembered_of_contexts(store: Store, tmp_path: Path) -> None:
+    add_record(store, "k", add_layer(store, "cached"))
+    remember(store, tmp_path / "context")
+    cache = store.disk_usage()[-1]
+    assert store.prune_records().reclaimed_bytes == cache.reclaimable_bytes == cache.size_bytes
+
+
 def test_digests_of_contexts_go_when_nobody_can_want_them(store: Store, tmp_path: Path) -> None:
     kept = remember(store, tmp_path / "kept")
     gone = remember(store, tmp_path / "gone")

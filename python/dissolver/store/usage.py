@@ -91,6 +91,8 @@ def _build_cache(store: Store) -> Usage:
     mounts = store.cache_mounts.usage()
     size = _disk_bytes(store, own | remains, beside=held)
     size += sum(mount.size_bytes for mount in mounts)
+    # What contexts held goes with the records.
+    size += sum(tree_bytes(cache) for cache in store.layout.stat.iterdir())
     total = store.records.count() + len(mounts)
     return Usage("Build Cache", total, len(recorded - own), size, size)
 
