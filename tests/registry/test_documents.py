@@ -243,6 +243,28 @@ def test_an_index_that_lies_about_a_manifest_s_size_is_refused(
     nothing_half_done(ways.store)
 
 
+def test_an_index_of_a_thousand_platforms_makes_no_message_of_a_thousand(
+    proxy: Meddler, repository: str, ways: Ways
+) -> None:
+    entries = [
+        {
+            "mediaType": media_types.OCI_MANIFEST,
+            "digest": sha256(b""),
+            "size": 0,
+            "platform": {"os": "linux", "architecture": f"a{number}"},
+        }
+        for number in range(1000)
+    ]
+    index = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries}
+    content = json.dumps(index).encode()
+    proxy.answers("/manifests/v1", 200, content, Content_Type=media_types.OCI_INDEX)
+    with pytest.raises(NotInRegistry) as caught:
+        ways.pull(proxy.name(f"{repository}:v1"))
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("there are images for `linux/a0`, `linux/a1`, ")
+    assert caught.value.hint.endswith("`linux/a19` and 980 others")
+
+
 def test_what_an_index_lists_again_and_again_is_copied_once(
     proxy: Meddler, repository: str, ways: Ways
 ) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dissolver.registry.ends import Provider
     from dissolver.registry.transport import Transport
 
+MOST_OFFERED = 20
+"""Platforms that a message names; the images of official programs have ten."""
+
 DEEPEST_INDEX = 4
 """Indexes within indexes that are followed; tools write one."""
 
@@ -230,4 +233,6 @@ def _offered(entries: tuple[Descriptor, ...]) -> str | None:
     names = dict.fromkeys(str(one) for one in platforms if one is not None and one.os != "unknown")
     if not names:
         return None
-    return "there are images for " + ", ".join(f"`{name}`" for name in names)
+    told = ", ".join(f"`{name}`" for name in list(names)[:MOST_OFFERED])
+    others = len(names) - MOST_OFFERED
+    return f"there are images for {told}" + (f" and {others} others" if others > 0 else "")
