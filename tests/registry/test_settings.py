@@ -23,7 +23,7 @@ from dissolver.registry.proxies import Proxy, proxy_for
 from dissolver.registry.settings import HostSettings, RegistrySettings, from_environment
 from dissolver.store import Store
 from registry.conftest import Ways, nothing_half_done
-from registry.images import layer, put_image, put_index
+from registry.images import layer, put_image, put_index, sha256
 from registry.meddler import Meddler
 from registry.servers import QuietHandler, RegistryServer, free_port, http_server
 
@@ -362,6 +362,19 @@ def test_what_a_mirror_lacks_of_an_image_comes_from_the_registry(
     assert (pulled.digest, pulled.image.id) == (digest, made.image_id)
     assert proxy.count("GET", pattern) >= 1
     assert store.check() == ()
+
+
+def test_a_blob_that_a_mirror_lacks_is_there_if_the_registry_has_it(
+    proxy: Meddler, server: RegistryServer, store: Store, repository: str
+) -> None:
+    made = put_image(server, repository, "v1", layer(a=b"a"))
+    proxy.answers("/blobs/", 404, times=9, method="HEAD")
+    hosts = {server.host: HostSettings(mirrors=(f"http://{proxy.host}",))}
+    sources = Ways(store, RegistrySettings(hosts=hosts)).sources
+    found, _ = sources.fetch(parse_reference(server.name(f"{repository}:v1")))
+    assert found.has_blob(made.layers[0].digest)
+    assert not found.has_blob(sha256(b"nobody's"))
+    assert proxy.count("HEAD", "/blobs/") == 1
 
 
 def test_what_nobody_has_is_told_by_the_registry(

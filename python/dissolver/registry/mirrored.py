@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from dissolver.errors import RegistryError
+from dissolver.errors import NotInRegistry, RegistryError
 from dissolver.registry.client import Repository
 
 if TYPE_CHECKING:
@@ -37,6 +37,19 @@ class MirroredRepository(Repository):
     def blob(self, digest: str, *, offset: int = 0, size: int = 0) -> Answer:
         """Begin to fetch a blob of ``size`` bytes, from ``offset`` on."""
         return self._had(lambda one: one.blob(digest, offset=offset, size=size))
+
+    def has_blob(self, digest: str) -> bool:
+        """Ask whether a blob is there, or behind it."""
+
+        def found(one: Repository) -> bool:
+            if not one.has_blob(digest):
+                raise NotInRegistry(f"`{one.label}` does not have the content `{digest}`")
+            return True
+
+        try:
+            return self._had(found)
+        except NotInRegistry:
+            return False
 
     def document_blob(self, digest: Digest, size: int) -> bytes:
         """Fetch a small blob whole, verified."""
