@@ -51,6 +51,14 @@ def test_a_missing_layer_is_found_in_all_that_need_it(store: Store) -> None:
     ]
 
 
+def test_a_container_without_files_is_found(store: Store) -> None:
+    record = add_container(store, add_image(store, "a", "app"), "web")
+    store.containers.directory(record.id).rmdir()
+    assert [(finding.kind, finding.message) for finding in store.check()] == [
+        ("missing", "the files of container web are missing")
+    ]
+
+
 def test_a_changed_layer_is_found(store: Store) -> None:
     image = add_image(store, "a")
     diff_id = image.config.diff_ids[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
-from dissolver.errors import DissolverError
+from dissolver.errors import DissolverError, ImageNotFound
 from dissolver.image.digest import short
 from dissolver.store.faults import explained
 from dissolver.store.gc import held_layers
@@ -43,6 +43,7 @@ def check(store: Store) -> tuple[Finding, ...]:
         stored = set(store.layers.list())
         findings += _images(store, connection, stored)
         findings += _holders(connection, stored)
+        findings += _containers(store)
         findings += _layers(store, stored)
         findings += _blobs(store, connection)
         findings += _leftovers(store, connection, stored)
@@ -71,6 +72,8 @@ def _images(store: Store, connection: Connection, stored: set[str]) -> Iterator[
             continue
         try:
             image = store.images.get(identity)
+        except ImageNotFound:
+            continue  # Somebody removed it meanwhile.
         except DissolverError as error:
             yield Finding("damaged", name, error.message)
             continue
@@ -98,6 +101,20 @@ def _holders(connection: Connection, stored: set[str]) -> Iterator[Finding]:
         if diff_id not in stored:
             subject = f"record {short(key)}"
             yield Finding("missing", subject, f"the layer {short(diff_id)} of {subject} is missing")
+
+
+def _containers(store: Store) -> Iterator[Finding]:
+    bare = [
+        record
+        for record in store.containers.list()
+        if not store.containers.directory(record.id).is_dir()
+    ]
+    # Removing a container waits for no check.
+    recorded = {record.id for record in store.containers.list()} if bare else set()
+    for record in bare:
+        if record.id in recorded:
+            name = f"container {record.name}"
+            yield Finding("missing", name, f"the files of {name} are missing")
 
 
 def _layers(store: Store, stored: set[str]) -> Iterator[Finding]:
