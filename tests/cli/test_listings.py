@@ -10,7 +10,7 @@ import pytest
 
 from dissolver.cli import containers, images
 from dissolver.cli.render.times import SECOND_NS
-from dissolver.engine.results import HistoryRow, Info
+from dissolver.engine.results import HistoryRow, Info, ListedVolume
 from dissolver.errors import ContainerNotFound, ImageNotFound
 from dissolver.image.config import Image, ImageConfig, RunConfig
 from dissolver.image.reference import parse_reference
@@ -388,3 +388,31 @@ def test_a_layer_goes_to_standard_output(line: Any, monkeypatch: pytest.MonkeyPa
     assert line.asked("layer_cat")[0] == ("sha256:84d1", 1)
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True, flush=lambda: None))
     assert line("layer", "cat", "x").err.startswith("error: a tar does not belong on a terminal\n")
+
+
+# volume ls -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["cache", "data", "database"]),
+        (["-f", "dangling=true"], ["cache"]),
+        (["-f", "dangling=false"], ["data", "database"]),
+        (["--filter", "name=data"], ["data", "database"]),
+        (["-f", "name=base", "-f", "name=cache", "-f", "dangling=0"], ["database"]),
+    ],
+)
+def test_volumes_can_be_chosen(line: Any, words: list[str], names: list[str]) -> None:
+    line.engine.answers["volumes"] = [
+        ListedVolume("cache", "/v/cache/_data"),
+        ListedVolume("data", "/v/data/_data", ("web",)),
+        ListedVolume("database", "/v/database/_data", ("db", "web")),
+    ]
+    assert line("volume", "ls", "-q", *words).out.split() == names
+
+
+def test_an_unknown_filter_of_volumes_is_refused(line: Any) -> None:
+    assert line("volume", "ls", "-f", "label=a").err == (
+        "error: unknown filter `label=a`\nhint: the filters are `dangling=…`, `name=…`\n"
+    )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
-from dissolver.cli.listing import listed
+from dissolver.cli.listing import listed, read_filters
 from dissolver.cli.targets import each
 
+if TYPE_CHECKING:
+    from dissolver.engine.results import ListedVolume
+
+FILTERS = ("dangling", "name")
 COLUMNS = {"Driver": "DRIVER", "Name": "VOLUME NAME"}
 TITLES = {**COLUMNS, "Mountpoint": "MOUNTPOINT", "Links": "LINKS"}
 
@@ -20,9 +24,14 @@ def ls(
     form: Annotated[
         str | None, Option("--format", metavar="FORMAT", help="`table`, `json` or a Go template")
     ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        Option("-f", "--filter", metavar="KEY=VALUE", help="Show those that match"),
+    ] = None,
 ) -> int:
     """List volumes."""
-    volumes = current().engine.volumes()
+    filters = read_filters(filter_, FILTERS)
+    volumes = [one for one in current().engine.volumes() if _fits(one, filters)]
     if quiet:
         sys.stdout.write("".join(f"{volume.name}\n" for volume in volumes))
         return 0
@@ -37,6 +46,15 @@ def ls(
     ]
     sys.stdout.write(listed(rows, COLUMNS, form, TITLES))
     return 0
+
+
+def _fits(volume: ListedVolume, filters: dict[str, list[str]]) -> bool:
+    """Tell whether a volume is called, and mounted or not, as filters ask for."""
+    names, dangling = filters.get("name"), filters.get("dangling")
+    if names is not None and not any(name in volume.name for name in names):
+        return False
+    is_dangling = not volume.containers
+    return dangling is None or is_dangling in (text.lower() in ("true", "1") for text in dangling)
 
 
 def rm(
