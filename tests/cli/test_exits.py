@@ -69,6 +69,13 @@ def test_exit_codes_are_those_people_know(
             ),
         ),
         (
+            CoreFailure("copy `bin/sh`: no room", kind="io", errno=errno.ENOSPC),
+            (
+                "error: copy `bin/sh`: no room\n"
+                "hint: free some space, for example with `dissolver system prune`\n"
+            ),
+        ),
+        (
             PermissionError(errno.EACCES, "Permission denied", "/secret"),
             (
                 "error: `/secret`: permission denied\n"

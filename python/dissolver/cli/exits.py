@@ -20,6 +20,8 @@ USAGE = 2
 RUN_FAILED = 125
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+ROOM_HINT = "free some space, for example with `dissolver system prune`"
 DEBUG_HINT = "run it again with `--debug` to see where it happened"
 
 
@@ -90,6 +92,13 @@ def _write(error: DissolverError, invocation: Invocation) -> None:
 
 def explanation(error: BaseException) -> DissolverError:
     """Turn any exception into one that can be told in a line."""
+    explained = _explained(error)
+    if explained.hint is None and getattr(explained, "errno", None) in NO_ROOM:
+        explained.hint = ROOM_HINT
+    return explained
+
+
+def _explained(error: BaseException) -> DissolverError:
     if isinstance(error, DissolverError):
         return error
     if type(error).__name__ == "CoreError":
@@ -101,9 +110,7 @@ def explanation(error: BaseException) -> DissolverError:
     if isinstance(error, OSError) and error.errno is not None:
         place = f"`{os.fsdecode(error.filename)}`: " if error.filename is not None else ""
         reason = os.strerror(error.errno)
-        hint = DEBUG_HINT
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "free some space, for example with `dissolver system prune`"
+        hint = ROOM_HINT if error.errno in NO_ROOM else DEBUG_HINT
         return DissolverError(f"{place}{reason[:1].lower()}{reason[1:]}", hint=hint)
     if isinstance(error, MemoryError):
         return DissolverError("out of memory")
