@@ -320,6 +320,22 @@ def test_offline_means_that_no_other_machine_is_asked(
     assert ways.pull(server.name(f"{repository}:v1")).image.id == made.image_id
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (307, {"Location": "http://192.0.2.1/signed"}),
+        (401, {"WWW_Authenticate": 'Bearer realm="http://192.0.2.1/signed"'}),
+    ],
+)
+def test_offline_a_registry_of_this_machine_leads_to_no_other(
+    proxy: Meddler, repository: str, store: Store, status: int, headers: dict[str, str]
+) -> None:
+    proxy.answers("/manifests/", status, times=9, **headers)
+    with pytest.raises(RegistryUnreachable) as caught:
+        Ways(store, RegistrySettings(is_offline=True)).pull(proxy.name(f"{repository}:v1"))
+    assert caught.value.message == "`192.0.2.1` is not asked, because `offline` is set"
+
+
 # Mirrors and proxies, in action -------------------------------------------------------------
 
 

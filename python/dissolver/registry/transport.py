@@ -20,6 +20,7 @@ from urllib3 import exceptions as faults
 
 from dissolver.errors import Cancelled, RegistryError, RegistryUnreachable
 from dissolver.registry.certificates import tls_context
+from dissolver.registry.endpoints import is_loopback
 from dissolver.registry.patience import Patience
 from dissolver.registry.proxies import proxy_for
 
@@ -270,6 +271,10 @@ class Transport:
     def _once(
         self, method: str, url: str, headers: dict[str, str], body: Body, endpoint: Endpoint
     ) -> Answer:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        # A registry of this machine may send its clients elsewhere: to a token server, a store.
+        if self.settings.is_offline and is_loopback(endpoint.host) and not is_loopback(host):
+            raise RegistryUnreachable(f"`{host}` is not asked, because `offline` is set")
         pool = self._pool(url, endpoint)
         with _broken(url):
             response = pool.request(
