@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -414,6 +415,25 @@ def test_links_of_a_hostile_layout_lead_nowhere(
     with pytest.raises(IntakeError):
         copied(ways, f"oci:{tmp_path}/layout", "store:x")
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_what_is_no_file_in_a_hostile_layout_is_not_waited_for(
+    server: RegistryServer, repository: str, ways: Ways, tmp_path: Path
+) -> None:
+    made = put_image(server, repository, "v1", layer(a=b"1"))
+    source, target = server.name(f"{repository}:v1"), f"oci:{tmp_path}/layout:a"
+    copied(ways, source, target)
+    blob = tmp_path / "layout/blobs/sha256" / made.layers[0].digest[7:]
+    blob.unlink()
+    os.mkfifo(blob)
+    assert copied(ways, source, target).sent_bytes == len(made.layers[0].blob)
+    assert blob.read_bytes() == made.layers[0].blob
+    index = tmp_path / "layout/index.json"
+    index.unlink()
+    os.mkfifo(index)
+    with pytest.raises(ExportError) as caught:
+        copied(ways, source, target)
+    assert caught.value.message == f"`{index}` is no file"
 
 
 def test_the_command_copies_as_root_and_as_a_user(

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ from dissolver.registry.layer_push import send_whole
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from dissolver.export.parcels import TarParcel
     from dissolver.registry.transport import Transport
     from dissolver.store.outgoing import OutgoingLayer
@@ -81,11 +84,10 @@ class DirectoryReceiver:
 
     def has(self, digest: str) -> bool:
         """Tell whether a blob is there and undamaged."""
-        try:
-            with (self._path / blob_name(digest)).open("rb") as file:
-                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
-        except FileNotFoundError:
-            return False
+        with _opened(self._path / blob_name(digest)) as file:
+            if file is None:
+                return False
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
 
     def mount(self, digest: str, source: str) -> bool:  # noqa: ARG002
         """Answer that there is nothing beside it to take a blob from."""
@@ -129,7 +131,9 @@ class DirectoryReceiver:
         path = self._path / INDEX_FILE
         if not path.exists():
             return dict(msgspec.json.decode(manifests.encode(Index(manifests=()))))
-        with path.open("rb") as file:
+        with _opened(path) as file:
+            if file is None:
+                raise ExportError(f"`{path}` is no file")
             content = file.read(MANIFEST_LIMIT + 1)
         manifests.decode_index(content)
         return dict(msgspec.json.decode(content))
@@ -242,6 +246,21 @@ def _chunks(
         yield chunk
         done += len(chunk)
         on_sent(done)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader | None]:
+    """Open an ordinary file of a layout; nothing that blocks, and nothing that leads elsewhere."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = -1
+    with suppress(OSError):
+        descriptor = os.open(path, flags)
+    try:
+        is_file = descriptor >= 0 and stat.S_ISREG(os.fstat(descriptor).st_mode)
+        yield os.fdopen(descriptor, "rb", closefd=False) if is_file else None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _write(descriptor: int, data: bytes) -> None:
