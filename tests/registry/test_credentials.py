@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,28 @@ def test_the_first_login_makes_the_directory(directory: Path) -> None:
     CredentialStore(directory / "deep").keep("ghcr.io", Credentials("me", "x"))
     assert stat.S_IMODE((directory / "deep").stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "deep/config.json").stat().st_mode) == 0o600
+
+
+def test_logins_at_the_same_time_are_all_kept(directory: Path) -> None:
+    names = [f"lan{number}" for number in range(20)]
+    threads = [
+        threading.Thread(
+            target=lambda name=name: CredentialStore(directory).keep(name, Credentials("me", name))
+        )
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(written(directory)["auths"]) == sorted(names)
+    assert [path.name for path in directory.iterdir()] == ["config.json"]
+
+
+def test_what_is_no_text_stays_as_it_is_written(directory: Path) -> None:
+    store = config(directory, '{"psFormat": "\\ud800 é"}')
+    store.keep("ghcr.io", Credentials("me", "pass:word"))
+    assert written(directory)["psFormat"] == "\ud800 é"
 
 
 def test_a_file_may_say_that_there_are_no_logins(directory: Path) -> None:

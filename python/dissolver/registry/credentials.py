@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import json
 import os
 import select
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,27 +70,26 @@ class CredentialStore:
         """Keep credentials; answer the file that they are in, if they lie open in it.
 
         The file is readable for its owner only, and is replaced whole: whoever reads it
-        meanwhile sees the old or the new one.
+        meanwhile sees the old or the new one. Several logins at once are all kept.
 
         Raises:
             CredentialsError: it cannot be read or written, or a helper failed.
         """
-        config = self._read()
         server = login_server(registry)
-        helper = _helper(config, server)
+        helper = _helper(self._read(), server)
+        # An empty entry tells other tools that the helper has something.
+        entry: dict[str, str] = {}
         if helper is not None:
             secret = credentials.identity_token or credentials.password
             user = TOKEN_USER if credentials.identity_token else credentials.user
             _ask(helper, "store", {"ServerURL": server, "Username": user, "Secret": secret})
-            # An empty entry tells other tools that the helper has something.
-            self._write({**config, "auths": {**(config.get("auths") or {}), server: {}}})
-            return None
-        text = f"{credentials.user}:{credentials.password}"
-        entry = {"auth": base64.b64encode(text.encode()).decode()}
-        if credentials.identity_token:
-            entry["identitytoken"] = credentials.identity_token
-        self._write({**config, "auths": {**(config.get("auths") or {}), server: entry}})
-        return self._path
+        else:
+            text = f"{credentials.user}:{credentials.password}"
+            entry["auth"] = base64.b64encode(text.encode()).decode()
+            if credentials.identity_token:
+                entry["identitytoken"] = credentials.identity_token
+        self._change(lambda auths: {**auths, server: entry})
+        return self._path if helper is None else None
 
     def forget(self, registry: str) -> bool:
         """Remove what is known for a registry; tell whether there was anything.
@@ -96,20 +97,18 @@ class CredentialStore:
         Raises:
             CredentialsError: the file cannot be read or written, or a helper failed.
         """
-        config = self._read()
         server = login_server(registry)
-        helper = _helper(config, server)
+        helper = _helper(self._read(), server)
         had_secret = False
         if helper is not None:
             had_secret = _from_helper(helper, server) is not None
             if had_secret:
                 _ask(helper, "erase", server)
-        auths = config.get("auths")
-        names = [name for name in auths or {} if _is_same(name, server)]
-        for name in names:
-            del config["auths"][name]
+        names = [name for name in self._read().get("auths") or {} if _is_same(name, server)]
         if names:
-            self._write(config)
+            self._change(
+                lambda auths: {name: one for name, one in auths.items() if name not in names}
+            )
         return had_secret or bool(names)
 
     def _read(self) -> dict[str, Any]:
@@ -132,26 +131,43 @@ class CredentialStore:
             raise CredentialsError(f"`{self._path}` is no configuration of Docker's")
         return config
 
-    def _write(self, config: dict[str, Any]) -> None:
+    def _change(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Change what is known of registries; one process or thread after the other."""
         if self._path is None:
             raise CredentialsError("there is no directory to keep credentials in")
         path = Path(os.path.realpath(self._path))  # a link stays one
-        part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            part.unlink(missing_ok=True)
-            with os.fdopen(os.open(part, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(config, file, indent="\t", ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)
+            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise CredentialsError(
-                f"cannot write `{path}`: {(error.strerror or str(error)).lower()}"
-            ) from None
+            raise _unwritten(path, error) from None
+        try:
+            with suppress(OSError):  # Some file systems of networks have no locks.
+                fcntl.flock(directory, fcntl.LOCK_EX)
+            config = self._read()
+            _write(path, {**config, "auths": change(config.get("auths") or {})})
+        finally:
+            os.close(directory)
+
+
+def _write(path: Path, config: dict[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, flags, 0o600), "w", encoding="utf-8") as file:
+            json.dump(config, file, indent="\t")
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise _unwritten(path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> CredentialsError:
+    return CredentialsError(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}")
 
 
 def _helper(config: dict[str, Any], server: str) -> str | None:
