@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -122,6 +123,29 @@ def test_images_become_an_index(server: RegistryServer, repository: str, ways: W
         assert (pulled.digest, pulled.image.config.platform) == (digest, platform)
     with pytest.raises(ImageNotFound):
         lists.get(ways.store, parse_reference(name))
+
+
+def test_what_several_add_to_a_list_at_once_is_all_in_it(
+    server: RegistryServer, repository: str, ways: Ways
+) -> None:
+    tags = [f"a{number}" for number in range(6)]
+    for tag in ("first", *tags):
+        put_image(server, repository, tag, layer(a=tag.encode()), architecture=tag)
+    name = server.name(f"{repository}:all")
+    made_list(ways, name, server.name(f"{repository}:first"))
+    threads = [
+        threading.Thread(
+            target=made_list,
+            args=(Ways(ways.store), name, server.name(f"{repository}:{tag}")),
+            kwargs={"amends": True},
+        )
+        for tag in tags
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lists.get(ways.store, parse_reference(name)).entries) == 7
 
 
 def test_what_an_index_says_of_a_platform_stays_so_in_a_list(

@@ -6,8 +6,10 @@ its name. It refers to images by digest; these are in registries already.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from dissolver.registry.uploads import Uploads
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from dissolver.image.reference import Reference
     from dissolver.registry.events import OnTransfer
@@ -73,20 +75,14 @@ def create(
     Raises:
         RegistryError: there is such a list and ``amends`` is not set; or what registries say.
     """
-    known = find(store, name)
-    if known is not None and not amends:
-        raise RegistryError(
-            f"there is a list `{name.familiar}` already",
-            hint="add to it with `--amend`, or remove it with `dissolver manifest rm`",
-        )
-    entries = list(known.entries if known is not None else ())
-    for image in images:
-        for entry in _entries(sources, image):
-            same = [one for one in entries if one.descriptor.digest == entry.descriptor.digest]
-            if not same:
-                entries.append(entry)
-    made = ManifestList(name.canonical, tuple(entries))
-    _write(store, name, made)
+    _entries_so_far(store, name, amends=amends)
+    found = [entry for image in images for entry in _entries(sources, image)]
+    with _alone(store):
+        entries: dict[str, Entry] = {}
+        for entry in (*_entries_so_far(store, name, amends=amends), *found):
+            entries.setdefault(entry.descriptor.digest, entry)
+        made = ManifestList(name.canonical, tuple(entries.values()))
+        _write(store, name, made)
     return made
 
 
@@ -103,23 +99,26 @@ def annotate(
     Raises:
         ImageNotFound: there is no such list, or the image is not in it.
     """
-    found = get(store, name)
     wanted = {image.canonical, image.digest or ""}
-    if not any({entry.name, entry.descriptor.digest} & wanted for entry in found.entries):
-        raise ImageNotFound(f"the list `{name.familiar}` has no image `{image.familiar}`")
-    entries = []
-    for entry in found.entries:
+
+    def changed(entry: Entry) -> Entry:
         descriptor = entry.descriptor
-        if {entry.name, descriptor.digest} & wanted:
-            before = descriptor.platform or manifests.PlatformFields("", "linux")
-            descriptor = msgspec.structs.replace(
-                descriptor,
-                platform=msgspec.structs.replace(before, **platform),
-                annotations={**descriptor.annotations, **annotations},
-            )
-        entries.append(Entry(descriptor, entry.name))
-    made = ManifestList(found.name, tuple(entries))
-    _write(store, name, made)
+        if not {entry.name, descriptor.digest} & wanted:
+            return entry
+        before = descriptor.platform or manifests.PlatformFields("", "linux")
+        descriptor = msgspec.structs.replace(
+            descriptor,
+            platform=msgspec.structs.replace(before, **platform),
+            annotations={**descriptor.annotations, **annotations},
+        )
+        return Entry(descriptor, entry.name)
+
+    with _alone(store):
+        found = get(store, name)
+        if not any({entry.name, entry.descriptor.digest} & wanted for entry in found.entries):
+            raise ImageNotFound(f"the list `{name.familiar}` has no image `{image.familiar}`")
+        made = ManifestList(found.name, tuple(map(changed, found.entries)))
+        _write(store, name, made)
     return made
 
 
@@ -208,6 +207,18 @@ def remove(store: Store, name: Reference) -> None:
         _path(store, name).unlink(missing_ok=True)
 
 
+def _entries_so_far(store: Store, name: Reference, *, amends: bool) -> tuple[Entry, ...]:
+    known = find(store, name)
+    if known is None:
+        return ()
+    if not amends:
+        raise RegistryError(
+            f"there is a list `{name.familiar}` already",
+            hint="add to it with `--amend`, or remove it with `dissolver manifest rm`",
+        )
+    return known.entries
+
+
 def _entries(sources: Sources, image: Reference) -> list[Entry]:
     repository, document = sources.fetch(image)
     if document.media_type in media_types.INDEXES:
@@ -228,10 +239,24 @@ def _path(store: Store, name: Reference) -> Path:
     return store.root / "lists" / f"{digits}.json"
 
 
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Change lists alone among all processes, so that what two of them add is all kept."""
+    directory = store.root / "lists"
+    with explained("write the list"):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with explained("write the list"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _write(store: Store, name: Reference, made: ManifestList) -> None:
     path = _path(store, name)
     part = store.layout.tmp / f"list-{os.getpid()}-{path.name}"
     with explained("write the list"):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
         part.write_bytes(msgspec.json.encode(made))
         part.rename(path)
