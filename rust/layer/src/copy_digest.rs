@@ -4,6 +4,7 @@
 //! the facts of each entry in the order of the layer. It is part of cache keys:
 //! whoever changes the bytes below changes [`FORMAT`] too.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use flate2::write::ZlibEncoder;
@@ -32,7 +33,7 @@ pub(crate) struct Facts<'a> {
     pub size: u64,
     pub mtime_ns: i64,
     pub device: (u32, u32),
-    pub xattrs: &'a [Xattr],
+    pub xattrs: Cow<'a, [Xattr]>,
     pub link_target: Option<&'a [u8]>,
     pub hard_link: Option<&'a [u8]>,
     pub digest: Option<ContentDigest>,
@@ -49,7 +50,7 @@ impl<'a> Facts<'a> {
             size: 0,
             mtime_ns: 0,
             device: (0, 0),
-            xattrs: &[],
+            xattrs: Cow::Borrowed(&[]),
             link_target: None,
             hard_link: None,
             digest: None,
@@ -66,7 +67,7 @@ impl<'a> Facts<'a> {
             size: entry.size,
             mtime_ns: entry.mtime_ns,
             device: entry.device,
-            xattrs: &entry.xattrs,
+            xattrs: Cow::Borrowed(&entry.xattrs),
             link_target: entry.link_target.as_deref(),
             hard_link: None,
             digest: entry.digest,
@@ -101,7 +102,7 @@ impl<'a> Facts<'a> {
         put(out, self.link_target.unwrap_or_default());
         put(out, self.hard_link.unwrap_or_default());
         out.extend_from_slice(&(self.xattrs.len() as u64).to_le_bytes());
-        for (name, value) in self.xattrs {
+        for (name, value) in self.xattrs.as_ref() {
             put(out, name);
             put(out, value);
         }

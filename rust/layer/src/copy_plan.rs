@@ -5,9 +5,10 @@
 //! be but for modification times, and nothing of what else the base holds, so
 //! a copy onto another base with the same destination is the same copy.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, OnceLock};
 
-use dissolver_tree::{IgnoreRules, Tree};
+use dissolver_tree::{IgnoreRules, Tree, follow_mode};
 
 use crate::copy_digest::Facts;
 use crate::copy_error::CopyError;
@@ -261,7 +262,7 @@ impl CopyPlan {
                     size: stat.size,
                     mtime_ns: stat.mtime_ns,
                     device: stat.device_numbers,
-                    xattrs: tree.xattrs(*number),
+                    xattrs: Cow::Borrowed(tree.xattrs(*number)),
                     link_target: Some(tree.link_target(*number))
                         .filter(|target| !target.is_empty()),
                     digest: tree
@@ -293,6 +294,9 @@ impl CopyPlan {
         let has_mode = facts.kind == Kind::Symlink || part.is_some_and(|part| part.is_verbatim);
         if let (Some(change), false) = (&self.mode, has_mode) {
             facts.mode = change.apply(facts.mode, facts.kind == Kind::Directory);
+            if !facts.xattrs.is_empty() {
+                follow_mode(facts.xattrs.to_mut(), facts.mode);
+            }
         }
         facts.hard_link = planned
             .hard_link

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use dissolver_digest::ContentDigest as Digest;
-use dissolver_tree::Tree;
+use dissolver_tree::{Tree, follow_mode};
 
 use crate::assemble::Outlet;
 use crate::copy_error::CopyError;
@@ -80,6 +80,7 @@ impl Writer<'_, '_> {
         };
         if let Some(xattrs) = &xattrs {
             entry.xattrs.clone_from(xattrs);
+            follow_mode(&mut entry.xattrs, entry.mode);
         }
         let content_start = self.header(&entry)?;
         let mut hasher = blake3::Hasher::new();

@@ -7,6 +7,7 @@
 //! an error that names the file.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod content;
 mod error;
 mod glob;
@@ -17,6 +18,7 @@ mod tree;
 mod walk;
 mod xattr;
 
+pub use acl::follow_mode;
 pub use content::ContentReader;
 pub use error::TreeError;
 pub use glob::{BadPattern, Glob, has_wildcard};

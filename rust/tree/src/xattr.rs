@@ -1,5 +1,6 @@
 //! The extended attributes that belong to a file's meaning.
 
+use crate::acl;
 use rustix::fd::AsFd;
 use rustix::fs::{fgetxattr, flistxattr};
 use rustix::io::Errno;
@@ -19,8 +20,7 @@ const LARGEST: usize = 65536;
 /// privilege; in a layer it would hide files instead of describing them.
 fn is_kept(name: &[u8]) -> bool {
     match name {
-        b"security.capability" => true,
-        b"system.posix_acl_access" | b"system.posix_acl_default" => true,
+        b"security.capability" | acl::ACCESS | acl::DEFAULT => true,
         _ => name.starts_with(b"user.") && !name.starts_with(b"user.overlay."),
     }
 }
@@ -57,6 +57,9 @@ pub(crate) fn read_xattrs(fd: impl AsFd) -> Result<Xattrs, Errno> {
             // Removed in between, or a security module hides it.
             Err(Errno::NODATA) => continue,
             Err(errno) => return Err(errno),
+        }
+        if matches!(name, acl::ACCESS | acl::DEFAULT) {
+            acl::keep_known(&mut value);
         }
         xattrs.push((name.to_vec(), value));
     }
