@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -211,5 +213,34 @@ def test_a_full_disk_is_told_and_the_store_still_works(
     assert copied.returncode == 1
     is_one_clear_error(copied, "[Nn]o space left", "hint: ")
     cli("system", "prune", "-f")
+    files = {"Dockerfile": "FROM box\nADD big.gz /\n", "big.gz": gzipped_tar(bytes(45_000_000))}
+    added = cli("build", cli.directory("full", files), check=False)
+    assert added.returncode == 1
+    is_one_clear_error(added, "cannot unpack the archive: no space left", "hint: ")
     still_works(cli)
+    assert cli("system", "check").returncode == 0
+
+
+def gzipped_tar(content: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as tar:
+        entry = tarfile.TarInfo("big")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+def test_a_disk_that_is_too_full_to_extract_a_layer_is_told(
+    extracted_account: Account, small_disk: Path, busybox_tar: Path
+) -> None:
+    cli = Cli(extracted_account, small_disk / "store")
+    cli("import", busybox_tar, "box")
+    copy = "FROM box\nCOPY big /big\n"
+    files = {"Dockerfile": copy, "more": copy + "RUN true\n", "big": os.urandom(18_000_000)}
+    context = cli.directory("full", files)
+    cli("build", "-t", "big", context)
+    for words in (("build", "-f", context / "more", context), ("run", "--rm", "big", "true")):
+        done = cli(*words, check=False)
+        assert done.returncode != 0
+        is_one_clear_error(done, "cannot extract the layers: no space left on the disk", "hint: ")
     assert cli("system", "check").returncode == 0

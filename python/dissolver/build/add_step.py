@@ -103,17 +103,18 @@ class AddWork:
         # In a store of its own, which goes with the step: nothing else needs this layer.
         directory = stack.enter_context(bench.store.workspace())
         layers = Layers(directory, userxattr=False)
-        try:
-            with _opened(archive.path, archive.view, directory) as descriptor:
-                info = layers.ingest(descriptor)
-        except CoreError as error:
-            if error.kind == "io":
-                raise
-            raise BuildError(
-                f"cannot unpack `{archive.path.lstrip('/')}`: {error.message}",
-                hint=error.hint or "`--unpack=false` copies the archive as it is",
-                where=self.step.where,
-            ) from error
+        with explained("unpack the archive"):
+            try:
+                with _opened(archive.path, archive.view, directory) as descriptor:
+                    info = layers.ingest(descriptor)
+            except CoreError as error:
+                if error.kind == "io":
+                    raise
+                raise BuildError(
+                    f"cannot unpack `{archive.path.lstrip('/')}`: {error.message}",
+                    hint=error.hint or "`--unpack=false` copies the archive as it is",
+                    where=self.step.where,
+                ) from error
         if archive.identity is not None and archive.identity != _identity(archive.path):
             raise CoreFailure(
                 f"`{archive.path}` changed while it was read",

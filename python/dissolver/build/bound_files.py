@@ -139,7 +139,7 @@ def mount_files(
     layers, source = files.layers(bench)
     with explained("read the files to mount"):
         view = bench.store.layers.view(layers)
-        lowers = rootfs.lowers(bench.store.layers.mountable(list(layers)))
+        lowers = rootfs.lowers(bench.store.layers, list(layers))
     for name in ("mountpoint", "upper", "work"):
         (directory / name).mkdir(parents=True)
     stack = Rootfs(

@@ -95,9 +95,7 @@ def _mounted(store: Store, record: ContainerRecord, directory: Path) -> Iterator
     make_directories(view, directory)
     specification = spec.SandboxSpec(
         rootfs=spec.Rootfs(
-            lowers=rootfs.lowers(
-                store.layers.mountable(diff_ids), rootfs.stubs_directory(store.root)
-            ),
+            lowers=rootfs.lowers(store.layers, diff_ids, rootfs.stubs_directory(store.root)),
             upper=str(directory / "upper"),
             work=str(directory / "work"),
             mountpoint=str(directory / "root"),

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.runtime.spec import ErofsLower
+from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dissolver._core import layer
-    from dissolver._core.layer import Entry, View
+    from dissolver._core.layer import Entry, Layers, View
     from dissolver.runtime.spec import Lower
 
 STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
@@ -107,12 +108,18 @@ def stat(view: View, path: str) -> Entry | None:
         return None
 
 
-def lowers(layers: Sequence[layer.Lower], *below: Path) -> tuple[Lower, ...]:
-    """Order what is stacked as the sandbox wants it: the top-most first, stubs last.
+def lowers(layers: Layers, diff_ids: Sequence[str], *below: Path) -> tuple[Lower, ...]:
+    """Make an image's layers mountable, and order them as the sandbox wants it.
 
-    ``layers`` are the image's, bottom first.
+    That is the top-most first, and what lies ``below`` them last. ``diff_ids`` are the
+    image's, bottom first.
+
+    Raises:
+        DiskFull: a layer has to be extracted, and there is no space for it.
     """
-    return (*(_specified(lower) for lower in reversed(layers)), *map(str, below))
+    with explained("extract the layers"):
+        stack = layers.mountable(diff_ids)
+    return (*(_specified(lower) for lower in reversed(stack)), *map(str, below))
 
 
 def _specified(lower: layer.Lower) -> Lower:

@@ -81,8 +81,7 @@ def prepare(
     directory = store.containers.directory(record.id)
     diff_ids = store.containers.layers(record.id)
     view: View = store.layers.view(diff_ids)
-    layers = store.layers.mountable(diff_ids)
-    stack = rootfs.lowers(layers, rootfs.stubs_directory(store.root))
+    stack = rootfs.lowers(store.layers, diff_ids, rootfs.stubs_directory(store.root))
     make_directories(view, directory)
     make_working_directory(view, directory / "upper", config.cwd)
     plan = network.plan_network(

@@ -227,7 +227,6 @@ class _Step:
 
     def _stack(self, mounts: Sequence[Mount], lent: Path | None) -> tuple[spec.Lower, ...]:
         """Order the layers, and put mount points that the image lacks below them all."""
-        layers = self._store.layers.mountable(self._parents)
         targets = [(m.target, _is_directory(m)) for m in mounts]
         directories, files = rootfs.missing_stubs(self._view, targets)
         below = [rootfs.stubs_directory(self._store.root, is_step=True)]
@@ -242,7 +241,7 @@ class _Step:
             # A step that only touched the bundle has copied the directories it is lent in.
             places += [str(PurePosixPath(target).parent) for target in self._loan.targets]
         self.stubs = rootfs.missing_paths(self._view, places)
-        stack = rootfs.lowers(layers, *below)
+        stack = rootfs.lowers(self._store.layers, self._parents, *below)
         return (str(lent), *stack) if lent else stack
 
     def run(
