@@ -396,6 +396,7 @@ fn run(steps: &[Vec<Change>], userxattr: bool) {
             fs::remove_dir_all(&check).unwrap();
         }
     }
+    assert!(layers.settle(std::time::Duration::from_secs(60)));
     assert_eq!(
         fs::read_dir(directory.path().join("store/tmp"))
             .unwrap()
