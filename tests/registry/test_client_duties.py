@@ -62,7 +62,9 @@ def test_a_location_is_relative_or_absolute(
     assert arrived(ways, name, new_store)
 
 
-@pytest.mark.parametrize("location", ["", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "location", ["", "ftp://127.0.0.1/x", "http://[::1", "http://127.0.0.1:99999999/x"]
+)
 def test_an_upload_that_goes_on_nowhere_is_told(
     proxy: Meddler, repository: str, ways: Ways, location: str
 ) -> None:

@@ -213,6 +213,15 @@ def test_a_blob_that_only_seems_to_be_there_fails_the_manifest(
     assert server_has_nothing(proxy, repository)
 
 
+def test_a_blob_that_is_not_known_for_a_moment_is_no_failure(
+    proxy: Meddler, ways: Ways, name: str, new_store: Callable[[], Store]
+) -> None:
+    proxy.fails("/manifests/", 400, "BLOB_UNKNOWN", "blob unknown", method="PUT", times=2)
+    ways.push(name)
+    assert proxy.count("PUT", "/manifests/") == 3
+    assert arrives(ways, name, new_store)
+
+
 # Redirects -------------------------------------------------------------------------------
 
 

@@ -50,7 +50,12 @@ FAULT_LIMIT = 1 << 16
 TAGS_LIMIT = 4 << 20
 MOST_PAGES = 1000
 _LOGINS = 3
+_NO_BLOB = frozenset(("BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"))
 _LINK = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?')
+
+
+class BlobUnknown(RegistryError):
+    """A registry that does not know a blob that a manifest names."""
 
 
 class Registry:
@@ -126,6 +131,8 @@ class Registry:
                 else f"if it is private, log in first: `dissolver login {self.name}`"
             )
             return AccessDenied(f"{where} denies access: cannot {what}{said}", hint=hint)
+        if not codes.isdisjoint(_NO_BLOB):
+            return BlobUnknown(f"cannot {what}: {where} answers{said}")
         if answer.status == 404:
             return NotInRegistry(f"cannot {what}: {where} does not have it")
         if answer.status == 429:

@@ -14,10 +14,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from dissolver.errors import RegistryError
 from dissolver.registry.auth import pull_scope, push_scope
+from dissolver.registry.client import BlobUnknown
 from dissolver.registry.layer_push import descriptor_of, send_whole
 from dissolver.registry.patience import (
     ATTEMPTS,
@@ -25,7 +26,7 @@ from dissolver.registry.patience import (
     REPEATED,
     wanted_seconds,
 )
-from dissolver.registry.transport import BLOCK_BYTES, Interrupted
+from dissolver.registry.transport import BLOCK_BYTES, Interrupted, named_url
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ WORTH_ASKING_BYTES = 8 << 20
 """With more than this to send, a registry is asked whether it has a layer by now known."""
 
 _TYPE = "application/octet-stream"
+_MOST_DIGITS = 19
+_MANIFEST_ATTEMPTS = 3
+"""A registry that is told of one blob by several clients at once may not know it for a moment."""
 
 
 class _Known(Exception):
@@ -159,21 +163,28 @@ class Uploads:
     def put_manifest(self, content: bytes, media_type: str, version: str) -> str:
         """Store a manifest under a tag or its digest; answer where it lies.
 
+        What it names was brought before: a registry that does not know of that is asked again.
+
         Raises:
             AccessDenied: pushing is not allowed.
             RegistryError: the registry refuses it.
         """
-        answer = self._registry.request(
-            "PUT",
-            f"{self._name}/manifests/{version}",
-            scopes=self._scopes,
-            headers={"Content-Type": media_type},
-            body=content,
-        )
-        with answer:
-            if answer.status not in (200, 201, 202):
-                raise self._refuse(answer, f"store the manifest `{self._name}:{version}`")
-            return answer.headers.get("docker-content-digest", "")
+        for attempt in range(1, _MANIFEST_ATTEMPTS + 1):
+            answer = self._registry.request(
+                "PUT",
+                f"{self._name}/manifests/{version}",
+                scopes=self._scopes,
+                headers={"Content-Type": media_type},
+                body=content,
+            )
+            with answer:
+                if answer.status in (200, 201, 202):
+                    return answer.headers.get("docker-content-digest", "")
+                refused = self._refuse(answer, f"store the manifest `{self._name}:{version}`")
+            if not isinstance(refused, BlobUnknown) or attempt == _MANIFEST_ATTEMPTS:
+                raise refused
+            self.transport.patience.pause(attempt)
+        raise AssertionError("the last attempt answers or raises")
 
     def _reader(self, file: int, on_sent: OnSent) -> Callable[[int, int], Iterator[bytes]]:
         """Return what reads from one byte of an open file to another, in pieces."""
@@ -354,9 +365,10 @@ class Uploads:
 
     def _location(self, answer: Answer, otherwise: str = "") -> str:
         target = answer.headers.get("location", otherwise)
-        found = urlsplit(urljoin(answer.url, target))
-        if not target or found.scheme not in ("http", "https"):
+        url = named_url(target, answer.url) if target else None
+        if url is None:
             raise RegistryError(f"`{self._registry.name}` does not say where an upload goes on")
+        found = urlsplit(url)
         if answer.url.startswith("https://") and found.scheme == "http":
             # Registries behind a proxy that adds the encryption often do not know of it.
             found = found._replace(scheme="https")
@@ -369,4 +381,5 @@ class Uploads:
 def _last_byte(answer: Answer) -> int:
     """Read the last byte that a registry says that it has, -1 where it says none."""
     first, _, last = answer.headers.get("range", "").removeprefix("bytes=").partition("-")
-    return int(last) if first == "0" and last.isdecimal() else -1
+    is_number = last.isdecimal() and len(last) <= _MOST_DIGITS
+    return int(last) if first == "0" and is_number else -1
