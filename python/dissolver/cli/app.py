@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from dissolver.cli import exits
-from dissolver.cli.catalog import ALIASES, COMMANDS, GROUPS, Entry
+from dissolver.cli.catalog import ALIASES, COMMANDS, GROUPS, HIDDEN, Entry
 from dissolver.cli.invocation import Invocation, OpenEngine, begin, end, open_engine
 from dissolver.cli.words import UsageSlip, build_command, shared_options, suggestion
 
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name in self._groups:
             return self._groups[name]
-        entry = self._entries.get(name)
+        entry = self._entries.get(name) or HIDDEN.get(f"{self.name} {name}")
         return None if entry is None else build_command(name, entry)
 
     def resolve_command(

@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
+from dissolver.cli.names import container_names, image_names
 from dissolver.cli.words import UsageSlip
 
 Output = Annotated[
@@ -16,7 +17,9 @@ Output = Annotated[
 
 
 def save(
-    images: Annotated[list[str], Argument(metavar="IMAGE...", show_default=False)],
+    images: Annotated[
+        list[str], Argument(metavar="IMAGE...", autocompletion=image_names, show_default=False)
+    ],
     output: Output = None,
     form: Annotated[
         str, Option("--format", metavar="FORM", help="docker, oci or oci-directory")
@@ -39,7 +42,7 @@ def save(
 
 
 def export(
-    container: Annotated[str, Argument(metavar="CONTAINER")],
+    container: Annotated[str, Argument(metavar="CONTAINER", autocompletion=container_names)],
     output: Output = None,
 ) -> None:
     """Write a container's file system as a tar."""

@@ -172,6 +172,12 @@ COMMANDS: dict[str, Entry] = {
     ),
     "info": Entry("system", "info", "Show where things lie and what works here", "dissolver info"),
     "version": Entry("system", "version", "Show the version", "dissolver version"),
+    "completion": Entry(
+        "completion",
+        "completion",
+        "Print a script that lets a shell complete commands and names",
+        "source <(dissolver completion bash)",
+    ),
 }
 
 GROUPS: dict[str, Group] = {
@@ -333,3 +339,13 @@ ALIASES: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "volume": {"list": "ls", "remove": "rm"},
 }
+
+HIDDEN: dict[str, Entry] = {
+    "dissolver __complete": Entry(
+        "completion",
+        "answer",
+        "Tell a shell what a word may become",
+        "dissolver __complete 'dissolver im'",
+    ),
+}
+"""What programs call and no help lists."""

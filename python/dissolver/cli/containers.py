@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from dissolver.cli.invocation import current
 from dissolver.cli.listing import Row, has_label, listed, read_filters
+from dissolver.cli.names import container_names
 from dissolver.cli.render.cells import ellipsis, printable
 from dissolver.cli.render.times import age, local_time
 from dissolver.cli.targets import each
@@ -21,7 +22,9 @@ from dissolver.errors import ContainerNotFound
 if TYPE_CHECKING:
     from dissolver.runtime.container import ContainerSummary, LogLine
 
-Names = Annotated[list[str], Argument(metavar="CONTAINER...", show_default=False)]
+Names = Annotated[
+    list[str], Argument(metavar="CONTAINER...", autocompletion=container_names, show_default=False)
+]
 
 COLUMNS = {
     "ID": "CONTAINER ID",
@@ -137,7 +140,7 @@ def is_ancestor(container: ContainerSummary, image: str) -> bool:
 
 
 def logs(
-    container: Annotated[str, Argument(metavar="CONTAINER")],
+    container: Annotated[str, Argument(metavar="CONTAINER", autocompletion=container_names)],
     follow: Annotated[bool, Option("-f", "--follow", help="Go on until it ends")] = False,
     tail: Annotated[
         str, Option("-n", "--tail", metavar="N", help="Show the last N lines only")

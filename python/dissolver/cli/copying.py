@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
+from dissolver.cli.names import container_names
 from dissolver.cli.words import UsageSlip
 
 LETTERS = {"added": "A", "changed": "C", "deleted": "D"}
@@ -85,7 +86,9 @@ def _output() -> int:
     return sys.stdout.fileno()
 
 
-def diff(container: Annotated[str, Argument(metavar="CONTAINER")]) -> None:
+def diff(
+    container: Annotated[str, Argument(metavar="CONTAINER", autocompletion=container_names)],
+) -> None:
     """Show what a container added (A), changed (C) and deleted (D)."""
     for change in current().engine.diff(container):
         sys.stdout.write(f"{LETTERS[change.kind]} {change.path}\n")

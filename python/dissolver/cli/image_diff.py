@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from dissolver.cli.invocation import current
+from dissolver.cli.names import image_names
 from dissolver.cli.render.cells import printable
 from dissolver.cli.words import UsageSlip
 
@@ -32,8 +33,8 @@ _DIGEST_CHARACTERS = len("blake3:") + 12
 
 
 def diff(
-    before: Annotated[str, Argument(metavar="IMAGE")],
-    after: Annotated[str, Argument(metavar="IMAGE")],
+    before: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
+    after: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
     times: Annotated[
         bool, Option("--times", help="Compare modification times of files as well")
     ] = False,

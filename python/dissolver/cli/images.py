@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from dissolver.cli.invocation import current
 from dissolver.cli.listing import Row, has_label, listed, read_filters
+from dissolver.cli.names import image_names
 from dissolver.cli.render.cells import ellipsis
 from dissolver.cli.render.sizes import human_size
 from dissolver.cli.render.times import SECOND_NS, age, local_time
@@ -187,7 +188,7 @@ def _short(identity: str) -> str:
 
 
 def tag(
-    image: Annotated[str, Argument(metavar="IMAGE")],
+    image: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
     reference: Annotated[str, Argument(metavar="NAME[:TAG]")],
 ) -> None:
     """Give an image one more name."""
@@ -195,7 +196,9 @@ def tag(
 
 
 def rmi(
-    names: Annotated[list[str], Argument(metavar="IMAGE...", show_default=False)],
+    names: Annotated[
+        list[str], Argument(metavar="IMAGE...", autocompletion=image_names, show_default=False)
+    ],
     force: Annotated[
         bool, Option("-f", "--force", help="Remove it even if stopped containers use it")
     ] = False,
@@ -222,7 +225,7 @@ def rmi(
 
 
 def history(
-    image: Annotated[str, Argument(metavar="IMAGE")],
+    image: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
     quiet: Annotated[bool, Option("-q", "--quiet", help="Print the IDs only")] = False,
     no_trunc: Untruncated = False,
     human: Annotated[bool, Option("-H", "--human/--no-human", help="Word sizes and times")] = True,

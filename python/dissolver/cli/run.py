@@ -10,6 +10,7 @@ from typer import Argument, Option
 from dissolver.cli.build_words import named_values
 from dissolver.cli.env_files import file_variables
 from dissolver.cli.invocation import Invocation, current
+from dissolver.cli.names import container_names, image_names
 from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip
@@ -42,7 +43,7 @@ User = Annotated[
 
 
 def run(
-    image: Annotated[str, Argument(metavar="IMAGE")],
+    image: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
     command: Annotated[
         list[str] | None, Argument(metavar="[COMMAND] [ARGUMENT]...", show_default=False)
     ] = None,
@@ -234,7 +235,7 @@ def _run_attached(
 
 
 def execute(
-    container: Annotated[str, Argument(metavar="CONTAINER")],
+    container: Annotated[str, Argument(metavar="CONTAINER", autocompletion=container_names)],
     command: Annotated[list[str], Argument(metavar="COMMAND [ARGUMENT]...")],
     detach: Annotated[bool, Option("-d", "--detach", help="Do not wait for it")] = False,
     interactive: Interactive = False,
@@ -264,7 +265,10 @@ def execute(
 
 
 def start(
-    containers: Annotated[list[str], Argument(metavar="CONTAINER...", show_default=False)],
+    containers: Annotated[
+        list[str],
+        Argument(metavar="CONTAINER...", autocompletion=container_names, show_default=False),
+    ],
     attach_: Annotated[
         bool, Option("-a", "--attach", help="Connect its output, and wait for its end")
     ] = False,
@@ -287,7 +291,7 @@ def start(
 
 
 def attach(
-    container: Annotated[str, Argument(metavar="CONTAINER")],
+    container: Annotated[str, Argument(metavar="CONTAINER", autocompletion=container_names)],
     no_stdin: Annotated[bool, Option("--no-stdin", help="Do not connect standard input")] = False,
 ) -> int:
     """Connect this terminal to a running container."""
@@ -297,7 +301,10 @@ def attach(
 
 
 def wait(
-    containers: Annotated[list[str], Argument(metavar="CONTAINER...", show_default=False)],
+    containers: Annotated[
+        list[str],
+        Argument(metavar="CONTAINER...", autocompletion=container_names, show_default=False),
+    ],
 ) -> int:
     """Wait until containers end and print their exit codes."""
     engine = current().engine

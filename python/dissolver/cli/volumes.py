@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from dissolver.cli.invocation import current
 from dissolver.cli.listing import listed, read_filters
+from dissolver.cli.names import volume_names
 from dissolver.cli.targets import each
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _fits(volume: ListedVolume, filters: dict[str, list[str]]) -> bool:
 
 
 def rm(
-    volumes: Annotated[list[str], Argument(metavar="VOLUME...")],
+    volumes: Annotated[list[str], Argument(metavar="VOLUME...", autocompletion=volume_names)],
     force: Annotated[bool, Option("-f", "--force", help="Do not mind those that are gone")] = False,
 ) -> int:
     """Remove volumes."""
