@@ -238,3 +238,11 @@ def test_digests_of_contexts_go_when_nobody_can_want_them(store: Store, tmp_path
     assert not gone.exists()
     store.prune_records()
     assert list(store.layout.stat.iterdir()) == []
+
+
+def test_a_cache_that_somebody_removed_is_an_empty_one(store: Store, tmp_path: Path) -> None:
+    remember(store, tmp_path / "before")
+    shutil.rmtree(store.layout.stat)
+    with Store(store.root, store.run) as again:
+        assert remember(again, tmp_path / "context").exists()
+        assert again.prune_records().reclaimed_bytes > 0

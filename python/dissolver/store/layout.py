@@ -118,6 +118,9 @@ def open_layout(root: Path, run: Path) -> Layout:
             raise StoreError(f"the store `{root}` has an impossible format, {found}")
         if not run.is_dir():
             run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Who removes a cache by hand means it to be empty.
+        if not layout.stat.is_dir():
+            layout.stat.mkdir(mode=0o700, exist_ok=True)
     return layout
 
 
