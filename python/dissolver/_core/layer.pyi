@@ -370,3 +370,16 @@ class View:
         Raises:
             CoreError: ``not-found``, ``not-a-file``, ``symlink-loop``.
         """
+
+def remove_tree(path: str | bytes | os.PathLike[str], *, strict: bool = False) -> int:
+    """Remove a file, or a directory of any depth; answer the bytes of disk that this frees.
+
+    What cannot be removed stays, and nothing beside it does. A path that is not there is no
+    failure.
+
+    Raises:
+        CoreError: something stayed, if ``strict``.
+    """
+
+def tree_bytes(path: str | bytes | os.PathLike[str]) -> int:
+    """Count the bytes of disk under a path as far as they can be told; hard links count once."""

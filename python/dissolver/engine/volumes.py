@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from dissolver.engine.results import ListedVolume, Pruned
 from dissolver.runtime.container import config_of
-from dissolver.store.workspace import tree_bytes
+from dissolver.store.workspace import remove_tree, tree_bytes
 
 if TYPE_CHECKING:
     from dissolver.engine.session import Session
@@ -66,4 +65,4 @@ def _delete(session: Session, name: str) -> None:
     from dissolver.store.faults import explained
 
     with explained("remove the volume"):
-        shutil.rmtree(session.store.layout.volumes / name)
+        remove_tree(session.store.layout.volumes / name, strict=True)

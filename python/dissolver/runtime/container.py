@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from dissolver.runtime.logs import LogLine, read_log
 from dissolver.runtime.options import ContainerConfig, RunOptions
 from dissolver.runtime.signals import signal_number
 from dissolver.runtime.start import Connection, connection_of, prepare, socket_path
+from dissolver.store.workspace import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ def create(
         try:
             _add_record(store, identity, chosen, image.id, config)
         except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_tree(directory)
             raise
     return identity
 
@@ -238,7 +238,7 @@ def remove(
         )
     store.containers.remove(record.id)
     _forget_last_run(store, record.id, directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    remove_tree(directory)
     if removes_volumes:
         for volume in config_of(record).volumes:
             if volume.is_anonymous:

@@ -7,7 +7,6 @@ has 64 hex digits for a name and goes with its container where that is wanted.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from dissolver.errors import BadVolume
 from dissolver.runtime import rootfs
 from dissolver.runtime.names import make_id
 from dissolver.runtime.spec import BindMount
+from dissolver.store.workspace import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def mount_volumes(
 
 def remove_volume(directory: Path, name: str) -> None:
     """Remove a volume with all it holds; removing it again changes nothing."""
-    shutil.rmtree(directory / name, ignore_errors=True)
+    remove_tree(directory / name)
 
 
 def fill(data: Path, target: str, view: View) -> None:

@@ -72,37 +72,22 @@ def _lives(pid: int, start: int) -> bool:
     return sandbox.start_time(pid) == start
 
 
-def remove_tree(path: Path) -> int:
+def remove_tree(path: Path, *, strict: bool = False) -> int:
     """Remove a file or a whole directory; answer the bytes of disk that gives back.
 
-    What cannot be removed stays for the next sweep.
-    """
-    import shutil
+    Directories may lie in one another further down than a path can name: programs in
+    containers make such. What cannot be removed stays for the next sweep.
 
-    freed = tree_bytes(path)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-    return freed - (tree_bytes(path) if os.path.lexists(path) else 0)
+    Raises:
+        CoreError: something stayed, and ``strict`` says that this is a failure.
+    """
+    from dissolver._core import layer
+
+    return layer.remove_tree(path, strict=strict)
 
 
 def tree_bytes(path: Path) -> int:
     """Count the bytes of disk under ``path``; hard links count once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    pending = [os.fspath(path)]
-    while pending:
-        place = pending.pop()
-        try:
-            status = os.lstat(place)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            total += status.st_blocks * 512
-            # Directories only: os.scandir would follow a link.
-            if status.st_mode & 0o170000 == 0o040000:
-                pending.extend(entry.path for entry in os.scandir(place))
-        except OSError:
-            continue
-    return total
+    from dissolver._core import layer
+
+    return layer.tree_bytes(path)

@@ -18,6 +18,7 @@ use crate::mountable::LowerForm;
 use crate::stored::StoredLayer;
 use crate::tar_write::LayerWriter;
 use crate::temporary::Temporary;
+use crate::trees::remove_tree;
 use crate::view::View;
 
 /// The file of checkpoints in a layer's directory.
@@ -144,7 +145,7 @@ impl Layers {
         let place = self.temporary()?;
         match fs::rename(directory, place.path().join("discarded")) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                return fs::remove_dir_all(directory).map_err(LayerError::io("remove", directory));
+                return remove_tree(directory).1;
             }
             result => result.map_err(LayerError::io("rename", directory))?,
         }

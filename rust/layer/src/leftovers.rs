@@ -1,9 +1,10 @@
 //! Removing what nobody needs any more behind the caller's back.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::trees::remove_tree;
 
 /// Directories that are being removed.
 ///
@@ -24,14 +25,14 @@ impl Leftovers {
         let work = {
             let path = path.clone();
             move || {
-                let _ = fs::remove_dir_all(&path);
+                let _ = remove_tree(&path);
                 *lock(&state.0) -= 1;
                 state.1.notify_all();
             }
         };
         let thread = std::thread::Builder::new().name("leftovers".into());
         if thread.spawn(work).is_err() {
-            let _ = fs::remove_dir_all(&path);
+            let _ = remove_tree(&path);
             *lock(&self.0.0) -= 1;
         }
     }

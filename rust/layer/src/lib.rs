@@ -75,6 +75,7 @@ mod tar_stream;
 pub mod tar_write;
 mod temporary;
 mod transfer;
+mod trees;
 mod usage;
 mod verify;
 pub mod view;
@@ -109,6 +110,7 @@ pub use root::Root;
 pub use stored::{Content, StoredLayer};
 pub use tar_write::LayerWriter;
 pub use transfer::{Copy, Put};
+pub use trees::{remove_tree, tree_bytes};
 pub use view::{Found, LastLink, Resolved, View};
 
 /// A path of a layer in the type of the standard library.

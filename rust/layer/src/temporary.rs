@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::LayerError;
+use crate::trees::remove_tree;
 
 /// A directory of this process alone, removed with everything in it when dropped.
 ///
@@ -51,7 +52,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // Nobody could act on a failure; what stays is swept once the process is gone.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_tree(&self.path);
     }
 }
 

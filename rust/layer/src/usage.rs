@@ -1,10 +1,8 @@
 //! The tar of a stored layer, what layers cost, and how they go.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +11,7 @@ use crate::error::LayerError;
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
 use crate::patient::Patient;
+use crate::trees::tree_bytes;
 
 /// Bytes read from a pack at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -92,7 +91,9 @@ impl Layers {
         for diff_id in of {
             let directory = self.directory(*diff_id);
             if directory.exists() && !beside.contains(diff_id) {
-                sum += tree_bytes(&directory)?;
+                let (bytes, outcome) = tree_bytes(&directory);
+                outcome?;
+                sum += bytes;
             }
         }
         Ok(sum)
@@ -114,7 +115,8 @@ impl Layers {
             if !directory.exists() {
                 continue;
             }
-            let bytes = tree_bytes(&directory)?;
+            let (bytes, outcome) = tree_bytes(&directory);
+            outcome?;
             let place = self.temporary()?;
             match fs::rename(&directory, place.path().join("layer")) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -128,26 +130,4 @@ impl Layers {
             _ => Ok(freed + self.reclaim()?),
         }
     }
-}
-
-/// Bytes on disk of a directory and everything in it; links counted once for each name.
-fn tree_bytes(directory: &Path) -> Result<u64, LayerError> {
-    let facts = fs::symlink_metadata(directory).map_err(LayerError::io("stat", directory))?;
-    let mut sum = allocated(&facts);
-    for entry in fs::read_dir(directory).map_err(LayerError::io("read", directory))? {
-        let entry = entry.map_err(LayerError::io("read", directory))?;
-        let facts = entry
-            .metadata()
-            .map_err(LayerError::io("stat", entry.path()))?;
-        sum += if facts.is_dir() {
-            tree_bytes(&entry.path())?
-        } else {
-            allocated(&facts) / facts.nlink().max(1)
-        };
-    }
-    Ok(sum)
-}
-
-fn allocated(facts: &Metadata) -> u64 {
-    facts.blocks() * 512
 }

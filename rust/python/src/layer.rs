@@ -336,12 +336,31 @@ pub fn failure(error: LayerError) -> Failure {
     }
 }
 
-/// Adds the classes of this module.
+/// Removes a file or a directory of any depth; what cannot be removed stays.
+#[pyfunction]
+#[pyo3(signature = (path, *, strict = false))]
+fn remove_tree(py: Python<'_>, path: OsPath, strict: bool) -> PyResult<u64> {
+    let (freed, outcome) = py.detach(|| dissolver_layer::remove_tree(&path.0));
+    match outcome {
+        Err(error) if strict => Err(failure(error).into()),
+        _ => Ok(freed),
+    }
+}
+
+/// The bytes of disk under a path, as far as they can be told.
+#[pyfunction]
+fn tree_bytes(py: Python<'_>, path: OsPath) -> u64 {
+    py.detach(|| dissolver_layer::tree_bytes(&path.0).0)
+}
+
+/// Adds what this file has to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LayerInfo>()?;
     module.add_class::<Entry>()?;
     module.add_class::<PackUsage>()?;
     module.add_class::<Layers>()?;
     module.add_class::<Lower>()?;
-    module.add_class::<View>()
+    module.add_class::<View>()?;
+    module.add_function(wrap_pyfunction!(remove_tree, module)?)?;
+    module.add_function(wrap_pyfunction!(tree_bytes, module)?)
 }
