@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from build.conftest import Site
 from build.test_add import packed
 from build.test_copy_flags import tree
 from dissolver.build.contexts import git_context, shown
@@ -272,3 +273,25 @@ def test_the_ignore_file_of_the_dockerfile_wins(site) -> None:
     told = site.build(dockerfile=str(site.directory / "Dev"))
     assert "a" in tree(site, told.image)
     assert "b" not in tree(site, told.image)
+
+
+# A context in which the store lies ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rules", ["run\n", "run\n!store/format.json\n"])
+def test_the_store_is_no_part_of_a_context(engine, tmp_path: Path, rules: str) -> None:
+    site = Site(engine, tmp_path).write({".dockerignore": rules, "a/b": "b"})
+    for content in ("first", "second"):
+        told = site.write({"a/b": content}).build(TEXT)
+        assert tree(site, told.image) == {
+            "Dockerfile": TEXT,
+            ".dockerignore": rules,
+            "a/b": content,
+        }
+    with pytest.raises(ContextError) as caught:
+        site.build("FROM box\nCOPY a store/format.json /x/\n")
+    assert caught.value.message == (
+        "`store/format.json` belongs to the store, which is no part of the build context"
+    )
+    assert caught.value.where is not None
+    assert caught.value.where.line == 2

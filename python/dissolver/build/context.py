@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dissolver.build.events import OpenVertex
     from dissolver.build.origins import Origin
     from dissolver.plan.checks.subject import Listing
+    from dissolver.store import Store
 
 # A directory of a context may hold a hundred thousand names; comparing a
 # misspelt one with each of them is not worth more than a blink.
@@ -39,7 +40,8 @@ class BuildContext:
 
     The listing is made once and shared by all steps, so they agree about what
     the context holds. Contents are read when a step's key is derived. ``title`` is what
-    messages call it.
+    messages call it. Where ``store`` lies in the directory it is no part of the context:
+    the build itself changes it all the time.
     """
 
     may_change = True
@@ -49,14 +51,15 @@ class BuildContext:
         root: Path,
         ignore: IgnoreFile,
         patterns: Sequence[str],
-        cache: Path,
+        store: Store,
         title: str = TITLE,
     ) -> None:
         self.root = root
         self._title = title
         self._ignore = ignore
         self._patterns = patterns
-        self._cache = cache
+        self._cache = store.stat_cache(root)
+        self._store = _inside(store.root, root)
         self._lock = threading.Lock()
         self._rules: IgnoreRules | None = None
         self._tree: Tree | None = None
@@ -80,9 +83,11 @@ class BuildContext:
         """
         if self._rules is None:
             from dissolver._core.tree import IgnoreRules
+            from dissolver.build.copy_step import as_plain
 
+            own = () if self._store is None else (as_plain(self._store),)
             try:
-                self._rules = IgnoreRules(self._patterns)
+                self._rules = IgnoreRules([*self._patterns, *own])
             except CoreError as error:
                 message = f"`{self._ignore.name}`: {error.message}"
                 raise ContextError(message, hint=error.hint) from error
@@ -137,7 +142,7 @@ class BuildContext:
     def _scan(self) -> Tree:
         from dissolver._core.tree import Tree
 
-        rules = self.rules if self._patterns else None
+        rules = self.rules if self._patterns or self._store else None
         try:
             return Tree.scan(self.root, ignore=rules, stat_cache=self._cache)
         except CoreError as error:
@@ -151,6 +156,12 @@ class BuildContext:
         """
         inside = source.lstrip("/")
         written, place = as_written(source, where)
+        if self._store and PurePosixPath(inside).is_relative_to(self._store):
+            return ContextError(
+                f"`{written}` belongs to the store, which is no part of {self._title}",
+                where=place,
+                hint="`dissolver layer cat` and `dissolver save` read what is in the store",
+            )
         if self._patterns and os.path.lexists(self.root / inside):
             return ContextError(
                 f"`{written}` is excluded from {self._title}",
@@ -203,6 +214,12 @@ def as_written(source: str, where: Where) -> tuple[str, Where]:
                 place = Where(where.file, number, number, (line,), word.start(), len(word[0]))
                 return word[0], place
     return source.lstrip("/"), where
+
+
+def _inside(store: Path, root: Path) -> str | None:
+    """Tell where in the directory ``root`` the store is, if it is there."""
+    inside = os.path.relpath(os.path.realpath(store), os.path.realpath(root))
+    return None if inside == "." or inside.split("/", 1)[0] == ".." else inside
 
 
 def _climbs_out(written: str) -> bool:

@@ -141,7 +141,7 @@ class Contexts:
         patterns = tuple(read_ignore(ignore.text, name=ignore.name))
         context = self._together.context(
             (root, ignore.name, patterns, title),
-            lambda: BuildContext(root, ignore, patterns, self._store.stat_cache(root), title),
+            lambda: BuildContext(root, ignore, patterns, self._store, title),
         )
         if patterns:
             context.rules  # noqa: B018 - a malformed pattern is told here
