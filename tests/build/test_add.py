@@ -106,6 +106,30 @@ def test_archives_and_files_go_together_in_their_order(site) -> None:
     assert tree(site, told.image, "/y") == {"a": "2", "b": "1"}
 
 
+def test_the_order_of_what_is_unpacked_is_part_of_the_key(site) -> None:
+    site.write({"1.tar": packed({"a": "1"}), "2.tar": packed({"a": "2"}), "a": "plain"})
+    for sources, expected in (
+        ("1.tar 2.tar", "2"),
+        ("2.tar 1.tar", "1"),
+        ("1.tar a", "plain"),
+        ("a 1.tar", "1"),
+    ):
+        told = site.build(f"FROM box\nADD {sources} /x/\n")
+        assert (tree(site, told.image), told.result.is_cached) == ({"a": expected}, False)
+        assert site.build(f"FROM box\nADD {sources} /x/\n").result.is_cached
+    assert told.result.steps[-1].reason == "source 1 changed"
+
+
+@pytest.mark.parametrize("sources", ["a/x.tar b/x.tar", "*/x.tar"])
+def test_an_archive_counts_that_has_the_name_of_a_later_one(site, sources: str) -> None:
+    site.write({"a/x.tar": packed({"a": "1"}), "b/x.tar": packed({"b": "1"})})
+    site.build(f"FROM box\nADD {sources} /x/\n")
+    site.write({"a/x.tar": packed({"a": "2"})})
+    told = site.build(f"FROM box\nADD {sources} /x/\n")
+    assert tree(site, told.image) == {"a": "2", "b": "1"}
+    assert told.result.steps[-1].reason == "source 1 changed"
+
+
 def test_a_root_file_system_can_be_unpacked_over_another(site) -> None:
     files = {"bin/": "", "bin/tool": "new", "etc/": "", "lib": "-> usr/lib", "usr/lib/x": "x"}
     site.write({"root.tar": packed(files, root_mode=0o711)})

@@ -366,3 +366,23 @@ def test_what_a_step_says_decides_whether_it_is_the_same(
         is_same = result.image.config.diff_ids == first.image.config.diff_ids
         assert is_same is seen[instruction], instruction
     assert seen == SAME
+
+
+def test_an_archive_counts_that_has_the_name_of_a_later_one(
+    machine: Callable[[], Machine], tmp_path: Path
+) -> None:
+    to, from_ = f"type=local,dest={tmp_path / 'c'},mode=max", f"type=local,src={tmp_path / 'c'}"
+    text = "FROM scratch\nCOPY a.txt /\nADD x/a.tar y/a.tar /d/\n"
+
+    def write(one: Machine, content: bytes) -> None:
+        for name in ("x", "y"):
+            (one.context / name).mkdir()
+        (one.context / "x/a.tar").write_bytes(layer(a=content).tar)
+        (one.context / "y/a.tar").write_bytes(layer(b=b"same").tar)
+
+    first, same, another = machine(), machine(), machine()
+    for one, content in ((first, b"1"), (same, b"1"), (another, b"2")):
+        write(one, content)
+    first.build(text, cache_to=[to])
+    assert cached(same.build(text, cache_from=[from_])) == [True, True]
+    assert cached(another.build(text, cache_from=[from_])) == [True, False]

@@ -160,12 +160,12 @@ def plan_add(
                 parts.append(_repository(bench, step, source, rules, vertex))
         parts += documents(bench, step, mtime_ns, scratch)
         archives = [part for part in parts if isinstance(part, Archive)]
-        plain = [part.part if isinstance(part, Archive) else part for part in parts]
+        plain = [_as_file(part) for part in parts]
         destination = as_directory(step.destination) if archives else step.destination
         plan = plan_transfer(bench, step, parents, plain, mtime_ns, destination=destination)
         if archives:
-            names = [archive.path for archive in archives]
-            key = add_key(plan.digest(), names, plan.packed_inputs)
+            sources = tuple(_sources(bench, step, parents, parts, mtime_ns))
+            key = add_key(plan.digest(), len(archives), sources, plan.packed_inputs)
             return AddWork("add", key, step, tuple(parts), tuple(parents), mtime_ns)
         predecessor = bench.predecessors.of(place, step.destination)
         plan.prepare(bench.store.layers, predecessor=predecessor)
@@ -173,6 +173,33 @@ def plan_add(
         return CopyWork("copy", key, plan, predecessor)
     except CoreError as error:
         raise explain_failure(error, step, origin) from error
+
+
+def _as_file(part: CopyPart | Archive) -> CopyPart:
+    return part.part if isinstance(part, Archive) else part
+
+
+def _sources(
+    bench: Workbench,
+    step: AddStep,
+    parents: Sequence[str],
+    parts: Sequence[CopyPart | Archive],
+    mtime_ns: int,
+) -> Iterator[str]:
+    """Describe each source by itself, in their order: what is unpacked later lies on top.
+
+    The listing of all of them says neither which came first, nor what is in an archive whose
+    name a later one has as well. A single source it describes in full.
+    """
+    if len(parts) == 1:
+        return
+    destination = as_directory(step.destination)
+    for part in parts:
+        plan = plan_transfer(
+            bench, step, parents, [_as_file(part)], mtime_ns, destination=destination
+        )
+        how = "unpacked" if isinstance(part, Archive) else "copied"
+        yield f"{how} {plan.digest()}"
 
 
 def as_directory(destination: str) -> str:

@@ -9,6 +9,7 @@ it needs none of them. docs/cache-keys.md describes the layout.
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ from dissolver.plan.steps import AddStep, CopyStep, RunStep, TransferStep, Workd
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dissolver._core.copy import CopyPart
     from dissolver.build.origins import Origins
     from dissolver.build.workbench import Workbench
     from dissolver.image.platform import Platform
@@ -115,25 +117,40 @@ def _described(step: TransferStep) -> str:
 
 def _listing(bench: Workbench, step: TransferStep, origins: Origins) -> str:
     """Digest what a transfer selects of a context, without a look at where it goes."""
-    from dissolver._core.copy import CopyPart, CopyPlan
-    from dissolver.build.copy_step import excluded
+    from dissolver._core.copy import CopyPart
+    from dissolver.build.copy_step import as_plain, excluded
 
-    if isinstance(step, AddStep):
-        names = [source.path for source in step.sources if isinstance(source, LocalSource)]
-        pivots: tuple[str, ...] = ()
-        from_ = None
-    elif isinstance(step, CopyStep):
-        names, pivots, from_ = list(step.sources), step.pivots, step.from_
+    excludes = excluded(step)
+    if isinstance(step, CopyStep):
+        if not step.sources:
+            return ""
+        origin = origins.find(step.from_)
+        part = CopyPart(
+            origin.entries,
+            step.sources,
+            keeps_owner=origin.keeps_owner,
+            pivots=step.pivots or None,
+            excludes=excludes,
+        )
+        return _digest(bench, step, part)
+    sources = step.sources if isinstance(step, AddStep) else ()
+    names = [source.path for source in sources if isinstance(source, LocalSource)]
     if not names:
         return ""
-    origin = origins.find(from_)
-    part = CopyPart(
-        origin.entries,
-        names,
-        keeps_owner=origin.keeps_owner,
-        pivots=pivots or None,
-        excludes=excluded(step),
-    )
+    origin = origins.find(None)
+
+    def part_of(name: str) -> CopyPart:
+        return CopyPart(origin.entries, [name], keeps_owner=origin.keeps_owner, excludes=excludes)
+
+    # Each by itself: of two archives with one name, both are unpacked.
+    selected = [path for name in names for path, _ in part_of(name).selected()]
+    parts = (part_of(as_plain(f"/{os.fsdecode(path)}")) for path in selected)
+    return " ".join(_digest(bench, step, part) for part in parts)
+
+
+def _digest(bench: Workbench, step: TransferStep, part: CopyPart) -> str:
+    from dissolver._core.copy import CopyPlan
+
     plan = CopyPlan.for_parts(
         bench.store.layers.view(()),
         [part],

@@ -75,15 +75,21 @@ def copy_key(step: TransferStep, plan_digest: str, plan_inputs: Listing) -> Cach
     return _planned("copy", plan_digest, plan_inputs)
 
 
-def add_key(plan_digest: str, unpacked: Iterable[str], plan_inputs: Listing) -> CacheKey:
+def add_key(
+    plan_digest: str, unpacked: int, sources: Sequence[str], plan_inputs: Listing
+) -> CacheKey:
     """Derive the key of an ADD that unpacks archives.
 
     The listing covers the archives as files, and where their contents go; ``unpacked`` says how
-    many there are. What is in them follows from their bytes.
+    many there are. What is in them follows from their bytes. ``sources`` describes each
+    source by itself, in their order, where there are several.
     """
-    count = str(len(list(unpacked)))
-    inputs = (("listing", plan_digest), ("unpacked", count))
-    return CacheKey(digest_inputs("add", KEY_VERSION, inputs), PackedInputs(plan_inputs))
+    each = tuple((f"source.{number}", source) for number, source in enumerate(sources, start=1))
+    inputs = (("listing", plan_digest), ("unpacked", str(unpacked)), *each)
+    digest = digest_inputs("add", KEY_VERSION, inputs)
+    if not each:
+        return CacheKey(digest, PackedInputs(plan_inputs))
+    return CacheKey(digest, PackedInputs(lambda: pack_inputs((*PackedInputs(plan_inputs), *each))))
 
 
 def bind_key(plan_digest: str, plan_inputs: Listing) -> CacheKey:

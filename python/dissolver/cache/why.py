@@ -79,6 +79,8 @@ def _say(name: str, before: str | None, after: str | None) -> str:
     if name.startswith("mount."):
         is_there = "changed" if before is not None and after is not None else f"was {verb}"
         return f"what is mounted at `{name.removeprefix('mount.')}` {is_there}"
+    if name.startswith("source."):
+        return f"source {name.removeprefix('source.')} {verb}"
     if name.startswith("file."):
         return f"the text of `{name.removeprefix('file.')}` {verb}"
     kind, slash, path = name.partition("/")
