@@ -46,10 +46,12 @@ Identity = tuple[int, int, int, int]
 class Archive:
     """An archive to unpack: a file of the context, or one in layers.
 
-    ``part`` is the file itself, as it would be copied.
+    ``part`` is the file itself, as it would be copied, ``name`` what it is called where it
+    comes from, ``path`` where it can be read.
     """
 
     part: CopyPart
+    name: str
     path: str
     identity: Identity | None = None
     view: View | None = None
@@ -78,7 +80,7 @@ class AddWork:
             parts = []
             for part in self.parts:
                 if isinstance(part, Archive):
-                    with vertex.status(f"unpacking {os.path.basename(part.path)}"):  # noqa: PTH119
+                    with vertex.status(f"unpacking {os.path.basename(part.name)}"):  # noqa: PTH119
                         parts.append(self._unpacked(bench, part, stack))
                 else:
                     parts.append(part)
@@ -111,13 +113,13 @@ class AddWork:
                 if error.kind == "io":
                     raise
                 raise BuildError(
-                    f"cannot unpack `{archive.path.lstrip('/')}`: {error.message}",
+                    f"cannot unpack `{archive.name.lstrip('/')}`: {error.message}",
                     hint=error.hint or "`--unpack=false` copies the archive as it is",
                     where=self.step.where,
                 ) from error
         if archive.identity is not None and archive.identity != _identity(archive.path):
             raise CoreFailure(
-                f"`{archive.path}` changed while it was read",
+                f"`{archive.name.lstrip('/')}` changed while it was read",
                 kind="changed-while-read",
                 path=os.fsencode(archive.path),
             )
@@ -231,9 +233,9 @@ def _as_archive(bench: Workbench, part: CopyPart, name: str) -> Archive | None:
     """Look into a file of the context; nothing if it is no archive."""
     if isinstance(bench.context, BuildContext):
         host = bench.context.path_on_host(name)
-        return Archive(part, host, _identity(host)) if _holds_archive(host) else None
+        return Archive(part, name, host, _identity(host)) if _holds_archive(host) else None
     view = bench.context.view
-    return Archive(part, name, view=view) if _view_holds_archive(view, name) else None
+    return Archive(part, name, name, view=view) if _view_holds_archive(view, name) else None
 
 
 def _holds_archive(path: str) -> bool:
@@ -291,7 +293,7 @@ def _behind_url(
     part = CopyPart(view, [f"/{as_plain(file.name)}"], keeps_owner=False)
     path = f"/{file.name}"
     if source.unpacks and _view_holds_archive(view, path):
-        yield Archive(part, path, view=view)
+        yield Archive(part, file.name, path, view=view)
     else:
         yield part
 
