@@ -1,4 +1,4 @@
-"""ADD of URLs: a file that a web server has, fetched again only where it changed."""
+"""ADD of URLs: a file of a web server, fetched again unless that says it is the same."""
 
 from __future__ import annotations
 
@@ -107,16 +107,16 @@ def _ask(
     host = urlsplit(address).netloc
     endpoint = Endpoint(host, host, (urlsplit(url).scheme,))
     headers: dict[str, str] = {}
+    # A date is no proof: a file may change twice in a second, and one that is put back may be
+    # older, which servers answer as if it were the same. Only a tag is asked about.
     if facts.get("etag"):
         headers["If-None-Match"] = facts["etag"]
-    elif facts.get("last-modified"):
-        headers["If-Modified-Since"] = facts["last-modified"]
     request = Request("GET", address, headers, _authorization(host, secrets, information))
     with vertex.status(f"fetching {shown(url)}") as status:
         for attempt in transport.patience.attempts():
             try:
                 with transport.watched(transport.ask(lambda: request, endpoint)) as answer:
-                    if answer.status == NOT_MODIFIED and facts:
+                    if answer.status == NOT_MODIFIED and facts.get("etag"):
                         return None
                     if answer.status != 200:
                         raise BuildError(
