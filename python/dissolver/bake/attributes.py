@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from dissolver.bake.entries import Entry, merged_attestations, read_entries, without_doubles
 from dissolver.bake.hcl.values import (
@@ -114,15 +114,22 @@ def combined(attribute: str, first: Content | None, second: Content) -> Content:
         return second
     if attribute == "attest":
         return merged_attestations(first, second)  # type: ignore[arg-type]
-    return [*first, *second]  # type: ignore[misc]
+    together: list[Any] = [*first, *second]  # type: ignore[misc]
+    # Of parents, the last time that one is named counts. Of the rest, doubles would double at
+    # every step of what is inherited on two ways.
+    return together if attribute == "inherits" else _without_doubles(together)
+
+
+def _without_doubles(items: list[Any]) -> list[Any]:
+    if all(isinstance(item, str) for item in items):
+        return list(dict.fromkeys(items))
+    return without_doubles(items)
 
 
 def tidied(content: Content) -> Content | None:
     """Leave out doubles and empty texts; nothing if nothing is left."""
     if isinstance(content, list):
-        if all(isinstance(item, str) for item in content):
-            return [text for text in dict.fromkeys(map(str, content)) if text] or None
-        return without_doubles(content) or None  # type: ignore[arg-type]
+        return [item for item in _without_doubles(content) if item] or None
     if isinstance(content, dict):
         return content or None
     return content

@@ -69,6 +69,7 @@ class Evaluation:
                 self._take(block)
         self._made: dict[int, list[_Instance]] = {}
         self._in_work: set[tuple[str, str]] = set()
+        self._contents: dict[tuple[int, str], Content | None] = {}
 
     def _take(self, block: ast.Block) -> None:
         if block.kind not in BLOCKS:
@@ -159,6 +160,13 @@ class Evaluation:
         return Target(instance.name, settings, where)
 
     def _content(self, instance: _Instance, assignment: ast.Assignment) -> Content | None:
+        """Give what an attribute says; once, so that `timestamp()` says one thing alone."""
+        known = (id(assignment), instance.name)
+        if known not in self._contents:
+            self._contents[known] = self._new_content(instance, assignment)
+        return self._contents[known]
+
+    def _new_content(self, instance: _Instance, assignment: ast.Assignment) -> Content | None:
         key = (instance.name, assignment.name)
         if key in self._in_work:
             fault = f"the value of `{assignment.name}` depends on itself"

@@ -19,6 +19,9 @@ DEFAULT = "default"
 TARGET_SCHEME = "target:"
 HOST_NETWORK = "network.host"
 
+_DEEPEST = 200
+"""Targets and groups that lead to each other, one behind the other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -84,6 +87,7 @@ class _Chooser:
     def __init__(self, definition: Definition, overrides: Mapping[str, Sequence[Override]]) -> None:
         self._definition = definition
         self._overrides = overrides
+        self._inherited: dict[str, Target] = {}
         self.said: dict[str, Target] = {}
 
     def asked(self, wanted: Sequence[str]) -> list[str]:
@@ -101,7 +105,10 @@ class _Chooser:
         return list(found)
 
     def in_group(self, name: str, groups: dict[str, Group], way: tuple[str, ...]) -> list[str]:
-        """List the targets of a group, and note the groups that lead to them."""
+        """List the targets of a group, and note the groups that lead to them.
+
+        A group that was noted before has no further ones.
+        """
         group = self._definition.groups.get(name)
         if group is None or (name in way and name in self._definition.targets):
             return [name]
@@ -110,6 +117,10 @@ class _Chooser:
                 f"the group `{name}` contains itself: {' → '.join((*way, name))}",
                 where=group.where,
             )
+        if name in groups:
+            return []
+        if len(way) >= _DEEPEST:
+            raise BakeFileError("groups contain each other too deeply", where=group.where)
         groups[name] = group
         found: dict[str, None] = {}
         for target in group.targets:
@@ -137,6 +148,11 @@ class _Chooser:
         return target.tidied()
 
     def _with_inherited(self, name: str, way: tuple[str, ...]) -> Target:
+        if name not in self._inherited:
+            self._inherited[name] = self._inheriting(name, way)
+        return self._inherited[name]
+
+    def _inheriting(self, name: str, way: tuple[str, ...]) -> Target:
         own = self._definition.targets.get(name)
         if own is None:
             raise self._missing(name, way)
@@ -145,9 +161,12 @@ class _Chooser:
                 f"the target `{name}` inherits from itself: {' → '.join((*way, name))}",
                 where=own.where_of("inherits"),
             )
+        if len(way) >= _DEEPEST:
+            raise BakeFileError("targets inherit too deeply", where=own.where_of("inherits"))
         target = Target(name)
         for parent in own.texts("inherits"):
-            target = target.merged(self._with_inherited(parent, (*way, name)))
+            inherited = self._with_inherited(parent, (*way, name))
+            target = target.merged(inherited.without("inherits"))
         target = replace(target.merged(own), where=own.where)
         words = self._overrides.get(name, ())
         if words:
@@ -187,6 +206,9 @@ class _Chooser:
                 where=found[name].where_of("contexts"),
             )
         target = found[name]
+        if len(way) >= _DEEPEST:
+            where = target.where_of("contexts")
+            raise BakeFileError("targets take files from each other too deeply", where=where)
         for other in linked_names(target).values():
             if other not in found:
                 if other not in self._definition.targets:

@@ -134,6 +134,8 @@ class Variables:
         self._begin(name, span)
         try:
             self._values[name] = make(name)
+        except RecursionError:
+            raise span.fault("too many variables depend on each other here") from None
         finally:
             self._in_work.pop()
         return self._values[name]

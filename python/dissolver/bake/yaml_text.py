@@ -103,7 +103,10 @@ def parse_yaml(source: Source) -> Placed:
         loader.dispose()
     if node is None:
         return Placed(None, source.at_offset(0))
-    return _Reader(source).value(node)
+    try:
+        return _Reader(source).value(node)
+    except RecursionError:
+        raise source.at_offset(0).fault("this is nested too deeply") from None
 
 
 def _explained(error: Any, source: Source) -> BakeFileError:
