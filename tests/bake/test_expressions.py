@@ -246,7 +246,7 @@ MISTAKES = [
     ("upper(null)", "`upper`: argument 1 is null", (1, 4, 11)),
     ('sort("a")', "`sort`: argument 1 is a text, not a list", (1, 4, 9)),
     ("element([], 0)", "`element`: the list is empty", (1, 4, 14)),
-    ('regex("a**", "a")', "`regex`: `a**` is no pattern: multiple repeat at position 2",
+    ('regex("a**", "a")', "`regex`: `a**` is no pattern: bad repetition operator: **",
      (1, 4, 17)),
     ('parseint("z", 10)', "`parseint`: `z` is no number to the base 10", (1, 4, 17)),
     ("pow(10, 1000000)", "`pow`: there is no such number", (1, 4, 16)),

@@ -6,10 +6,12 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from dissolver.bake.functions.table import NULLABLE, FunctionTable
+from dissolver.bake.hcl.limits import refuse_larger
 from dissolver.bake.hcl.values import (
     Value,
     ValueFault,
     as_set,
+    distinction,
     is_equal,
     kind_of,
     to_integer,
@@ -247,13 +249,16 @@ def union(*sets: Items) -> Value:
 @provide("setintersection", "list", rest="list")
 def intersection(first: Items, *others: Items) -> Value:
     """Give what all of the sets have."""
-    return as_set([item for item in first if all(contains(items, item) for items in others)])
+    others_have = [{distinction(item) for item in items} for items in others]
+    return as_set(
+        [item for item in first if all(distinction(item) in known for known in others_have)]
+    )
 
 
 @provide("setsubtract", "list", "list")
 def subtraction(first: Items, second: Items) -> Value:
     """Give what the first set has and the second has not."""
-    return as_set([item for item in first if not contains(second, item)])
+    return as_set(_missing(first, second))
 
 
 @provide("setsymmetricdifference", "list", rest="list")
@@ -261,9 +266,13 @@ def symmetric_difference(first: Items, *others: Items) -> Value:
     """Give what one of two sets has, and so on with further ones."""
     result = as_set(first)
     for other in others:
-        ours = [item for item in result if not contains(other, item)]
-        result = as_set(ours + [item for item in other if not contains(result, item)])
+        result = as_set([*_missing(result, other), *_missing(other, result)])
     return result
+
+
+def _missing(items: Items, others: Items) -> Items:
+    known = {distinction(item) for item in others}
+    return [item for item in items if distinction(item) not in known]
 
 
 @provide("setproduct", "list", rest="list")
@@ -272,6 +281,7 @@ def combinations(*sets: Items) -> Value:
     count = 1
     for items in sets:
         count *= len(items)
-    if count > _LARGEST_LIST:
-        raise ValueFault(f"these are {count} combinations")
+        if count > _LARGEST_LIST:
+            raise ValueFault(f"these are more than {_LARGEST_LIST} combinations")
+    refuse_larger(count * len(sets))
     return [list(choice) for choice in product(*sets)]

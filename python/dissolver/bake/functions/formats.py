@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from dissolver.bake.functions.table import NULLABLE, FunctionTable
+from dissolver.bake.hcl.limits import refuse_larger
 from dissolver.bake.hcl.values import (
     Value,
     ValueFault,
@@ -43,6 +44,7 @@ def fill_in(pattern: str, *values: Value) -> Value:
             raise ValueFault(f"there is no value for `{match[0]}`")
         used.add(place)
         text += _written(match, values[place])
+        refuse_larger(len(text))
         place += 1
     text += _between(pattern, end, len(pattern))
     if len(used) < len(values):
@@ -99,7 +101,12 @@ def fill_in_each(pattern: str, *values: Value) -> Value:
     if len(lengths) > 1:
         raise ValueFault("the lists are not of one length")
     count = lengths.pop() if lengths else 1
-    return [
-        fill_in(pattern, *(value[place] if isinstance(value, list) else value for value in values))
-        for place in range(count)
-    ]
+    texts: list[Value] = []
+    size = 0
+    for place in range(count):
+        row = (value[place] if isinstance(value, list) else value for value in values)
+        text = to_text(fill_in(pattern, *row))
+        size += len(text)
+        refuse_larger(size)
+        texts.append(text)
+    return texts

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Number = int | Decimal
 
+_LARGEST_BITS = 4000
+"""Somewhat more than the largest number has that there is."""
+
 TABLE = FunctionTable()
 provide = TABLE.provide
 
@@ -43,13 +46,13 @@ for _name, _operator in (
 @provide("absolute", "number")
 def absolute(value: Number) -> Value:
     """Give the number without its sign."""
-    return abs(Decimal(value)) if isinstance(value, Decimal) else abs(value)
+    return value.copy_abs() if isinstance(value, Decimal) else abs(value)
 
 
 @provide("negate", "number")
 def negate(value: Number) -> Value:
     """Give the number with the other sign."""
-    return -value
+    return value.copy_negate() if isinstance(value, Decimal) else -value
 
 
 @provide("signum", "integer")
@@ -86,6 +89,8 @@ def log(value: Number, base: Number) -> Value:
 def power(value: Number, exponent: Number) -> Value:
     """Raise a number to a power."""
     if isinstance(value, int) and isinstance(exponent, int) and 0 <= exponent <= 1000:
+        if value.bit_length() * exponent > _LARGEST_BITS:
+            raise ValueFault("this number is too large")
         return number(Decimal(value**exponent)) if value else value**exponent
     return _real(lambda: PRECISION.power(Decimal(value), Decimal(exponent)))
 
@@ -122,7 +127,9 @@ def parse_integer(text: str, base: int) -> Value:
     result = 0
     for character in shown:
         result = result * base + digits.index(character)
-    return sign * result
+        if result.bit_length() > _LARGEST_BITS:
+            raise ValueFault("this number is too large")
+    return sign * number(Decimal(result))
 
 
 @provide("and", "boolean", "boolean")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dissolver.bake.functions.table import FunctionTable
+from dissolver.bake.hcl.limits import refuse_larger
 from dissolver.bake.hcl.values import Value, ValueFault, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 TABLE = FunctionTable()
 provide = TABLE.provide
@@ -81,7 +82,7 @@ def indent(count: int, text: str) -> Value:
     """Put blanks behind every line end."""
     if not 0 <= count <= 1000:
         raise ValueFault(f"it cannot be indented by {count}")
-    return text.replace("\n", "\n" + " " * count)
+    return replace(text, "\n", "\n" + " " * count)
 
 
 @provide("trim", "text", "text")
@@ -111,6 +112,7 @@ def trim_suffix(text: str, suffix: str) -> Value:
 @provide("replace", "text", "text", "text")
 def replace(text: str, old: str, new: str) -> Value:
     """Put a text in the place of another one, everywhere."""
+    refuse_larger(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
@@ -123,7 +125,9 @@ def split(separator: str, text: str) -> Value:
 @provide("join", "text", rest="list")
 def join(separator: str, *lists: list[Value]) -> Value:
     """Put the texts of lists one behind the other."""
-    return separator.join(to_text(item) for items in lists for item in items)
+    texts = [to_text(item) for items in lists for item in items]
+    refuse_larger(sum(map(len, texts)) + len(separator) * len(texts))
+    return separator.join(texts)
 
 
 @provide("sanitize", "text")
@@ -148,20 +152,27 @@ def directory_name(path: str) -> Value:
 # Patterns ------------------------------------------------------------------------
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Any:
+    """Read a pattern in the syntax that buildx has, for an engine whose time is linear."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re.compile(pattern.replace(r"\z", r"\Z"))
-    except (re.error, OverflowError) as error:
-        raise ValueFault(f"`{pattern}` is no pattern: {error}") from None
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace")
+        raise ValueFault(f"`{pattern}` is no pattern: {why}") from None
 
 
-def _captured(match: re.Match[str]) -> Value:
+def _captured(match: Any) -> Value:
     """Give what a pattern caught: by name, by place, or all of it."""
     if match.re.groupindex:
         return dict(match.groupdict())
     if match.re.groups:
         return list(match.groups())
-    return match[0]
+    whole: str = match[0]
+    return whole
 
 
 @provide("regex", "text", "text")
@@ -176,27 +187,40 @@ def search(pattern: str, text: str) -> Value:
 @provide("regexall", "text", "text")
 def search_all(pattern: str, text: str) -> Value:
     """Give all that a pattern finds."""
-    return [_captured(match) for match in _compiled(pattern).finditer(text)]
+    return [_captured(match) for match in _found(pattern, text)]
 
 
 @provide("regex_replace", "text", "text", "text")
 def replace_all(text: str, pattern: str, new: str) -> Value:
     """Replace what a pattern finds; ``$1`` and ``${name}`` stand for what it caught."""
-    return _compiled(pattern).sub(_filled(new), text)
+    parts: list[str] = []
+    start = size = 0
+    for match in _found(pattern, text):
+        parts += [text[start : match.start()], _filled(new, match)]
+        start = match.end()
+        size += len(parts[-1])
+        refuse_larger(size)
+    return "".join([*parts, text[start:]])
 
 
-def _filled(new: str) -> Callable[[re.Match[str]], str]:
-    def fill(match: re.Match[str]) -> str:
-        def group(found: re.Match[str]) -> str:
-            if found[1]:
-                return "$"
-            name = found[2] or found[3]
-            key: str | int = int(name) if name.isdecimal() else name
-            try:
-                return match[key] or ""
-            except IndexError:
-                return ""  # As Go has it: what the pattern does not have is empty.
+def _found(pattern: str, text: str) -> Iterator[Any]:
+    """Go through what a pattern finds; nothing at the end of something is not found, as in Go."""
+    end = -1
+    for match in _compiled(pattern).finditer(text):
+        if match.end() > match.start() or match.start() != end:
+            yield match
+        end = match.end()
 
-        return _GROUP.sub(group, new)
 
-    return fill
+def _filled(new: str, match: Any) -> str:
+    def group(found: re.Match[str]) -> str:
+        if found[1]:
+            return "$"
+        name = found[2] or found[3]
+        key: str | int = int(name) if name.isdecimal() else name
+        try:
+            return match[key] or ""
+        except IndexError:
+            return ""  # As Go has it: what the pattern does not have is empty.
+
+    return _GROUP.sub(group, new)

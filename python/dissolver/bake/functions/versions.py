@@ -14,7 +14,7 @@ TABLE = FunctionTable()
 provide = TABLE.provide
 
 _VERSION = re.compile(
-    r"v?(?P<major>\d+|[xX*])(?:\.(?P<minor>\d+|[xX*]))?(?:\.(?P<patch>\d+|[xX*]))?"
+    r"v?(?P<major>\d{1,20}|[xX*])(?:\.(?P<minor>\d{1,20}|[xX*]))?(?:\.(?P<patch>\d{1,20}|[xX*]))?"
     r"(?:-(?P<before>[0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z"
 )
 _CONDITION = re.compile(r"(=|!=|>=|=>|<=|=<|>|<|~>|~|\^)?\s*([^\s,=<>!~^]+)")
@@ -57,7 +57,7 @@ def _read(text: str) -> tuple[Version, int]:
 
 
 def _order(part: str) -> tuple[int, int, str]:
-    return (0, int(part), "") if part.isdecimal() else (1, 0, part)
+    return (0, int(part), "") if part.isdecimal() and len(part) <= 20 else (1, 0, part)
 
 
 @provide("semvercmp", "text", "text")

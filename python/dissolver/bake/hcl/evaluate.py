@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dissolver.bake.hcl import ast
+from dissolver.bake.hcl.limits import Work
 from dissolver.bake.hcl.values import (
     PRECISION,
     Lazy,
@@ -34,17 +35,18 @@ Function = Callable[[Sequence[Value]], Value]
 LookUp = Callable[[str, "Span"], Value]
 Find = Callable[[str, "Span"], Function]
 
-_LARGEST_VALUE = 1_000_000
-"""Elements and characters of one value: a file that makes more would exhaust the memory."""
-
 
 @dataclass(frozen=True)
 class Scope:
-    """What names mean: those of ``own``, then what ``look_up`` finds; ``find`` has functions."""
+    """What names mean: those of ``own``, then what ``look_up`` finds; ``find`` has functions.
+
+    ``work`` counts what all expressions of it take.
+    """
 
     look_up: LookUp
     find: Find
     own: Mapping[str, Value] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
 
     def with_names(self, names: Mapping[str, Value]) -> Scope:
         """Give a scope in which some more names mean something."""
@@ -66,6 +68,7 @@ def evaluate(expression: ast.Expression, scope: Scope) -> Value:
     Raises:
         BakeFileError: it has none; the place is that of the part that has none.
     """
+    scope.work.add(1, expression.span)
     match expression:
         case ast.Literal():
             return expression.value
@@ -96,7 +99,15 @@ def evaluate(expression: ast.Expression, scope: Scope) -> Value:
             with told_at(expression.span):
                 if expression.operator == "!":
                     return not to_boolean(value)
-                return number(-Decimal(to_number(value)))
+                return calculate("-", 0, to_number(value))
+        case ast.ListOf() | ast.ObjectOf() | ast.For():
+            value = _collection(expression, scope)
+            scope.work.add_value(value, expression.span)
+            return value
+
+
+def _collection(expression: ast.ListOf | ast.ObjectOf | ast.For, scope: Scope) -> Value:
+    match expression:
         case ast.ListOf():
             return [evaluate(item, scope) for item in expression.items]
         case ast.ObjectOf():
@@ -140,7 +151,9 @@ def _splat(splat: ast.Splat, scope: Scope) -> Value:
     if value is None:
         return []
     items = value if isinstance(value, list) else [value]
-    return [evaluate(splat.each, scope.with_names({splat.item: item})) for item in items]
+    each: Value = [evaluate(splat.each, scope.with_names({splat.item: item})) for item in items]
+    scope.work.add_value(each, splat.span)
+    return each
 
 
 # Texts -----------------------------------------------------------------------------
@@ -152,8 +165,7 @@ def _template(template: ast.Template, scope: Scope) -> Value:
         if not isinstance(only, str | ast.TemplateIf | ast.TemplateFor):
             return evaluate(only, scope)
     text = "".join(_part(part, scope) for part in template.parts)
-    if len(text) > _LARGEST_VALUE:
-        raise template.span.fault("this text becomes too long")
+    scope.work.add_value(text, template.span)
     return text
 
 
@@ -211,6 +223,8 @@ def _binary(given: ast.Binary, scope: Scope) -> Value:
             return to_boolean(right)
     right = evaluate(given.right, scope)
     if operator in ("==", "!="):
+        for operand, side in ((left, given.left), (right, given.right)):
+            scope.work.add_value(operand, side.span)
         return is_equal(left, right) == (operator == "==")
     with told_at(given.left.span):
         first = to_number(left)
@@ -280,8 +294,6 @@ def _for(given: ast.For, scope: Scope) -> Value:
             listed.append(result)
         else:
             _put(mapped, given, _text_key(given.result_key, inner), result)
-        if len(listed) + len(mapped) > _LARGEST_VALUE:
-            raise given.span.fault("this becomes too large")
     return listed if given.result_key is None else mapped
 
 
@@ -315,10 +327,14 @@ def _call(call: ast.Call, scope: Scope) -> Value:
             span = call.arguments[-1].span
             raise span.fault(f"a list is needed before `...`, not {kind_of(last)}")
         arguments += last
+    for argument in arguments:
+        scope.work.add_value(argument, call.span)
     try:
-        return function(arguments)
+        value = function(arguments)
     except ValueFault as fault:
         raise call.span.fault(f"`{call.name}`: {fault}") from None
+    scope.work.add_value(value, call.span)
+    return value
 
 
 def _attempt(call: ast.Call, scope: Scope) -> Value:

@@ -13,6 +13,7 @@ from dissolver.bake.hcl import ast
 from dissolver.bake.hcl.source import Source
 from dissolver.bake.hcl.syntax import SyntaxTree, refuse_errors
 from dissolver.bake.hcl.template import TemplateReader
+from dissolver.bake.hcl.values import ValueFault, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,11 +187,11 @@ class _Reader:
             case "null_lit":
                 return ast.Literal(span, None)
         try:
-            number = Decimal(text)
+            return ast.Literal(span, number(Decimal(text)))
         except InvalidOperation:
             raise span.fault(f"`{text}` is no number") from None
-        is_whole = number == number.to_integral_value() and abs(number.adjusted()) < 1000
-        return ast.Literal(span, int(number) if is_whole else number)
+        except ValueFault as fault:
+            raise span.fault(str(fault)) from None
 
     def _collection(self, node: Node) -> ast.Expression:
         span = self._tree.span(node)

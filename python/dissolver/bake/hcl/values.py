@@ -15,7 +15,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 PRECISION = Context(prec=60)
 """Digits that calculations keep: more than any file shows."""
@@ -63,6 +63,8 @@ def number(value: Decimal) -> int | Decimal:
         raise ValueFault("this is no number that can be worked with")
     if value.adjusted() > _LARGEST_EXPONENT:
         raise ValueFault("this number is too large")
+    if value and value.adjusted() < -_LARGEST_EXPONENT:
+        raise ValueFault("this number is too small")
     return int(value) if value == value.to_integral_value() else value.normalize(PRECISION)
 
 
@@ -145,24 +147,28 @@ def to_object(value: Value) -> dict[str, Value]:
     raise ValueFault(f"an object is needed here, not {kind_of(value)}")
 
 
+def distinction(value: Value) -> Hashable:
+    """Give what tells a value from others; a text is never the same as a number."""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, list):
+        return tuple(map(distinction, value))
+    if isinstance(value, dict):
+        return frozenset((key, distinction(item)) for key, item in value.items())
+    return value
+
+
 def is_equal(left: Value, right: Value) -> bool:
-    """Tell whether two values are the same; a text is never the same as a number."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(is_equal, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(is_equal(left[k], right[k]) for k in left)
-    return left == right
+    """Tell whether two values are the same."""
+    return distinction(left) == distinction(right)
 
 
 def distinct(values: Sequence[Value]) -> list[Value]:
     """Leave out the doubles, the later ones."""
-    found: list[Value] = []
+    found: dict[Hashable, Value] = {}
     for value in values:
-        if not any(is_equal(value, one) for one in found):
-            found.append(value)
-    return found
+        found.setdefault(distinction(value), value)
+    return list(found.values())
 
 
 def as_set(values: Sequence[Value]) -> list[Value]:
