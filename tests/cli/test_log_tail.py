@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from dissolver.cli.render.progress.log_tail import KEPT_LINES, LogTail, visible_line
@@ -27,6 +29,8 @@ from dissolver.cli.render.progress.log_tail import KEPT_LINES, LogTail, visible_
         (b"ab\x1b[5Cc", ["ab     c"]),
         (b"abc\x1b[2Dx", ["axc"]),
         (b"x\x1b[2Jy", [" y"]),
+        (b"\x1b]0;title\x1b\\text", ["text"]),
+        (b"one\x1b\ntwo", ["one", "two"]),
     ],
 )
 def test_output_is_followed(data: bytes, lines: list[str]) -> None:
@@ -35,9 +39,9 @@ def test_output_is_followed(data: bytes, lines: list[str]) -> None:
     assert tail.lines(80, 6) == lines
 
 
-@pytest.mark.parametrize("cut", range(1, 24))
+@pytest.mark.parametrize("cut", range(1, 31))
 def test_output_may_be_cut_anywhere(cut: int) -> None:
-    data = "a\x1b[31mü\x1b[0m\r\n\x1b]0;t\x07日b".encode()
+    data = "a\x1b[31mü\x1b[0m\r\n\x1b]0;t\x07日\x1b]0;t\x1b\\b".encode()
     tail = LogTail()
     tail.feed(data[:cut])
     tail.feed(data[cut:])
@@ -55,6 +59,15 @@ def test_long_lines_are_broken() -> None:
     tail.feed(b"abcdefgh\nij\n")
     assert tail.lines(3, 6) == ["abc", "def", "gh", "ij"]
     assert tail.lines(3, 2) == ["gh", "ij"]
+
+
+def test_titles_without_an_end_take_no_time() -> None:
+    tail = LogTail()
+    began = time.process_time()
+    for _ in range(4):
+        tail.feed(b"\x1b]" * 32_768)
+    # To look for the end of each would take half a minute.
+    assert time.process_time() - began < 5
 
 
 def test_memory_is_bounded() -> None:

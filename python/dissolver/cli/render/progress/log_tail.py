@@ -13,15 +13,16 @@ KEPT_LINES = 64
 LINE_LIMIT = 4096
 _TAB_STOP = 8
 
+# As in terminals, the next escape ends a string such as a title: looking for its end
+# further on would take a step's output apart in quadratic time.
 _PIECES = re.compile(
     r"\x1b\[(?P<arguments>[0-9;?]*)[ -/]*(?P<command>[@-~])"
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\)"
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
     r"|(?P<control>[\x00-\x1f\x7f-\x9f])"
     r"|(?P<text>[^\x00-\x1f\x7f-\x9f]+)",
-    re.DOTALL,
 )
-_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*|[\]PX^_][^\x07\x1b]*|[ -/]*)?$")
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)?\Z")
 
 
 class LogTail:
