@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dissolver.dockerfile.expand import (
+    ROOM,
     expand,
     expand_document,
     expand_for_display,
@@ -345,6 +346,19 @@ def test_substitutions_nested_beyond_reason_are_refused() -> None:
     word = "${a:-" * 5000 + "}" * 5000
     with pytest.raises(DockerfileError, match="nested too deep"):
         expand(word, ENV)
+
+
+@pytest.mark.parametrize(
+    "word", ["$a$a", '"$a$a"', "${a}${b:-$a}", "${b-${a}${a}}", "${s//?/$a}", "${s//s/$a$a}"]
+)
+def test_what_variables_become_is_limited(word: str) -> None:
+    env = {"a": "x" * (ROOM * 2 // 3), "s": "xx"}
+    with pytest.raises(DockerfileError, match="substitutions give more than 1 MiB of text"):
+        expand(word, env)
+
+
+def test_a_long_text_without_variables_is_no_matter() -> None:
+    assert len(expand(f"'{'x' * 2 * ROOM}'$a", {"a": "y"})) == 2 * ROOM + 1
 
 
 def test_a_pattern_with_many_stars_takes_no_time() -> None:

@@ -15,6 +15,10 @@ from dissolver.errors import DockerfileError
 DEPTH_LIMIT = 64
 """How deep substitutions may nest; nobody writes more than a few."""
 
+ROOM = 1 << 20
+"""Characters that the variables of one text may become: a program gets no variable longer than
+128 KiB, and one that doubles itself fifty times must not take all memory."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEREDOC_OPERATOR = re.compile(rf"<<-?[{SPACES}]*")
 _SPECIAL = "@*#?-$!0"
@@ -180,6 +184,7 @@ class _Lexer:
         self.joins_heredocs = False
         self.unset: set[str] = set()
         self._depth = 0
+        self._room = ROOM
 
     def read_all(self, words: _Words | None = None) -> str:
         return self._read_until("", self.keeps_escapes, words)
@@ -285,6 +290,13 @@ class _Lexer:
         return kept + self.escape
 
     def _read_dollar(self) -> str:
+        piece = self._read_substitution()
+        self._room -= len(piece)
+        if self._room < 0:
+            raise _too_long()
+        return piece
+
+    def _read_substitution(self) -> str:
         self.position += 1
         if self._peek() != "{":
             name = self._read_name()
@@ -357,7 +369,12 @@ class _Lexer:
                 slash = "//" if replaces_all else "/"
                 return f"${{{name}{slash}{pattern}/{replacement}}}"
             return ""
-        return _glob(pattern).replace(value, replacement, replaces_all=replaces_all)
+        replaced = _glob(pattern).replace(
+            value, replacement, replaces_all=replaces_all, room=self._room
+        )
+        if replaced is None:
+            raise _too_long()
+        return replaced
 
     def _read_name(self) -> str:
         found = _NAME.match(self.text, self.position)
@@ -382,6 +399,13 @@ class _Lexer:
         if value is None:
             self.unset.add(name)
         return value
+
+
+def _too_long() -> DockerfileError:
+    return DockerfileError(
+        f"substitutions give more than {ROOM >> 20} MiB of text",
+        hint="copy a long text from a file",
+    )
 
 
 def _strip(value: str, word: str, operator: str) -> str:

@@ -35,10 +35,11 @@ class Glob:
             return value
         return value[: len(value) - (max(ends) if is_greedy else min(ends))]
 
-    def replace(self, value: str, replacement: str, *, replaces_all: bool) -> str:
+    def replace(self, value: str, replacement: str, *, replaces_all: bool, room: int) -> str | None:
         """Put ``replacement`` where the pattern matches: the longest match at each place.
 
-        An empty match right behind another match does not count.
+        An empty match right behind another match does not count. Nothing is answered if what
+        is put in would be longer than ``room``.
         """
         parts: list[str] = []
         start = copied = 0
@@ -49,6 +50,9 @@ class Glob:
             if end < 0 or end == start == last_end:
                 start += 1
                 continue
+            room -= len(replacement)
+            if room < 0:
+                return None
             parts += (value[copied:start], replacement)
             copied = last_end = end
             if not replaces_all:
