@@ -138,6 +138,7 @@ class Supervised:
             "socket": str(self.directory / "socket"),
             "log": str(self.directory / "log.json"),
             "state": str(self.directory / "state.json"),
+            "kept_log": {"bytes": 0, "files": 1},
             "waits_for_attach": waits,
             "keeps_stdin": stdin,
             "terminal": json.loads(spec)["terminal"],

@@ -118,8 +118,11 @@ class Registry:
             answer.close()
         raise AssertionError("the last attempt answers")
 
-    def refuse(self, answer: Answer, what: str) -> DissolverError:
-        """Make the error that an answer means; ``what`` completes "cannot …"."""
+    def refuse(self, answer: Answer, what: str, *, was_named_blobs: bool = False) -> DissolverError:
+        """Make the error that an answer means; ``what`` completes "cannot …".
+
+        ``was_named_blobs`` says that the request named blobs, which may be what is not known.
+        """
         codes, words = self._faults(answer)
         said = f": {words}" if words else f": status {answer.status}"
         where = f"`{self.name}`"
@@ -131,7 +134,7 @@ class Registry:
                 else f"if it is private, log in first: `dissolver login {self.name}`"
             )
             return AccessDenied(f"{where} denies access: cannot {what}{said}", hint=hint)
-        if not codes.isdisjoint(_NO_BLOB):
+        if was_named_blobs and not codes.isdisjoint(_NO_BLOB):
             return BlobUnknown(f"cannot {what}: {where} answers{said}")
         if answer.status == 404:
             return NotInRegistry(f"cannot {what}: {where} does not have it")

@@ -180,7 +180,8 @@ class Uploads:
             with answer:
                 if answer.status in (200, 201, 202):
                     return answer.headers.get("docker-content-digest", "")
-                refused = self._refuse(answer, f"store the manifest `{self._name}:{version}`")
+                what = f"store the manifest `{self._name}:{version}`"
+                refused = self._registry.refuse(answer, what, was_named_blobs=True)
             if not isinstance(refused, BlobUnknown) or attempt == _MANIFEST_ATTEMPTS:
                 raise refused
             self.transport.patience.pause(attempt)
