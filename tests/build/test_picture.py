@@ -106,13 +106,21 @@ def test_a_missing_image_is_told_where_it_is_copied_from(site, line: str) -> Non
     assert (error.where.line, error.where.length) == (2, len("nowhere:1"))
 
 
-def test_an_unclear_image_is_told_with_its_place(site) -> None:
+def test_an_unclear_image_is_told_with_its_place(site, monkeypatch) -> None:
+    monkeypatch.setattr("dissolver.build.bases.LEAST_DIGITS", 1)
     for number in range(17):
         site.build(f"FROM box\nLABEL number={number}\n")
     digits = [image.image.id.removeprefix("sha256:")[0] for image in site.engine.images()]
     twice = next(digit for digit in digits if digits.count(digit) > 1)
     error = failing(site, f"FROM {twice}\n", AmbiguousIdentifier)
     assert error.where.line == 1
+
+
+@pytest.mark.parametrize("text", ["FROM {}\n", "FROM box\nCOPY --from={} /etc /etc\n"])
+def test_an_image_is_meant_by_as_much_of_its_id_as_is_shown(site, text: str) -> None:
+    digits = site.build("FROM box\nLABEL a=b\n").image.removeprefix("sha256:")
+    site.build(text.format(digits[:12]))
+    failing(site, text.format(digits[:11]), ImageNotFound)
 
 
 def test_an_image_that_is_a_misspelt_stage_is_told_as_one(site) -> None:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from dissolver.registry.transport import Transport
     from dissolver.store import Store
 
+LEAST_DIGITS = 12
+"""What `images` shows of an ID. Fewer are taken for a name: a stage `b` that is not there, or an
+image `cafe` of a registry, must not become whatever local image's ID begins like that."""
+
 OpenSources = Callable[[Callable[[], bool]], AbstractContextManager["Sources"]]
 """Opens the way to registries; is given what tells whether to end early."""
 
@@ -206,9 +210,11 @@ class BaseImages:
             return self._store.images.resolve(reference.familiar)
         except ImageNotFound:
             # A bare word may be the beginning of an ID, which has no tag.
-            if reference.tag == DEFAULT_TAG and reference.digest is None:
+            word = reference.name_familiar
+            is_bare = reference.tag == DEFAULT_TAG and reference.digest is None
+            if is_bare and len(word) >= LEAST_DIGITS:
                 with suppress(ImageNotFound):
-                    return self._store.images.resolve(reference.name_familiar)
+                    return self._store.images.resolve(word)
             raise
 
     def _ask(self, sought: Sought, *, is_strict: bool) -> Image:
