@@ -123,3 +123,18 @@ def test_a_context_has_to_be_a_directory_that_exists(tmp_path: Path) -> None:
 def test_a_context_is_known_by_its_own_path_not_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert check_context(str(tmp_path / "link")) == tmp_path
+
+
+@pytest.mark.parametrize("what", ["directory", "dangling", "loop", "pipe"])
+def test_an_ignore_file_that_is_none_is_not_passed_over(tmp_path: Path, what: str) -> None:
+    context = write(tmp_path, {"Dockerfile": "FROM scratch"})
+    place = context / ".dockerignore"
+    if what == "directory":
+        place.mkdir()
+    elif what == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("nowhere" if what == "dangling" else place.name)
+    with pytest.raises(BuildError) as caught:
+        read_ignore_file(read_definition(BuildRequest("."), context), context)
+    assert caught.value.message == f"the ignore file `{place}` is not a file"

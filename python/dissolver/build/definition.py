@@ -122,6 +122,11 @@ def _first_ignore_file(candidates: Sequence[Path]) -> IgnoreFile:
                 return IgnoreFile(data.decode("utf-8-sig"), len(data), path)
             except UnicodeDecodeError:
                 raise BuildError(f"the ignore file `{path}` is not UTF-8 text") from None
+        if os.path.lexists(path):
+            raise BuildError(
+                f"the ignore file `{path}` is not a file",
+                hint="as if there were none, all that it should exclude would be copied",
+            )
     return IgnoreFile("", 0, None)
 
 
