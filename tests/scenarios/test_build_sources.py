@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
+
+import pytest
 
 from forms import in_both_forms
 from scene import Cli
@@ -91,3 +94,31 @@ def test_words_that_name_no_context_are_slips(box: Cli) -> None:
         "either the context or the Dockerfile" in box("build", "-f", "-", "-", check=False).stderr
     )
     assert box("build", "--build-context", "x", ".", check=False).returncode == 2
+
+
+def test_what_may_not_be_read_stops_only_those_who_want_it(box: Cli) -> None:
+    if os.geteuid() != 0 or box.account.is_root:
+        pytest.skip("nothing is closed to this user")
+    context = box.directory("closed", {"open/a": "a", "data/deep/b": "b", "data/x": "x"})
+    for name in ("data", "data/deep"):
+        os.chown(context / name, 0, 0)
+    (context / "data").chmod(0o700)
+
+    def build(copy: str, rules: str = "") -> str:
+        (context / "Dockerfile").write_text(f"FROM box\n{copy}\n")
+        (context / ".dockerignore").write_text(rules)
+        return box("build", "-q", "-t", "made", context, check=False).stderr
+
+    refused = "error: cannot open `data`: permission denied\n"
+    wanted = ("COPY . /x", "COPY data /x", "COPY data/x /x", "COPY data/* /x", "COPY */x /x")
+    for copy in (*wanted, "COPY --parents **/x /x", "ADD data/x /x"):
+        assert refused in build(copy), copy
+    for copy in ("COPY open /x", "COPY open/a /x", "COPY o* /x", "COPY --exclude=data . /x"):
+        assert build(copy) == "", copy
+    assert shell(box, "ls /x") == ["Dockerfile", "open"]
+    for rules in ("data\n", "data\n!data/x\n"):
+        assert build("COPY . /x", rules) == "", rules
+    # Names can be read, and nothing else.
+    (context / "data").chmod(0o744)
+    assert build("COPY open /x") == ""
+    assert "error: cannot stat `data/" in build("COPY . /x")

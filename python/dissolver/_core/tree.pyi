@@ -47,7 +47,8 @@ class Tree:
 
         Raises:
             CoreError: ``not-found`` or ``not-a-directory`` for ``root``, ``io`` for a
-                directory that cannot be read.
+                directory that cannot be read. One that this user may not read is listed;
+                wanting what is in it is the error.
         """
 
     @property

@@ -72,6 +72,14 @@ impl Origin {
         }
     }
 
+    /// Makes sure that what a directory holds is known.
+    pub(crate) fn check_open(&self, directory: &Source) -> Result<(), CopyError> {
+        match (self, directory) {
+            (Origin::Tree(tree), Source::Tree(number)) => Ok(tree.check_open(*number)?),
+            _ => Ok(()),
+        }
+    }
+
     /// What a directory holds, by name.
     pub(crate) fn children(&self, directory: &Source) -> Result<Vec<Source>, LayerError> {
         Ok(match (self, directory) {
@@ -103,6 +111,9 @@ impl Origin {
             }
             let candidate = join(&current, &name);
             let Some(source) = self.lookup(&candidate)? else {
+                if let Some(above) = self.lookup(&current)? {
+                    self.check_open(&above)?;
+                }
                 return Ok(None);
             };
             let Some(target) = self.link_target(&source) else {

@@ -154,6 +154,7 @@ impl<'a> Planner<'a> {
                 self.push(path.to_vec(), What::Copied(source.clone()), number);
             }
         }
+        origin.check_open(source)?;
         let existing = self
             .base
             .lookup(path)?
@@ -191,6 +192,9 @@ impl<'a> Planner<'a> {
                 self.copy_waiting(number, &mut levels, path)?;
             }
             if origin.kind(&source) == Kind::Directory {
+                if !is_excluded {
+                    origin.check_open(&source)?;
+                }
                 let place = join(path, beneath);
                 let within = match existing {
                     Some(Kind::Directory) => Some(self.names_in(&place)?),

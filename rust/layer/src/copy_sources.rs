@@ -129,6 +129,7 @@ fn expand(
     let Some((glob, deeper)) = globs.split_first() else {
         return Ok(());
     };
+    origin.check_open(directory)?;
     for child in origin.children(directory)? {
         if !glob.matches(file_name(origin.path(&child))) {
             continue;

@@ -78,12 +78,22 @@ impl TreeError {
             TreeError::ChangedWhileRead { .. } => {
                 Some("build again when nothing writes to the file")
             }
+            error if error.is_refusal() => {
+                Some("make it readable for you, or exclude it in `.dockerignore`")
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells whether this user was not allowed to.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
             TreeError::Io {
                 errno: Errno::ACCESS | Errno::PERM,
                 ..
-            } => Some("make it readable for you, or exclude it in `.dockerignore`"),
-            _ => None,
-        }
+            }
+        )
     }
 
     /// The path that the failure is about.

@@ -7,6 +7,7 @@ use crate::xattr::{Xattr, Xattrs};
 use dissolver_digest::ContentDigest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -105,6 +106,8 @@ pub struct Tree {
     names: Vec<u8>,
     total_bytes: u64,
     rules: IgnoreRules,
+    /// Why the directories of these numbers could not be listed.
+    closed: HashMap<usize, TreeError>,
     pub(crate) stat_cache: Option<Mutex<StatCache>>,
 }
 
@@ -131,7 +134,8 @@ impl Tree {
     /// # Errors
     ///
     /// [`TreeError::NotFound`] and [`TreeError::NotADirectory`] for the root,
-    /// [`TreeError::Io`] for a directory that cannot be read.
+    /// [`TreeError::Io`] for a directory that cannot be read, unless its permissions are what
+    /// forbids it: [`Tree::check_open`] is for those who want what is in it.
     pub fn scan(
         root: &Path,
         options: ScanOptions,
@@ -145,6 +149,7 @@ impl Tree {
             names: listing.names,
             total_bytes: listing.total_bytes,
             rules: options.rules,
+            closed: listing.closed,
             stat_cache: None,
         };
         let Some(path) = options.stat_cache else {
@@ -234,6 +239,18 @@ impl Tree {
     #[must_use]
     pub fn subtree_end(&self, number: usize) -> usize {
         self.nodes[number].subtree_end as usize
+    }
+
+    /// Makes sure that what directory `number` holds could be listed.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Io`] if this user may not read it.
+    pub fn check_open(&self, number: usize) -> Result<(), TreeError> {
+        match self.closed.get(&number) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// The number of the entry at `path`.

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, OFlags, RawDir, readlinkat};
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -28,6 +29,7 @@ pub(crate) struct Listing {
     pub nodes: Vec<Node>,
     pub names: Vec<u8>,
     pub total_bytes: u64,
+    pub closed: HashMap<usize, TreeError>,
 }
 
 /// The names in a directory, in one piece of memory: there may be a million.
@@ -81,6 +83,8 @@ struct Directory {
     names: Names,
     found: Vec<Found>,
     xattrs: Xattrs,
+    /// Why it could not be listed.
+    closed: Option<TreeError>,
 }
 
 /// A directory that waits to be listed.
@@ -118,6 +122,7 @@ pub(crate) fn list(
         nodes: assembly.nodes,
         names: assembly.names,
         total_bytes: assembly.total_bytes,
+        closed: assembly.closed,
     })
 }
 
@@ -135,18 +140,25 @@ impl<'a> Walker<'a> {
         if self.failure.get().is_some() {
             return;
         }
-        match self.list(&job) {
-            Ok((directory, jobs)) => {
-                self.done
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((job.number, directory));
-                for job in jobs {
-                    scope.spawn(move |scope| self.run(job, scope));
-                }
+        let (directory, jobs) = match self.list(&job) {
+            Ok(listed) => listed,
+            // Whether anybody wants what is in it is not known here.
+            Err(error) if error.is_refusal() && !job.path.is_empty() => {
+                let directory = Directory {
+                    closed: Some(error),
+                    ..Directory::default()
+                };
+                (directory, Vec::new())
             }
             // The first failure is the one to report; others only follow from chance.
-            Err(error) => drop(self.failure.set(error)),
+            Err(error) => return drop(self.failure.set(error)),
+        };
+        self.done
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((job.number, directory));
+        for job in jobs {
+            scope.spawn(move |scope| self.run(job, scope));
         }
     }
 
@@ -195,6 +207,7 @@ impl<'a> Walker<'a> {
             names,
             found,
             xattrs,
+            closed: None,
         };
         Ok((directory, jobs.into_iter().flatten().collect()))
     }
@@ -286,6 +299,8 @@ struct Assembly {
     nodes: Vec<Node>,
     names: Vec<u8>,
     total_bytes: u64,
+    /// Why the directories of these numbers could not be listed.
+    closed: HashMap<usize, TreeError>,
 }
 
 /// A directory whose entries are being appended.
@@ -304,6 +319,7 @@ impl Assembly {
             names,
             found,
             xattrs,
+            ..
         } = take(0);
         let node = assembly.push(&[], &[], root, xattrs);
         let mut open = vec![Open {
@@ -331,8 +347,12 @@ impl Assembly {
                 names,
                 found: inside,
                 xattrs,
+                closed,
             } = take(number);
             let node = assembly.push(&path, &[], found.stat, xattrs);
+            if let Some(error) = closed {
+                assembly.closed.insert(node, error);
+            }
             open.push(Open {
                 node,
                 is_excluded,
@@ -365,6 +385,7 @@ impl Assembly {
     fn close(&mut self, directory: &Open) {
         if directory.is_excluded && self.nodes.len() == directory.node + 1 {
             self.nodes.pop();
+            self.closed.remove(&directory.node);
             return;
         }
         self.nodes[directory.node].subtree_end = number_of(self.nodes.len());
