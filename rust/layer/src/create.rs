@@ -23,6 +23,9 @@ use crate::xattr::Holder;
 /// Files up to this size are read and written in one call each; beyond it the
 /// kernel copies from the pack by itself.
 const SMALL_BYTES: u64 = 128 << 10;
+/// Attributes of one file that every file system with attributes has room for: ext4 puts them all, with a
+/// head for each, into one block of 4 KiB, where XFS takes 64 KiB for each.
+const XATTR_BYTES: usize = 2 << 10;
 /// Bytes that the kernel copies before anybody looks for an interrupt.
 const COPY_BYTES: u64 = 32 << 20;
 
@@ -194,12 +197,16 @@ fn check_owner(
 
 /// Sets the attributes that can be set here.
 ///
-/// File systems without attributes and, in a user namespace, those that only
-/// real root may set are passed over: the image is of use without them.
+/// File systems without attributes, or without room for those of users and, in a user
+/// namespace, those that only real root may set are passed over: the image is of use
+/// without them.
 fn set_xattrs(holder: Holder<'_, '_>, entry: &Entry, powers: Powers) -> Result<(), LayerError> {
     for (name, value) in &entry.xattrs {
         match holder.set(name, value) {
             Err(Errno::OPNOTSUPP) => {}
+            // A full disk says the same, but of few bytes too.
+            Err(Errno::NOSPC | Errno::TOOBIG)
+                if name.starts_with(b"user.") && xattr_bytes(entry) > XATTR_BYTES => {}
             Err(Errno::PERM) if powers.is_in_user_namespace => {}
             // Linux has `user.*` for files and directories only; tars may say otherwise.
             Err(Errno::PERM) if !matches!(entry.kind, Kind::File | Kind::Directory) => {}
@@ -207,6 +214,11 @@ fn set_xattrs(holder: Holder<'_, '_>, entry: &Entry, powers: Powers) -> Result<(
         }
     }
     Ok(())
+}
+
+fn xattr_bytes(entry: &Entry) -> usize {
+    let sizes = entry.xattrs.iter();
+    sizes.map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn times(entry: &Entry) -> Timestamps {
