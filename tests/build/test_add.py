@@ -156,6 +156,18 @@ def test_an_archive_is_cached_by_its_bytes(site) -> None:
     assert not site.build("FROM box\nADD --unpack=false a.tar /x/\n").result.is_cached
 
 
+def test_directories_that_an_archive_only_implies_stay_as_they_are(site) -> None:
+    site.write({"a.tar": packed({"t/x": "1", "new/y": "2"})})
+    run = "RUN mkdir /t && chmod 1777 /t && chown 7:8 /t"
+    told = site.build(f"FROM box\n{run}\nADD --chown=3:4 a.tar /\nRUN true\n")
+    assert site.stat(told.image, "/t") == (0o1777, 7, 8)
+    assert site.stat(told.image, "/t/x") == (0o640, 3, 4)
+    assert site.stat(told.image, "/new") == (0o755, 0, 0)
+    assert site.stat(told.image, "/new/y") == (0o640, 3, 4)
+    shown = 'RUN test "$(stat -c "%a %u:%g" /t /new | xargs)" = "1777 7:8 755 0:0"'
+    site.build(f"FROM {told.image.removeprefix('sha256:')[:12]}\n{shown}\n")
+
+
 def test_nothing_is_left_of_unpacking(site, tmp_path: Path) -> None:
     site.write({"a.tar": packed(FILES)})
     site.build("FROM box\nADD a.tar /x\n")

@@ -300,6 +300,27 @@ fn what_is_unpacked_keeps_its_mode_and_takes_the_place_of_what_is_there() {
 }
 
 #[test]
+fn what_an_archive_does_not_describe_stays_as_it_is() {
+    let scene = Scene::new();
+    let archive = scene.layer(&[file("tmp/a"), directory("new", 0o700), file("new/in/b")]);
+    let base = scene.view(&[scene.layer(&[directory("tmp", 0o1777)])]);
+    let mut request = request(&["/."], "/");
+    request.is_verbatim = true;
+    let plan = plan(
+        &base,
+        Origin::View(Arc::new(scene.view(&[archive]))),
+        &request,
+    )
+    .unwrap();
+    let expected = [
+        "new directory 700 0:0 copied",
+        "new/in/b file 644 0:0 copied",
+        "tmp/a file 644 0:0 copied",
+    ];
+    assert_eq!(lines(&plan), expected);
+}
+
+#[test]
 fn a_part_can_say_what_it_selects() {
     let scene = scene();
     let part = request(&["/a", "/*.txt", "/none*"], "/x/").part(scene.tree());

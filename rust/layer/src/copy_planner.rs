@@ -149,10 +149,8 @@ impl<'a> Planner<'a> {
         if is_made {
             self.directory(path)?;
         }
-        if let (true, Source::View(top)) = (part.is_verbatim, source) {
-            if !top.entry.is_implicit {
-                self.push(path.to_vec(), What::Copied(source.clone()), number);
-            }
+        if part.is_verbatim && !is_implied(source) {
+            self.push(path.to_vec(), What::Copied(source.clone()), number);
         }
         origin.check_open(source)?;
         let existing = self
@@ -243,6 +241,10 @@ impl<'a> Planner<'a> {
         existing: Option<Kind>,
     ) -> Result<(), CopyError> {
         let part = &self.parts[number as usize];
+        if part.is_verbatim && is_implied(&source) {
+            // The archive says nothing of it: one that exists stays as it is.
+            return Ok(());
+        }
         let is_directory = part.origin.kind(&source) == Kind::Directory;
         match existing {
             Some(existing)
@@ -322,6 +324,11 @@ impl<'a> Planner<'a> {
         find_hard_links(self.parts, &mut self.planned);
         Ok(self.planned)
     }
+}
+
+/// Tells whether an archive has no entry of its own for a directory, but only names beneath it.
+fn is_implied(source: &Source) -> bool {
+    matches!(source, Source::View(found) if found.entry.is_implicit)
 }
 
 /// The directory without what only its own layer needs to say.
