@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dissolver.bake.hcl.source import Span
 
 _SHOWN_CHARACTERS = 40
+_HEREDOC = re.compile(r"<<-?([A-Za-z_][\w-]*)\s*\Z")
+_OF_HEREDOC = ("<<", "heredoc_identifier")
+"""What the grammar expects wherever it is at a loss."""
 
 
 class SyntaxTree:
@@ -60,6 +63,14 @@ class SyntaxTree:
             (end.row, self._column(end.row, end.column)),
         )
 
+    def rest_of_line(self, node: Node) -> tuple[Span, str]:
+        """Give what begins where a node does and goes on to the end of the line, and its place."""
+        start = node.start_point
+        column = self._column(start.row, start.column)
+        text = self.source.lines[start.row][column:].rstrip()
+        span = self.source.span((start.row, column), (start.row, column + len(text)))
+        return (span if self._inside is None else self._inside), text
+
     def before(self, node: Node) -> Span:
         """Give the place of the last character before a node that is no blank."""
         if self._inside is not None:
@@ -87,12 +98,33 @@ def refuse_errors(tree: SyntaxTree) -> None:
     unclosed = _unclosed_text(tree, node)
     if unclosed is not None:
         raise unclosed.fault("a text has no closing quote on its line")
-    if node.is_missing:
+    _refuse_endless(tree, node)
+    if node.is_missing and node.type not in _OF_HEREDOC:
         raise tree.before(node).fault(f"{_word(node.type)} is missing behind this")
-    shown = tree.text(node).split("\n", 1)[0].strip()[:_SHOWN_CHARACTERS]
+    text = tree.text(node)
+    if node.is_missing or text == "\\":
+        # What stands there is no part of the tree.
+        span, text = tree.rest_of_line(node)
+    if text.startswith("\\"):
+        shown = f"`{text[:2]}` stands for no character"
+        raise span.fault(shown, hint=r"a backslash itself is `\\`")
+    shown = text.split("\n", 1)[0].strip()[:_SHOWN_CHARACTERS]
     if not shown:
         raise span.fault("something is missing here")
-    raise span.fault(f"`{shown}` makes no sense here")
+    hint = "texts stand in double quotes" if "'" in shown and '"' not in shown else None
+    raise span.fault(f"`{shown}` makes no sense here", hint=hint)
+
+
+def _refuse_endless(tree: SyntaxTree, node: Node) -> None:
+    """Refuse a text of several lines that begins before an error and never ends."""
+    for row, line in enumerate(tree.source.lines[: node.end_point.row + 1]):
+        opening = _HEREDOC.search(line)
+        if opening is None or line.lstrip().startswith(("#", "//")):
+            continue
+        following = (line.strip() for line in tree.source.lines[row + 1 :])
+        if opening[1] not in following:
+            span = tree.source.span((row, opening.start()), (row, opening.end()))
+            raise span.fault(f"`{opening[1]}` is missing, on a line of its own, behind this text")
 
 
 def _word(kind: str) -> str:
@@ -101,12 +133,12 @@ def _word(kind: str) -> str:
 
 
 def _first_error(node: Node) -> Node:
-    """Find the first node that is wrong, the most exact one of those that begin together."""
-    for child in node.children:
-        if child.is_missing or child.is_error:
-            return child
-        if child.has_error:
-            return _first_error(child)
+    """Find the first node that is wrong, the most exact one of those within each other."""
+    inner: Node | None = node
+    while inner is not None:
+        node = inner
+        wrong = (child for child in node.children if child.is_missing or child.has_error)
+        inner = next(wrong, None)
     return node
 
 
