@@ -47,6 +47,7 @@ ENVIRONMENT = {"TOKEN": "t0k", "SSH_AUTH_SOCK": "/agent"}
         ('network = "host"', {"network": "host", "allow": ("network.host",)}),
         ('shm-size = "64m"', {"shm_size": 64 << 20}),
         ('ulimits = ["nofile=1:2"]', {"ulimits": ("nofile=1:2",)}),
+        ('extra-hosts = { a = "1.2.3.4,::1" }', {"add_hosts": ["a=1.2.3.4", "a=::1"]}),
         ('extra-hosts = { a = "1.2.3.4", b = "::1" }', {"add_hosts": ["a=1.2.3.4", "b=::1"]}),
         ('annotations = ["a=b=c", "manifest:d=e"]',
          {"annotations": {"a": "b=c", "manifest:d": "e"}}),

@@ -111,7 +111,14 @@ def _normal(key: str, given: Placed) -> Placed:
         parts = given.mapping("`build`")
         return replace(given, value={name: _normal(name, parts[name]) for name in parts})
     if key in _BY_NAME and isinstance(given.value, list):
-        return replace(given, value=dict(_pair(key, item) for item in given.value))
+        named: dict[str, Placed] = {}
+        for item in given.value:
+            name, value = _pair(key, item)
+            before = named.get(name)
+            if key == "extra_hosts" and before is not None:
+                value = replace(value, value=f"{before.value},{value.value}")
+            named[name] = value
+        return replace(given, value=named)
     return given
 
 

@@ -111,6 +111,11 @@ class BuildSection:
         return "tags" in self._build and bool(self._build["tags"].value)
 
     def _check_keys(self) -> None:
+        both = [self._build.get(key) for key in ("dockerfile", "dockerfile_inline")]
+        if all(given is not None and given.value not in (None, "") for given in both):
+            raise self._build["dockerfile_inline"].fault(
+                "a build has a `dockerfile` or a `dockerfile_inline`, not both"
+            )
         for key, given in self._build.items():
             if key in _REFUSED and given.value not in (None, False, "default"):
                 raise given.fault(f"`{key}` is not supported: {_REFUSED[key]}")
@@ -272,6 +277,11 @@ class BuildSection:
         parts = defined.mapping(f"the secret `{identity}`")
         if "external" in parts and parts["external"].value not in (None, False):
             raise parts["external"].fault("secrets of a swarm cannot be had here")
+        if "content" in parts:
+            raise parts["content"].fault(
+                f"the secret `{identity}` cannot be said in the file itself",
+                hint="it is a `file`, or an `environment` variable",
+            )
         entry: Entry = {"id": identity}
         for key, field in (("file", "src"), ("environment", "env")):
             if key in parts:

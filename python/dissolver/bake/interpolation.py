@@ -53,7 +53,7 @@ def _variable(text: str, at: int, variables: Mapping[str, str]) -> tuple[str, in
     if not text.startswith("{", at):
         match = _NAME.match(text, at)
         if match is None:
-            raise ValueFault(f"`{text}` has a `$` before no name; `$$` is a dollar sign")
+            return "$", at  # As compose has it: `^a$` is a pattern more often than a mistake.
         return variables.get(match[0], ""), match.end()
     match = _NAME.match(text, at + 1)
     if match is None:

@@ -162,7 +162,8 @@ def _network(target: Target, _environment: Mapping[str, str]) -> Words:
 def _hosts(target: Target, _environment: Mapping[str, str]) -> Words:
     from dissolver.runtime.hosts import parse_host
 
-    texts = [f"{name}={address}" for name, address in target.named("extra-hosts").items()]
+    hosts = target.named("extra-hosts").items()
+    texts = [f"{name}={one}" for name, addresses in hosts for one in addresses.split(",")]
     for text in texts:
         parse_host(text)
     return {"add_hosts": texts}
