@@ -295,6 +295,52 @@ def test_later_files_change_earlier_ones(kitchen: Kitchen) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"target": [{"a": {"tags": ["x"]}}, {"a": {"args": {"A": "1"}}}]}',
+        '{"target": {"a": [{"tags": ["x"]}, {"args": {"A": "1"}}]}}',
+        '{"target": {"a": {"tags": ["x"]}, "a": {"args": {"A": "1"}}}}',
+    ],
+)
+def test_json_says_a_block_more_than_once(kitchen: Kitchen, text: str) -> None:
+    assert kitchen.target({"docker-bake.json": text}) == {"args": {"A": "1"}, "tags": ["x"]}
+
+
+def test_a_group_that_is_said_goes_before_the_one_of_a_matrix(kitchen: Kitchen) -> None:
+    files = """
+        target "m" {
+          name = "m-${v}"
+          matrix = { v = ["1", "2"] }
+        }
+        group "m" { targets = ["m-1"] }
+    """
+    assert list(kitchen.printed(files, "m")["target"]) == ["m-1"]
+
+
+def test_functions_that_there_are_stay_as_they_are(kitchen: Kitchen) -> None:
+    files = """
+        function "upper" {
+          params = [x]
+          result = "mine"
+        }
+        target "a" { args = { A = upper("x") } }
+    """
+    assert kitchen.target(files) == {"args": {"A": "X"}}
+
+
+def test_a_variable_is_no_json_for_another_one(kitchen: Kitchen) -> None:
+    files = """
+        variable "V" {
+          type = string
+          default = "v"
+        }
+        variable "V_JSON" { default = "" }
+        target "a" { args = { A = V } }
+    """
+    assert kitchen.target(files, environment={"V_JSON": '"x"'}) == {"args": {"A": "v"}}
+
+
 def test_files_are_found_as_the_environment_says(kitchen: Kitchen) -> None:
     kitchen.write({"x.hcl": one('tags = ["x"]'), "y.hcl": one('args = { Y = "y" }')})
     environment = {"BUILDX_BAKE_FILE": "x.hcl;y.hcl", "BUILDX_BAKE_FILE_SEPARATOR": ";"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,10 @@ FUNCTIONS = [
     ('formatdate("EEEE, DD-MMM-YY HH:mm aa \'o\'\'clock\' Z", "2018-01-02T23:12:01-08:00")',
      "Tuesday, 02-Jan-18 11:12 pm o'clock -08:00"),
     ('formatlist("%s:%d", ["a", "b"], 1)', ["a:1", "b:1"]),
+    ('formattimestamp("YYYY-MM-DD", 1700000000)', "2023-11-14"),
+    ("homedir()", str(Path("~").expanduser())),
+    ('formattimestamp("X", "2023-11-14T22:13:20Z")', "1700000000"),
+    ('formattimestamp("hh:mm Z", "2023-11-14T22:13:20+02:00")', "22:13 +02:00"),
     ("greaterthan(2, 1)", True),
     ("greaterthanorequalto(2, 2)", True),
     ('hasindex(["a"], 1)', False),

@@ -128,7 +128,7 @@ def read_entries(attribute: str, given: Value) -> list[Entry]:
         if not isinstance(item, str | dict):
             raise ValueFault(f"a text or an object is needed here, not {kind_of(item)}")
         found += _READERS[attribute](item)
-    return found
+    return merged_attestations([], found) if attribute == "attest" else found
 
 
 def without_doubles(entries: list[Entry]) -> list[Entry]:

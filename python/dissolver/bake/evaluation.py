@@ -105,6 +105,7 @@ class Evaluation:
         for block in self._groups:
             group = self._group(block)
             groups[group.name] = group
+        said = set(groups) - set(before.groups)
         for block in self._targets:
             names: list[str] = []
             for instance in self._instances(block):
@@ -113,7 +114,7 @@ class Evaluation:
                 targets[made.name] = made if earlier is None else earlier.merged(made)
                 names.append(made.name)
             label = block.labels[0].text
-            if names != [label]:
+            if names != [label] and label not in said:
                 where = block.labels[0].span.where()
                 groups[label] = Group(label, tuple(names), where=where)
         return Definition(targets, groups, variables)

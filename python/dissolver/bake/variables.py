@@ -181,7 +181,8 @@ class Variables:
 
     def _overridden(self, name: str, wanted: Type | None, default: Value) -> Value:
         for values in (self._given, self._allowed_environment()):
-            if wanted is not None and name + JSON_SUFFIX in values:
+            is_declared = name + JSON_SUFFIX in self._blocks
+            if wanted is not None and not is_declared and name + JSON_SUFFIX in values:
                 return fit(from_json(values[name + JSON_SUFFIX]), wanted)
             if name in values:
                 return from_text(values[name], wanted, default)
@@ -217,11 +218,11 @@ class Variables:
     def _find(self, name: str, span: Span) -> Function:
         if name in self._made:
             return self._made[name]
-        if name in self._functions:
-            return self._define(name, span)
         standard = standard_functions()
         if name in standard:
             return standard[name]
+        if name in self._functions:
+            return self._define(name, span)
         if name in UNSUPPORTED:
             raise span.fault(f"the function `{name}` is not supported: {UNSUPPORTED[name]}")
         hint = did_you_mean(name, [*self._functions, *standard])

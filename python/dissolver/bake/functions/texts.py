@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dissolver.bake.functions.table import FunctionTable
@@ -34,7 +35,7 @@ def upper(text: str) -> Value:
 @provide("title", "text")
 def title(text: str) -> Value:
     """Begin every word with a capital letter."""
-    return re.sub(r"(?<![\w'])[^\W\d_]", lambda match: match[0].upper(), text)
+    return re.sub(r"(?<!\w)[^\W\d_]", lambda match: match[0].upper(), text)
 
 
 @provide("strlen", "text")
@@ -147,6 +148,12 @@ def base_name(path: str) -> Value:
 def directory_name(path: str) -> Value:
     """Give the directory of a path."""
     return posixpath.normpath(posixpath.dirname(path) or ".")
+
+
+@provide("homedir")
+def home() -> Value:
+    """Give the caller's home directory."""
+    return str(Path("~").expanduser())
 
 
 # Patterns ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from dissolver.bake.functions.table import FunctionTable
-from dissolver.bake.hcl.values import Value, ValueFault
+from dissolver.bake.hcl.values import Value, ValueFault, kind_of
 
 TABLE = FunctionTable()
 provide = TABLE.provide
@@ -98,7 +98,19 @@ def add(stamp: str, duration: str) -> Value:
 @provide("formatdate", "text", "text")
 def format_date(pattern: str, stamp: str) -> Value:
     """Write a time in another form: ``YYYY-MM-DD``."""
-    time = _read(stamp)
+    return _formatted(pattern, _read(stamp))
+
+
+@provide("formattimestamp", "text", "any")
+def format_timestamp(pattern: str, stamp: Value) -> Value:
+    """Write a time, or seconds since 1970, in another form; ``X`` is seconds since 1970."""
+    if not isinstance(stamp, str | int) or isinstance(stamp, bool):
+        raise ValueFault(f"a time or whole seconds are needed here, not {kind_of(stamp)}")
+    time = _read(stamp) if isinstance(stamp, str) else _of_seconds(stamp)
+    return str(int(time.timestamp() // 1)) if pattern == "X" else _formatted(pattern, time)
+
+
+def _formatted(pattern: str, time: datetime) -> str:
     text = ""
     for token in _TOKEN.finditer(pattern):
         quoted, letters, unknown, other = token.groups()
@@ -113,13 +125,17 @@ def format_date(pattern: str, stamp: str) -> Value:
     return text
 
 
+def _of_seconds(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise ValueFault(f"{seconds} is no time that there is") from None
+
+
 @provide("unixtimestampparse", "integer")
 def parse_unix(seconds: int) -> Value:
     """Take the seconds since 1970 apart."""
-    try:
-        time = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise ValueFault(f"{seconds} is no time that there is") from None
+    time = _of_seconds(seconds)
     return {
         "year": time.year,
         "year_day": time.timetuple().tm_yday,

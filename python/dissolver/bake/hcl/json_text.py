@@ -16,7 +16,7 @@ from dissolver.bake.hcl.parse import parse_template
 from dissolver.bake.hcl.values import ValueFault, number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from dissolver.bake.hcl.source import Source, Span
     from dissolver.errors import BakeFileError
@@ -39,13 +39,39 @@ def parse_json(source: Source, kinds: Collection[str]) -> ast.Body:
     body = ast.Body()
     for key, value in _members(whole):
         if key.text not in kinds:
-            body.assignments[key.text] = ast.Assignment(key.text, key.span, value)
+            _assign(body, key, value)
             continue
-        for label, content in _members(value):
-            for one in content.items if isinstance(content, ast.ListOf) else (content,):
-                block = ast.Block(key.text, label.span, (label,), _body(one))
-                body.blocks.append(block)
+        for labelled in _one_or_more(value):
+            for label, content in _members(labelled):
+                for one in _one_or_more(content):
+                    block = ast.Block(key.text, label.span, (label,), _body(one))
+                    body.blocks.append(block)
     return body
+
+
+def _one_or_more(value: ast.Expression) -> Sequence[ast.Expression]:
+    return value.items if isinstance(value, ast.ListOf) else (value,)
+
+
+def _assign(body: ast.Body, key: ast.Label, value: ast.Expression) -> None:
+    if key.text in body.assignments:
+        raise key.span.fault(f"`{key.text}` is there twice")
+    _refuse_doubles(value)
+    body.assignments[key.text] = ast.Assignment(key.text, key.span, value)
+
+
+def _refuse_doubles(value: ast.Expression) -> None:
+    if isinstance(value, ast.ListOf):
+        for item in value.items:
+            _refuse_doubles(item)
+    elif isinstance(value, ast.ObjectOf):
+        seen: set[object] = set()
+        for key, item in value.items:
+            name = key.value if isinstance(key, ast.Literal) else key
+            if name in seen:
+                raise key.span.fault(f"`{name}` is there twice")
+            seen.add(name)
+            _refuse_doubles(item)
 
 
 def _members(value: ast.Expression) -> Iterator[tuple[ast.Label, ast.Expression]]:
@@ -62,10 +88,10 @@ def _body(value: ast.Expression) -> ast.Body:
     body = ast.Body()
     for key, item in _members(value):
         if key.text == "validation":
-            for one in item.items if isinstance(item, ast.ListOf) else (item,):
+            for one in _one_or_more(item):
                 body.blocks.append(ast.Block(key.text, key.span, (), _body(one)))
         else:
-            body.assignments[key.text] = ast.Assignment(key.text, key.span, item)
+            _assign(body, key, item)
     return body
 
 
