@@ -1,6 +1,6 @@
 //! Reading compressed archives, told apart by their first bytes.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,12 +26,13 @@ pub fn decompressed(
     limits: &Limits,
 ) -> Result<Box<dyn Read + Send>, LayerError> {
     let compressed = Arc::new(AtomicU64::new(0));
-    let counting = Counting {
+    let mut counting = Counting {
         source,
         count: compressed.clone(),
     };
-    let mut source = BufReader::with_capacity(BUFFER_BYTES, counting);
-    let start = first_bytes(&mut source)?;
+    let start = first_bytes(&mut counting)?;
+    let source = io::Cursor::new(start.clone()).chain(counting);
+    let source = BufReader::with_capacity(BUFFER_BYTES, source);
     let (format, decoder): (_, Box<dyn Read + Send>) = match start.as_slice() {
         [0x1f, 0x8b, ..] => (
             "gzip",
@@ -71,15 +72,12 @@ pub fn decompressed(
     }))
 }
 
-/// Up to six bytes from the front, without taking them.
-fn first_bytes(source: &mut BufReader<Counting>) -> Result<Vec<u8>, LayerError> {
-    loop {
-        match source.fill_buf() {
-            Ok(bytes) => return Ok(bytes[..bytes.len().min(6)].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(LayerError::io("read", "archive")(error)),
-        }
-    }
+/// The first six bytes, or all where there are fewer: a pipe may give them one by one.
+fn first_bytes(source: &mut Counting) -> Result<Vec<u8>, LayerError> {
+    let mut start = Vec::with_capacity(6);
+    let reading = source.take(6).read_to_end(&mut start);
+    reading.map_err(LayerError::io("read", "archive"))?;
+    Ok(start)
 }
 
 /// Counts the compressed bytes.

@@ -55,6 +55,35 @@ fn what_was_compressed_is_read_again() {
     }
 }
 
+/// Gives one byte at a time, as a pipe may.
+struct Drops(std::io::Cursor<Vec<u8>>);
+
+impl std::io::Read for Drops {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
+    }
+}
+
+#[test]
+fn a_source_that_yields_byte_by_byte_is_told_by_its_first_bytes_as_well() {
+    for data in [sample(5000), b"short".to_vec(), Vec::new()] {
+        for format in FORMATS {
+            let (bytes, _) = compress_all(&data, &options(format, 1));
+            let mut found = Vec::new();
+            let source = Box::new(Drops(std::io::Cursor::new(bytes)));
+            decompress(
+                source,
+                &mut found,
+                &Limits::default(),
+                &Interrupt::default(),
+            )
+            .unwrap();
+            assert!(found == data, "{format:?} {}", data.len());
+        }
+    }
+}
+
 #[test]
 fn the_bytes_do_not_depend_on_the_number_of_threads_nor_on_how_the_source_yields() {
     let data = sample(4_500_000);
