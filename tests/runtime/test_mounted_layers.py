@@ -12,7 +12,9 @@ import pytest
 
 from basis import Base, Box, needs_root
 from dissolver._core.layer import Layers
+from dissolver.errors import RunError
 from dissolver.runtime import container as containers
+from dissolver.runtime.rootfs import OVERLAY_LOWERS, lowers
 from dissolver.store import Store
 
 pytestmark = needs_root
@@ -138,3 +140,11 @@ def test_attributes_that_programs_need_work_through_the_mount(mounted: Base) -> 
     assert (touched.upper / "srv-file").read_text() == "data\nmore\n"
     found = os.getxattr(touched.upper / "bin/capable", "security.capability")
     assert found.hex() == capability[2:]
+
+
+def test_more_layers_than_the_kernel_stacks_are_refused(mounted: Base, tmp_path: Path) -> None:
+    layers = mounted.store.layers
+    most = [mounted.layer] * (OVERLAY_LOWERS - 1)
+    assert len(lowers(layers, most, tmp_path)) == OVERLAY_LOWERS
+    with pytest.raises(RunError, match="of 500 layers cannot be mounted: the kernel stacks 499"):
+        lowers(layers, [*most, mounted.layer], tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
+from dissolver.errors import RunError
 from dissolver.runtime.spec import ErofsLower
 from dissolver.store.faults import explained
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 STUB_DIRECTORIES = ("dev", "proc", "sys", "etc")
 STEP_STUB_FILES = ("etc/hosts", "etc/resolv.conf")
 STUB_FILES = (*STEP_STUB_FILES, "etc/hostname")
+
+OVERLAY_LOWERS = 500
+"""The kernel's limit (``OVL_MAX_STACK``), which it tells as an invalid argument."""
 
 _NAME = "stubs-1"
 _STEP_NAME = "step-stubs-1"
@@ -116,7 +120,15 @@ def lowers(layers: Layers, diff_ids: Sequence[str], *below: Path) -> tuple[Lower
 
     Raises:
         DiskFull: a layer has to be extracted, and there is no space for it.
+        RunError: there are more layers than the kernel stacks.
     """
+    most = OVERLAY_LOWERS - len(below)
+    if len(diff_ids) > most:
+        raise RunError(
+            f"a root file system of {len(diff_ids)} layers cannot be mounted: the kernel stacks "
+            f"{most} of them",
+            hint="RUN and COPY make a layer each: let one do the work of several",
+        )
     with explained("extract the layers"):
         stack = layers.mountable(diff_ids)
     return (*(_specified(lower) for lower in reversed(stack)), *map(str, below))
