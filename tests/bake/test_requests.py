@@ -153,6 +153,7 @@ def refusal(kitchen: Kitchen, body: str, *allow: str, **environment: str) -> str
         ('contexts = { x = "docker-image://x", y = "https://example.com/x.git" }', None),
         ('contexts = { x = "oci-layout:///etc/x:tag" }', "`--allow fs.read=/etc/x`"),
         ('secret = ["id=x,src=/etc/shadow"]', "`--allow fs.read=/etc/shadow`"),
+        ('secret = ["id=/etc/shadow"]', "`--allow fs.read=/etc/shadow`"),
         ('secret = ["id=x,env=HOME"]', None),
         ('ssh = ["key=/root/.ssh/id"]', "`--allow fs.read=/root/.ssh/id`"),
         ('ssh = ["default"]', "`--allow ssh`"),

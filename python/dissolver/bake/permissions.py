@@ -139,8 +139,9 @@ def _wishes(target: Target) -> Iterator[_Wish]:
         yield _Wish(right, "entitlements")
     yield from _files(target)
     for entry in target.entries("secret"):
-        if isinstance(entry.get("src"), str):
-            yield _Wish(READ, "secret", str(entry["src"]))
+        if not isinstance(entry.get("env"), str):
+            # One that is no variable of the caller either is a file with this name.
+            yield _Wish(READ, "secret", str(entry.get("src") or entry.get("id") or ""))
     for entry in target.entries("ssh"):
         paths = entry.get("paths")
         if not isinstance(paths, list):
