@@ -235,6 +235,12 @@ def test_environment_files_are_read() -> None:
     }  # fmt: skip
 
 
+def test_a_line_that_is_none_of_an_environment_file_is_not_shown() -> None:
+    with pytest.raises(ValueFault) as caught:
+        read_environment_file('A="x\ny"\n\n-----BEGIN KEY-----\n', {})
+    assert str(caught.value) == "its line 4 has to be `NAME=value`"
+
+
 def test_the_environment_file_stays_in_its_directory(kitchen: Kitchen, tmp_path: Path) -> None:
     secret = tmp_path.with_name(f"{tmp_path.name}-secret")
     secret.write_text("PASSWORD=1\n", encoding="utf-8")

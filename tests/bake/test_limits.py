@@ -116,6 +116,20 @@ def test_a_long_row_of_variables_is_no_accident(kitchen: Kitchen) -> None:
     assert error.message == "too many variables depend on each other here"
 
 
+def test_variables_of_compose_files_have_a_size(kitchen: Kitchen) -> None:
+    lines = [f"V{i}=$V{i - 1}$V{i - 1}" for i in range(1, 60)]
+    compose = "services: {a: {build: {args: {A: x$V0$V0$V0}}}}"
+    files = {"compose.yaml": compose, ".env": "\n".join(["V0=x", *lines])}
+    assert kitchen.refused(files).message == "`.env`: this becomes too large"
+    files[".env"] = "V0=" + "x" * 400_000
+    assert kitchen.refused(files).message == "this becomes too large"
+    files[".env"] = 'V0="' + "\n" * 200_000
+    assert kitchen.refused(files).message == "`.env`: the value of `V0` has no closing quote"
+    files[".env"] = ""
+    files["compose.yaml"] = compose.replace("x$V0", '"' + "${A:-" * 2000 + "}" * 2000 + '"')
+    assert kitchen.refused(files).where is not None
+
+
 def test_a_deep_compose_file_is_no_accident(kitchen: Kitchen) -> None:
     error = kitchen.refused({"compose.yaml": "services: " + "[" * 900 + "]" * 900})
     assert error.message == "this is nested too deeply"

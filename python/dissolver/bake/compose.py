@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dissolver.bake.compose_build import BuildSection
+from dissolver.bake.hcl.limits import refuse_larger
 from dissolver.bake.hcl.values import ValueFault
 from dissolver.bake.interpolation import interpolate
 from dissolver.bake.target import Definition, Group, Target, check_name
@@ -43,7 +44,7 @@ def read_compose(
     services: dict[str, dict[str, Placed]] = {}
     secrets: dict[str, Placed] = {}
     for source in sources:
-        whole = _filled(parse_yaml(source), variables).mapping("a compose file")
+        whole = _Filling(variables).of(parse_yaml(source)).mapping("a compose file")
         if "include" in whole:
             raise whole["include"].fault(
                 "`include` is not supported",
@@ -78,19 +79,29 @@ def is_compose(source: Source) -> bool:
     return isinstance(whole, dict) and "services" in whole
 
 
-def _filled(placed: Placed, variables: Mapping[str, str]) -> Placed:
-    """Put variables into all texts."""
-    if isinstance(placed.value, str) and "$" in placed.value:
-        try:
-            return replace(placed, value=interpolate(placed.value, variables))
-        except ValueFault as fault:
-            raise placed.fault(str(fault)) from None
-    if isinstance(placed.value, list):
-        return replace(placed, value=[_filled(item, variables) for item in placed.value])
-    if isinstance(placed.value, dict):
-        filled = {key: _filled(item, variables) for key, item in placed.value.items()}
-        return replace(placed, value=filled)
-    return placed
+class _Filling:
+    """Puts variables into all texts of a file, as far as the memory for them goes."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._size = 0
+
+    def of(self, placed: Placed) -> Placed:
+        """Give a value with variables put into its texts."""
+        if isinstance(placed.value, str) and "$" in placed.value:
+            try:
+                text = interpolate(placed.value, self._variables)
+                self._size += len(text)
+                refuse_larger(self._size)
+            except ValueFault as fault:
+                raise placed.fault(str(fault)) from None
+            return replace(placed, value=text)
+        if isinstance(placed.value, list):
+            return replace(placed, value=[self.of(item) for item in placed.value])
+        if isinstance(placed.value, dict):
+            filled = {key: self.of(item) for key, item in placed.value.items()}
+            return replace(placed, value=filled)
+        return placed
 
 
 def _services(whole: Mapping[str, Placed]) -> dict[str, dict[str, Placed]]:

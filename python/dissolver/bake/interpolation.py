@@ -6,8 +6,10 @@ See https://docs.docker.com/reference/compose-file/interpolation/.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from typing import TYPE_CHECKING
 
+from dissolver.bake.hcl.limits import refuse_larger
 from dissolver.bake.hcl.values import ValueFault
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*(?:[=:]\s*(.*))?\Z", re.DOTALL)
+_QUOTES = ("'", '"')
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$$"}
 
 
@@ -25,13 +28,17 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
     Raises:
         ValueFault: braces do not match, or a variable that has to be set is not.
     """
-    result, _ = _until(text, 0, variables, closing="")
+    try:
+        result, _ = _until(text, 0, variables, closing="")
+    except RecursionError:
+        raise ValueFault("this is nested too deeply") from None
     return result
 
 
 def _until(text: str, at: int, variables: Mapping[str, str], *, closing: str) -> tuple[str, int]:
     """Read up to a closing brace, or to the end; answer what it says, and the place behind."""
     parts: list[str] = []
+    size = 0
     while at < len(text):
         character = text[at]
         if closing and character == closing:
@@ -41,6 +48,8 @@ def _until(text: str, at: int, variables: Mapping[str, str], *, closing: str) ->
             at += 1
             continue
         found, at = _variable(text, at + 1, variables)
+        size += len(found)
+        refuse_larger(size)
         parts.append(found)
     if closing:
         raise ValueFault(f"`{text}` has no closing brace")
@@ -83,35 +92,44 @@ def read_environment_file(text: str, variables: Mapping[str, str]) -> dict[str, 
         ValueFault: a line says something else.
     """
     found: dict[str, str] = {}
-    lines = iter(text.replace("\r\n", "\n").split("\n"))
-    for line in lines:
+    known = ChainMap(dict(variables), found)
+    text = text.replace("\r\n", "\n")
+    at = 0
+    while at < len(text):
+        start, end = at, _line_end(text, at)
+        at = end + 1
+        line = text[start:end]
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line)
         if match is None:
-            raise ValueFault(f"`{line.strip()}` has to be `NAME=value`")
+            # The line itself is not shown: it may be of a file of secrets that was not meant.
+            number = text.count("\n", 0, start) + 1
+            raise ValueFault(f"its line {number} has to be `NAME=value`")
         name, rest = match.groups()
         if rest is None:
             if name in variables:
                 found[name] = variables[name]
-            continue
-        quote = rest[:1]
-        if quote in ("'", '"'):
-            while not _ends(rest, quote):
-                following = next(lines, None)
-                if following is None:
-                    raise ValueFault(f"the value of `{name}` has no closing quote")
-                rest += "\n" + following
-        found[name] = _value(rest, {**found, **variables})
+        elif rest[:1] in _QUOTES:
+            opening = start + match.start(2)
+            closing = _closing(text, opening)
+            if closing is None:
+                raise ValueFault(f"the value of `{name}` has no closing quote")
+            found[name] = _quoted(text[opening], text[opening + 1 : closing], known)
+            at = _line_end(text, closing) + 1
+        else:
+            bare = re.split(r"\s#", rest, maxsplit=1)[0].strip()
+            found[name] = interpolate("" if bare.startswith("#") else bare, known)
     return found
 
 
-def _ends(text: str, quote: str) -> bool:
-    return _closing(text, quote) is not None
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
 
 
-def _closing(text: str, quote: str) -> int | None:
-    at = 1
+def _closing(text: str, opening: int) -> int | None:
+    quote, at = text[opening], opening + 1
     while at < len(text):
         if text[at] == "\\" and quote == '"':
             at += 1
@@ -121,13 +139,7 @@ def _closing(text: str, quote: str) -> int | None:
     return None
 
 
-def _value(rest: str, variables: Mapping[str, str]) -> str:
-    quote = rest[:1]
-    if quote not in ("'", '"'):
-        bare = re.split(r"\s#", rest, maxsplit=1)[0].strip()
-        return interpolate("" if bare.startswith("#") else bare, variables)
-    end = _closing(rest, quote)
-    inner = rest[1:end]
+def _quoted(quote: str, inner: str, variables: Mapping[str, str]) -> str:
     if quote == "'":
         return inner
     unescaped = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), inner, flags=re.DOTALL)
