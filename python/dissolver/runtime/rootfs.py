@@ -122,15 +122,14 @@ def lowers(layers: Layers, diff_ids: Sequence[str], *below: Path) -> tuple[Lower
         DiskFull: a layer has to be extracted, and there is no space for it.
         RunError: there are more layers than the kernel stacks.
     """
-    most = OVERLAY_LOWERS - len(below)
-    if len(diff_ids) > most:
-        raise RunError(
-            f"a root file system of {len(diff_ids)} layers cannot be mounted: the kernel stacks "
-            f"{most} of them",
-            hint="RUN and COPY make a layer each: let one do the work of several",
-        )
     with explained("extract the layers"):
         stack = layers.mountable(diff_ids)
+    if len(stack) + len(below) > OVERLAY_LOWERS:
+        raise RunError(
+            f"a root file system of {len(diff_ids)} layers cannot be mounted: the kernel stacks "
+            f"no more than {OVERLAY_LOWERS} directories",
+            hint="RUN and COPY make a layer each: let one do the work of several",
+        )
     return (*(_specified(lower) for lower in reversed(stack)), *map(str, below))
 
 
