@@ -192,6 +192,11 @@ JSON = [
     ('{"target": {"a": {}}} x', 1, "nothing can follow here"),
     ('{"target": {"a": {\n"tags": [],\n"tags": []}}}', 3, "`tags` is there twice"),
     ('{"target": {"a": {"args": {"A": 1,\n"A": 2}}}}', 2, "`A` is there twice"),
+    (
+        r'{"target": {"a": {"tags": ["\ud83d"]}}}',
+        1,
+        "this is no text: half a character is before this",
+    ),
     ('{"target": {"a": {"tag": []}}}', 1, "a target has no attribute `tag`"),
 ]
 

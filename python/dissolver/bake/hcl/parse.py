@@ -263,16 +263,24 @@ class _Reader:
             (key,) = self._expressions(index)
             return ast.Index(span, value, key)
         (splat,) = node.children
+        inner = [child for child in splat.children if child.type in _POSTFIXES]
         each: ast.Expression = ast.Variable(span, _SPLAT_ITEM)
-        for child in splat.children:
-            if child.type in _POSTFIXES:
-                each = self._postfix(each, child)
-        return ast.Splat(span, value, _SPLAT_ITEM, each)
+        # Behind `.*`, an index in brackets is one of the list, not of each element.
+        while inner and not (splat.type == "attr_splat" and _is_in_brackets(inner[0])):
+            each = self._postfix(each, inner.pop(0))
+        result: ast.Expression = ast.Splat(span, value, _SPLAT_ITEM, each)
+        for child in inner:
+            result = self._postfix(result, child)
+        return result
 
 
 def _unwrapped(nodes: Sequence[Node]) -> list[Node]:
     """Leave out the parentheses around an operand, whose expression remains."""
     return [node for node in nodes if node.type not in ("(", ")")]
+
+
+def _is_in_brackets(node: Node) -> bool:
+    return node.type == "index" and node.children[0].type != "legacy_index"
 
 
 def _is_operator(node: Node) -> bool:

@@ -22,6 +22,8 @@ _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.?)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _LITERALS = "template_literal"
 _LARGEST_CHARACTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+"""Halves of characters of UTF-16: no text in UTF-8 has them."""
 
 
 class TemplateReader:
@@ -166,7 +168,7 @@ class TemplateReader:
             code = match[1]
             if code[:1] in ("u", "U") and len(code) > 1:
                 number = int(code[1:], 16)
-                if number <= _LARGEST_CHARACTER:
+                if number <= _LARGEST_CHARACTER and number not in _SURROGATES:
                     return chr(number)
             elif code in _ESCAPES:
                 return _ESCAPES[code]

@@ -235,13 +235,25 @@ def from_json(text: str) -> Value:
         return result
 
     try:
-        return plain(json.loads(text, parse_float=Decimal, parse_constant=_refused))
+        loaded = json.loads(text, parse_float=Decimal, parse_constant=_refused)
+        if "\\u" in text and not is_whole(json.dumps(loaded, ensure_ascii=False, default=str)):
+            raise ValueFault("this is no JSON: a text in it has half a character")
+        return plain(loaded)
     except json.JSONDecodeError as error:
         why = error.msg.lower().replace("'", "`")
         fault = f"this is no JSON: {why} at character {error.pos + 1}"
         raise ValueFault(fault) from None
     except (RecursionError, ValueError):
         raise ValueFault("this JSON has too long a number, or is nested too deeply") from None
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether a text has whole characters alone, no halves of UTF-16."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refused(word: str) -> Value:
