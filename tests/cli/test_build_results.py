@@ -39,6 +39,13 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert raised.value.message == f"cannot write `{tmp_path}/none/file`: no such file or directory"
 
 
+@pytest.mark.parametrize("name", [".", "", "/"])
+def test_a_directory_is_no_place_for_a_result(name: str) -> None:
+    with pytest.raises(DissolverError) as raised:
+        write_result(name, "text")
+    assert raised.value.message == f"cannot write `{name}`: is a directory"
+
+
 def test_why_names_the_steps_that_were_not_cached(capsys: pytest.CaptureFixture[str]) -> None:
     def step(name: str, reason: str | None) -> StepOutcome:
         return StepOutcome(name, "stage-0", reason is None, reason, "sha256:0", 0.1)

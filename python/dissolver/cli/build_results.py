@@ -36,16 +36,19 @@ def write_result(name: str, text: str) -> None:
     from dissolver.export.files import part_beside
 
     path = Path(name)
-    part = part_beside(path)
     try:
-        if os.path.lexists(name) and not _is_file(name):
+        if os.path.lexists(path) and not _is_file(name):
             path.write_text(text, encoding="utf-8")
             return
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        part = part_beside(path)
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         why = (error.strerror or str(error)).lower()
         raise DissolverError(f"cannot write `{name}`: {why}") from error
 
