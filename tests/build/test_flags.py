@@ -42,10 +42,15 @@ def test_a_label_needs_a_name(site) -> None:
         site.build("FROM box\n", labels={" ": "x"})
 
 
-@pytest.mark.parametrize("kind", ["labels", "annotations"])
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("labels", "label"), ("annotations", "annotation"), ("build_args", "build argument")],
+)
 @pytest.mark.parametrize("given", [{"a": "\udcff"}, {"a\udcff": "x"}])
-def test_what_is_said_of_an_image_is_text(site, kind: str, given: dict[str, str]) -> None:
-    with pytest.raises(BadOption, match=f"the {kind[:-1]} `a.?` is no text"):
+def test_what_is_said_of_an_image_is_text(
+    site, kind: str, word: str, given: dict[str, str]
+) -> None:
+    with pytest.raises(BadOption, match=f"the {word} `a.?` is no text"):
         site.build("FROM box\n", **{kind: given})
 
 

@@ -131,6 +131,7 @@ class Building:
             raise BadOption("a label has no name")
         _check_texts("label", labels or {})
         _check_texts("annotation", annotations or {})
+        _check_texts("build argument", build_args or {})
         if not all(isinstance(value, bytes) for value in (secrets or {}).values()):
             raise BadOption("a secret's content has to be bytes")
         if no_cache and no_cache_filter:
@@ -210,7 +211,7 @@ def _surroundings(
 
 
 def _check_texts(kind: str, given: Mapping[str, str]) -> None:
-    """Check that what is said about an image can be written into its documents."""
+    """Check that what becomes a part of an image's documents can be written into them."""
     from dissolver.errors import BadOption
 
     for name, value in given.items():

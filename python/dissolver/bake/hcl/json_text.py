@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from dissolver.bake.hcl import ast
 from dissolver.bake.hcl.parse import parse_template
-from dissolver.bake.hcl.values import ValueFault, is_whole, number
+from dissolver.bake.hcl.values import ValueFault, number
+from dissolver.dockerfile.source import is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -160,7 +161,7 @@ class _Reader:
         except JSONDecodeError as error:
             self._at = error.pos
             raise self._fault(f"this is no text: {error.msg.lower()}") from None
-        if not is_whole(text):
+        if not is_encodable(text):
             raise self._fault("this is no text: half a character is before this")
         return str(text)
 

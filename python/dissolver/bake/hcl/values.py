@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dissolver.dockerfile.source import is_encodable
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -236,7 +238,7 @@ def from_json(text: str) -> Value:
 
     try:
         loaded = json.loads(text, parse_float=Decimal, parse_constant=_refused)
-        if "\\u" in text and not is_whole(json.dumps(loaded, ensure_ascii=False, default=str)):
+        if "\\u" in text and not is_encodable(json.dumps(loaded, ensure_ascii=False, default=str)):
             raise ValueFault("this is no JSON: a text in it has half a character")
         return plain(loaded)
     except json.JSONDecodeError as error:
@@ -245,15 +247,6 @@ def from_json(text: str) -> Value:
         raise ValueFault(fault) from None
     except (RecursionError, ValueError):
         raise ValueFault("this JSON has too long a number, or is nested too deeply") from None
-
-
-def is_whole(text: str) -> bool:
-    """Tell whether a text has whole characters alone, no halves of UTF-16."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refused(word: str) -> Value:
