@@ -239,3 +239,24 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(site) -> None:
     assert "[3/5] COPY package.json /app" in plan
     assert site.engine.images() == before
     assert site.engine.prune_builder().records == 0
+
+
+@pytest.mark.parametrize(
+    ("directive", "argument", "is_told"),
+    [
+        ("docker/dockerfile:1", None, False),
+        ("example.com:5000/mirror/dockerfile:1.7-labs@sha256:" + "0" * 64 + " word", None, False),
+        ("example.com/dockerfile/other:1", None, True),
+        ("docker/dockerfile:1", "example.com/other", True),
+        ("example.com/other", "dockerfile.v0", False),
+    ],
+)
+def test_a_syntax_that_is_another_language_is_told(
+    site, directive: str, argument: str | None, is_told: bool
+) -> None:
+    options = {"build_args": {"BUILDKIT_SYNTAX": argument}} if argument else {}
+    told = site.build(f"# syntax={directive}\nFROM box\n", **options)
+    warnings = [event.message for event in told.events if isinstance(event, Warning_)]
+    named = argument or directive
+    text = f"the syntax `{named}` is not fetched: the file is read as a Dockerfile"
+    assert warnings == ([text] if is_told else [])

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 IMAGE_SCHEME = "docker-image://"
 LAYOUT_SCHEME = "oci-layout://"
 
+SYNTAX_ARGUMENT = "BUILDKIT_SYNTAX"
+"""The build argument that is said instead of the file's own ``# syntax=``."""
+
+DOCKERFILE_SYNTAXES = ("dockerfile", "dockerfile-upstream", "dockerfile.v0")
+"""Syntaxes that are built in, by the ends of their names: mirrors have them under others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
@@ -90,6 +96,7 @@ def prepare(
     known = _named_images(store, request, bases)
     graph = _graph(opened.dockerfile, request, known)
     _warn_of_unused_arguments(opened.dockerfile, request, opened.vertex)
+    _warn_of_another_language(opened.dockerfile, request, opened.vertex)
     _warn_of_unknown_stages(graph, request, opened.vertex)
     graph, images = _load_metadata(bases, graph, request, progress)
     starts, lowered = _lower(graph, images, request)
@@ -182,6 +189,21 @@ def _warn_of_unused_arguments(
         vertex.warn(
             f"one or more build arguments were not consumed: {names}",
             hint="declare them with `ARG` in the stage that uses them",
+        )
+
+
+def _warn_of_another_language(
+    dockerfile: Dockerfile, request: BuildRequest, vertex: OpenVertex
+) -> None:
+    """Tell about a ``syntax`` that is not that of Dockerfiles: nothing is fetched to read it."""
+    named = [(one.value, one.line) for one in dockerfile.directives if one.name == "syntax"]
+    value, line = named[0] if named else ("", 1)
+    frontend = (request.build_args.get(SYNTAX_ARGUMENT) or value).partition(" ")[0]
+    name = frontend.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    if frontend and name not in DOCKERFILE_SYNTAXES:
+        vertex.warn(
+            f"the syntax `{frontend}` is not fetched: the file is read as a Dockerfile",
+            where=dockerfile.source.where(line),
         )
 
 
