@@ -54,6 +54,7 @@ def test_a_run_starts(text: str, argv: tuple[str, ...]) -> None:
 SHOWN = [
     ("RUN npm install", "RUN npm install"),
     ("run npm install", "RUN npm install"),
+    ("run\tnpm install", "RUN\tnpm install"),
     ("RUN a \\\n  && b", "RUN a   && b"),
     ("ENV A=1\nRUN echo $A ${A} $B ${B:-x}", "RUN echo 1 1 $B ${B:-x}"),
     ("ENV A=1\nRUN echo '$A' \"$A\"", "RUN echo '$A' \"1\""),

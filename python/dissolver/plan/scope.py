@@ -114,8 +114,8 @@ class Scope:
         """
         env = {**self.env, **hidden} if hidden else self.env
         shown = expand_for_display(text, env, self._escape, keeps_quotes=keeps_quotes)
-        keyword, space, rest = shown.partition(" ")
-        return keyword.upper() + space + rest
+        keyword = shown.split(maxsplit=1)[0]
+        return keyword.upper() + shown[len(keyword) :]
 
     @cached_property
     def environment(self) -> tuple[tuple[str, str], ...]:
