@@ -298,8 +298,10 @@ def test_what_no_image_can_express_is_extracted(ground: Path) -> None:
     """A value of 64 KiB is one byte more than the format can say."""
     big = {"SCHILY.xattr.user.big": "v" * 65_536}
     pair = _pair(ground, _archive(lambda tar: _member(tar, "x", pax=big)))
-    with pytest.raises(CoreError, match="setxattr"):
-        pair.lower("erofs")
+    lower = pair.lower("erofs")
+    assert lower.erofs is None
+    # No file system that the tests run on has room for it either.
+    assert os.listxattr(Path(lower.directory) / "x") == []
     large = {"SCHILY.xattr.user.large": "v" * 65_535}
     pair = _pair(ground, _archive(lambda tar: _member(tar, "x", pax=large)))
     assert pair.mounted(lambda place: len(os.getxattr(place / "x", "user.large"))) == 65_535
