@@ -139,6 +139,18 @@ def test_a_line_that_breaks_under_a_growing_layer_is_continued(
     assert is_there(proxy, repository)
 
 
+def test_a_server_that_wants_the_length_first_is_told_it(
+    proxy: Meddler, repository: str, uploads: Uploads
+) -> None:
+    proxy.answers("/uploads/", 411, method="PATCH", drains=True)
+    halves = Halves()
+    with halves.opened() as layer:
+        assert uploads.send_layer(layer, halves.on_sent) is True
+    lengths = [one.headers.get("Content-Length") for one in proxy.asked if one.method == "PATCH"]
+    assert lengths == [None, str(len(CONTENT))]
+    assert is_there(proxy, repository)
+
+
 def test_a_line_that_always_breaks_is_given_up(proxy: Meddler, uploads: Uploads) -> None:
     def lost(_: Reply) -> None:
         return None

@@ -136,6 +136,8 @@ def _download(url: str) -> Iterator[int]:
     try:
         yield reading
     except Exception:
+        # What the reader says of a download that broke is only its consequence: the cause goes
+        # first, and where there is none the reader's own error goes on.
         thread.join(_GRACE_SECONDS)
         if failures:
             raise _failed(url, failures[0]) from failures[0]

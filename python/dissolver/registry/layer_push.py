@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from dissolver.errors import RegistryError
 from dissolver.image import media_types
 from dissolver.image.manifest import Descriptor
-from dissolver.registry.meter import Meter
 from dissolver.store.outgoing import opened_layer
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from dissolver.image.media_types import Compression
     from dissolver.registry.ends import Receiver
-    from dissolver.registry.meter import Teller
+    from dissolver.registry.meter import Meter, Teller
     from dissolver.store import Store
     from dissolver.store.layer_blobs import LayerBlob
     from dissolver.store.outgoing import OutgoingLayer
@@ -145,13 +144,12 @@ class LayersSent:
             is_fixed=is_fixed,
             check=self.uploads.transport.patience.check,
         ) as layer:
-            counted = Meter(self._teller, meter.layer, 0)
-            counted.state("Pushing" if layer.is_whole else "Compressing")
+            meter.state("Pushing" if layer.is_whole else "Compressing")
 
             def on_sent(count: int) -> None:
                 if layer.is_whole:
-                    counted.total = layer.finished().size
-                counted.state("Pushing", count)
+                    meter.total = layer.finished().size
+                meter.state("Pushing", count)
 
             is_sent = self.uploads.send_layer(layer, on_sent)
             blob = layer.finished()

@@ -329,7 +329,8 @@ class Uploads:
             repeats=False,
             follows=False,
         )
-        if answer.status in REPEATED or answer.status in (404, 416):
+        # 411 wants to know the length before: what is sent again is whole, and says it.
+        if answer.status in REPEATED or answer.status in (404, 411, 416):
             seconds = wanted_seconds(answer.headers.get("retry-after"))
             if seconds is not None and seconds > LONGEST_REQUEST_SECONDS:
                 with answer:

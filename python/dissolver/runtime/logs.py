@@ -79,7 +79,7 @@ def read_log(
 
 
 def _read(path: Path, *, follow: bool, is_running: Callable[[], bool]) -> Iterator[LogLine | None]:
-    """Yield the lines, and ``None`` each time that there are no more for now."""
+    """Yield the lines, and ``None`` each time that all there are were read."""
     pending = b""
     runs = True
     files = _opened(path, after=None)

@@ -99,6 +99,7 @@ impl<'a> Facts<'a> {
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        // No link has an empty target: nothing there and nothing said are the same bytes.
         put(out, self.link_target.unwrap_or_default());
         put(out, self.hard_link.unwrap_or_default());
         out.extend_from_slice(&(self.xattrs.len() as u64).to_le_bytes());

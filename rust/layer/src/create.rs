@@ -41,6 +41,7 @@ pub(crate) struct Powers {
 impl Powers {
     /// Finds out from `/proc/self/uid_map`.
     pub(crate) fn of_this_process() -> Powers {
+        // Without the file nothing is passed over: what cannot be made is an error then.
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let numbers: Vec<u64> = map
             .split_ascii_whitespace()
@@ -109,6 +110,7 @@ pub(crate) fn make_special(
     let mode = Mode::from_raw_mode(entry.mode);
     match entry.kind {
         Kind::Symlink => {
+            // Readers refuse a link without a target; the kernel refuses an empty one as well.
             let target = entry.link_target.as_deref().unwrap_or_default();
             symlinkat(target, parent, name).map_err(failed("symlink", &entry.path))?;
         }

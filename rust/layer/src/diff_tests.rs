@@ -84,6 +84,7 @@ fn apply(root: &Path, change: &Change) {
         Change::Directory(path) => fs::create_dir_all(at(path)),
         Change::Remove(path) => fs::remove_file(at(path)).or_else(|_| fs::remove_dir_all(at(path))),
         Change::Replace(path, content) => {
+            // There may be nothing to replace.
             let _ = fs::remove_dir_all(at(path));
             fs::create_dir(at(path)).and_then(|()| fs::write(at(path).join("new"), content))
         }

@@ -269,6 +269,7 @@ impl Unpublished {
         let mut hasher = blake3::Hasher::new();
         // The directory's name belongs to one process of one boot, and one moment tells boots apart.
         hasher.update(self.temporary.path().as_os_str().as_encoded_bytes());
+        // A clock before 1970 counts as 1970: then the name of the directory is all there is.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         hasher.update(&now.unwrap_or_default().as_nanos().to_le_bytes());
         DiffId(*hasher.finalize().as_bytes())

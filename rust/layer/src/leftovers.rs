@@ -25,6 +25,7 @@ impl Leftovers {
         let work = {
             let path = path.clone();
             move || {
+                // What stays is for the next sweep, as said above.
                 let _ = remove_tree(&path);
                 *lock(&state.0) -= 1;
                 state.1.notify_all();
@@ -32,6 +33,7 @@ impl Leftovers {
         };
         let thread = std::thread::Builder::new().name("leftovers".into());
         if thread.spawn(work).is_err() {
+            // As in the thread.
             let _ = remove_tree(&path);
             *lock(&self.0.0) -= 1;
         }

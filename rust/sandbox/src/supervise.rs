@@ -138,6 +138,8 @@ fn launch(orders: &Orders, spec: &Spec) -> Result<(Process, Streams), SandboxErr
             .terminal()
             .map(|master| Streams::terminal(master, orders.keeps_stdin))
             .transpose()?;
+        // `start` gave a terminal, as orders and specification agree; without one there is
+        // nothing to pass on.
         return Ok((process, streams.unwrap_or_default()));
     }
     let (streams, ends) = Streams::pipes(orders.keeps_stdin)?;

@@ -99,7 +99,7 @@ impl Streams {
             .map(AsFd::as_fd)
     }
 
-    /// Whether more input would be too much for now.
+    /// Whether so much input waits that no more is taken before the program reads.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.input.is_some() && self.pending.len() >= MOST_PENDING_BYTES
