@@ -40,6 +40,26 @@ def test_a_long_instruction_is_cut() -> None:
     assert "line 13" not in text
 
 
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [
+        (None, "x" * 400 + "…"),
+        (20, "x" * 20 + "nope" + "x" * 376 + "…"),
+        (5000, "…" + "x" * 100 + "nope" + "x" * 296 + "…"),
+        (9_996, "…" + "x" * 100 + "nope"),
+    ],
+)
+def test_a_long_line_is_shown_around_the_mistake(column: int | None, shown: str) -> None:
+    line = "x" * 10_000
+    if column is not None:
+        line = f"{line[:column]}nope{line[column + 4 :]}"
+    where = Where("Dockerfile", 1, 1, (line,), column, None if column is None else 4)
+    source, *marks = failure(DissolverError("bad", where=where)).splitlines()[2:]
+    assert source == f"    1 │ {shown}"
+    if column is not None:
+        assert marks == ["      │ " + " " * shown.index("nope") + "^^^^"]
+
+
 def test_the_caret_stands_below_wide_characters_and_tabs() -> None:
     where = Where("Dockerfile", 2, 2, ("\tCOPY 日本 nope /x",), 9, 4)
     assert failure(DissolverError("missing", where=where)).splitlines()[2:] == [

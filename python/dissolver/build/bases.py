@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dissolver.build.turns import Turns
 from dissolver.errors import ImageNotFound, RegistryError
-from dissolver.image.choice import is_for
-from dissolver.image.config import Image
 from dissolver.image.reference import DEFAULT_TAG
-from dissolver.plan.graph import ImageBase
+from dissolver.plan.bases import ImageBase
 
 if TYPE_CHECKING:
     from dissolver.build.events import OpenStatus, OpenVertex, Progress
     from dissolver.build.scheduler import Cancellation
+    from dissolver.image.config import Image
     from dissolver.image.platform import Platform
     from dissolver.image.reference import Reference
     from dissolver.plan.graph import Stage
@@ -106,6 +105,8 @@ class BaseImages:
             ImageNotFound: it is not there, and no registry has it or answers.
             RegistryError: a registry was to be asked, and fails.
         """
+        from dissolver.image.choice import is_for
+
         reference, platform = sought
         if reference in self._adopted:
             return self._adopted[reference]
@@ -222,6 +223,7 @@ class BaseImages:
         sources = self.sources
         if sources is None:
             raise RegistryError("no registry is asked here")
+        from dissolver.image.config import Image
         from dissolver.registry.pull import known_image
 
         repository, named = sources.fetch(reference)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import threading
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.dockerfile.ignore import clean_path
-from dissolver.errors import ContextError, Where, from_core
+from dissolver.errors import ContextError, DissolverError, Where, from_core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,6 +104,17 @@ class BuildContext:
             tree = self.tree()
             # BuildKit tells 2 bytes where nothing had to be sent.
             status.reached(max(tree.total_bytes, 2))
+
+    def begin(self) -> None:
+        """Begin to list the context beside what the caller does next.
+
+        Whoever asks for the listing waits for it, or hears why there is none.
+        """
+        threading.Thread(target=self._begun, name="context", daemon=True).start()
+
+    def _begun(self) -> None:
+        with suppress(DissolverError):
+            self.tree()
 
     @property
     def identity(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError
 from dissolver.build.ownership import resolve_owner
+from dissolver.cache.keys import copy_key, workdir_key
 from dissolver.errors import BuildError, from_core
 from dissolver.plan.modes import ModeProgram
 from dissolver.store.faults import explained
@@ -73,7 +74,6 @@ def plan_copy(
         BuildError: an owner is unknown, or source and destination do not fit.
     """
     from dissolver._core.copy import CopyPart
-    from dissolver.cache.keys import copy_key
 
     try:
         parts = [
@@ -187,7 +187,6 @@ def plan_workdir(
         BuildError: the user is unknown, or something that is no directory is in the way.
     """
     from dissolver._core.copy import CopyPlan
-    from dissolver.cache.keys import workdir_key
 
     view = _view(bench, parents)
     uid, gid = resolve_owner(step.user, view, step.where)

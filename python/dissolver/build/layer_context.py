@@ -51,6 +51,9 @@ class LayerContext:
 
         return replace(self._origin, keeps_owner=self._keeps_owner)
 
+    def begin(self) -> None:
+        """Do nothing: what is in a layer is listed already."""
+
     def load(self, vertex: OpenVertex) -> None:
         """Tell that it is there already."""
         with vertex:

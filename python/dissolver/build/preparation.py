@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from dissolver.build.bases import Sought, sought_base
 from dissolver.build.contexts import Contexts
 from dissolver.errors import AmbiguousIdentifier, DockerfileError, ImageNotFound, RegistryError
-from dissolver.image.choice import is_for
 from dissolver.plan.graph import ContextBase, StageBase
 
 if TYPE_CHECKING:
@@ -83,8 +82,12 @@ def prepare(
     bases: BaseImages,
     fetcher: Fetcher,
     together: Together,
+    *,
+    begins: bool = False,
 ) -> Preparation:
-    """Read what ``request`` names, find its images, and plan; no directory is listed yet.
+    """Read what ``request`` names, find its images, and plan; nothing waits for a listing.
+
+    With ``begins``, a context that steps copy from begins to be listed at once.
 
     Raises:
         DockerfileError: a mistake in the Dockerfile.
@@ -95,6 +98,8 @@ def prepare(
     opened = contexts.open()
     known = _named_images(store, request, bases)
     graph = _graph(opened.dockerfile, request, known)
+    if begins and _copies_from_context(graph):
+        opened.context.begin()
     _warn_of_unused_arguments(opened.dockerfile, request, opened.vertex)
     _warn_of_another_language(opened.dockerfile, request, opened.vertex)
     _warn_of_unknown_stages(graph, request, opened.vertex)
@@ -159,6 +164,17 @@ def _graph(
         platform=wanted_platform(request.platform),
         build_platform=machine_platform(),
         contexts=contexts,
+    )
+
+
+def _copies_from_context(graph: StageGraph) -> bool:
+    """Tell whether some step surely lists the context; others may turn out to do so as well."""
+    from dissolver.dockerfile.ast import Copy
+
+    return any(
+        isinstance(instruction, Copy) and instruction.sources and instruction.origin is None
+        for stage in graph.needed
+        for instruction in stage.instructions
     )
 
 
@@ -321,6 +337,8 @@ def _find(
 
 def _check_platform(stage: Stage, image: Image) -> None:
     """Refuse an image for another kind of machine than ``FROM --platform`` asks for."""
+    from dissolver.image.choice import is_for
+
     if stage.origin.platform is None or is_for(image.config.platform, stage.platform):
         return
     raise ImageNotFound(

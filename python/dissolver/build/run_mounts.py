@@ -156,7 +156,7 @@ class PlannedMounts:
     def _lend_agent(
         self, bench: Workbench, mount: SshMount, place: Path, stack: ExitStack, lent: Lent
     ) -> None:
-        from dissolver.build.ssh_agents import relay
+        from dissolver.build.ssh_relay import relay
         from dissolver.runtime import spec
 
         agent = bench.agents.find(mount.id)

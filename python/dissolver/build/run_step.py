@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dissolver.build.lent import Lent
 from dissolver.build.step_log import StepLog
+from dissolver.cache.keys import run_key
 from dissolver.errors import BuildError, RunError, StepFailed
 from dissolver.runtime import defaults
 from dissolver.store.faults import explained
@@ -201,7 +202,6 @@ def key_of_run(
 ) -> CacheKey:
     """Derive the key of ``step`` from what its mounts show, in the network of the build."""
     from dissolver.build.emulation import machine_platform
-    from dissolver.cache.keys import run_key
 
     return run_key(
         step,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dissolver.errors import Cancelled
@@ -58,7 +56,9 @@ class Results(Generic[T]):
     """The results so far; asking for one that is being worked on waits for it."""
 
     def __init__(self, numbers: Collection[int]) -> None:
-        self._futures: dict[int, Future[T]] = {number: Future() for number in numbers}
+        self._is_over = {number: threading.Event() for number in numbers}
+        self._kept: dict[int, T] = {}
+        self._errors: dict[int, BaseException] = {}
 
     def wait(self, number: int) -> T:
         """Answer the result of ``number`` once it is there.
@@ -66,18 +66,20 @@ class Results(Generic[T]):
         Raises:
             Cancelled: it failed, or was cancelled; its own failure is told elsewhere.
         """
-        error = self._futures[number].exception()
-        if error is not None:
-            raise Cancelled("the build was cancelled") from error
-        return self._futures[number].result()
+        self._is_over[number].wait()
+        if number in self._errors:
+            raise Cancelled("the build was cancelled") from self._errors[number]
+        return self._kept[number]
 
     def keep(self, number: int, result: T) -> None:
         """Keep the result of ``number`` for whoever waits."""
-        self._futures[number].set_result(result)
+        self._kept[number] = result
+        self._is_over[number].set()
 
     def give_up(self, number: int, error: BaseException) -> None:
         """Let whoever waits for ``number`` know that it will not come."""
-        self._futures[number].set_exception(error)
+        self._errors[number] = error
+        self._is_over[number].set()
 
 
 def run_all(
@@ -98,6 +100,8 @@ def run_all(
     Raises:
         Cancelled: ``cancellation`` was requested.
     """
+    from graphlib import TopologicalSorter
+
     order = list(TopologicalSorter(dependencies).static_order())
     results: Results[T] = Results(order)
     if len(order) == 1:
@@ -111,6 +115,8 @@ def _run_in_pool(
     results: Results[T],
     cancellation: Cancellation,
 ) -> dict[int, T]:
+    from concurrent.futures import ThreadPoolExecutor, wait
+
     failures: list[BaseException] = []
 
     def one(number: int) -> None:

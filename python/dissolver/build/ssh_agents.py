@@ -9,11 +9,9 @@ are held by an agent of the build's own, ``ssh-agent``, which ends with the buil
 from __future__ import annotations
 
 import os
-import socket
 import stat
-import struct
 import threading
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +19,10 @@ from dissolver.errors import BuildError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from dissolver.store import Store
 
-REQUEST_IDENTITIES, SIGN_REQUEST = 11, 13
-FAILURE = b"\x00\x00\x00\x01\x05"
-MESSAGE_BYTES = 256 << 10
-"""The longest message that agents take; OpenSSH's own limit."""
-
-_HEADER = struct.Struct(">I")
 _KEY_SECONDS = 30
 
 
@@ -94,7 +86,7 @@ class Agents:
             [
                 agent,
                 "-a",
-                _short_name(directory, place.name, self._stack),
+                short_name(directory, place.name, self._stack),
                 "sh",
                 "-c",
                 'echo "$SSH_AGENT_PID"; exec cat',
@@ -180,7 +172,7 @@ def _end(process: subprocess.Popen[bytes], identity: tuple[int, int | None]) -> 
     process.wait()
 
 
-def _short_name(directory: Path, name: str, stack: ExitStack) -> str:
+def short_name(directory: Path, name: str, stack: ExitStack) -> str:
     """Name a file shortly enough for a socket's address, which has room for 107 bytes."""
     path = str(directory / name)
     if len(os.fsencode(path)) < 100:
@@ -188,65 +180,3 @@ def _short_name(directory: Path, name: str, stack: ExitStack) -> str:
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     stack.callback(os.close, descriptor)
     return f"/proc/{os.getpid()}/fd/{descriptor}/{name}"
-
-
-@contextmanager
-def relay(agent: str, place: Path) -> Iterator[None]:
-    """Listen at ``place``, and pass on to ``agent`` what a step may ask of it."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        listener.bind(_short_name(place.parent, place.name, stack))
-        listener.listen()
-        thread = threading.Thread(
-            target=_accept, args=(listener, agent), name="ssh-agent", daemon=True
-        )
-        thread.start()
-        try:
-            yield
-        finally:
-            # Wakes the thread up, which closing alone does not.
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def _accept(listener: socket.socket, agent: str) -> None:
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=_serve, args=(client, agent), daemon=True).start()
-
-
-def _serve(client: socket.socket, agent: str) -> None:
-    with client, ExitStack() as stack, suppress(OSError, EOFError):
-        upstream: socket.socket | None = None
-        while True:
-            message = _receive(client)
-            if message[:1] not in (bytes([REQUEST_IDENTITIES]), bytes([SIGN_REQUEST])):
-                client.sendall(FAILURE)
-                continue
-            if upstream is None:
-                upstream = stack.enter_context(socket.socket(socket.AF_UNIX))
-                upstream.connect(agent)
-            upstream.sendall(_HEADER.pack(len(message)) + message)
-            answer = _receive(upstream)
-            client.sendall(_HEADER.pack(len(answer)) + answer)
-
-
-def _receive(connection: socket.socket) -> bytes:
-    (length,) = _HEADER.unpack(_exactly(connection, _HEADER.size))
-    if length > MESSAGE_BYTES:
-        raise EOFError
-    return _exactly(connection, length)
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = connection.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data

@@ -11,6 +11,7 @@ from dissolver.build import commit, copy_step, run_step
 from dissolver.build.context_base import on_context
 from dissolver.build.origins import take_origins
 from dissolver.build.request import StepOutcome
+from dissolver.cache.policy import Hit, look_up
 from dissolver.errors import CoreFailure
 from dissolver.plan.graph import ContextBase, StageBase
 from dissolver.plan.steps import AddStep, CopyStep, RunStep, WorkdirStep
@@ -291,7 +292,6 @@ def _answer_alone(
     *,
     ignores: bool,
 ) -> _Layer:
-    from dissolver.cache.policy import Hit, look_up
     from dissolver.store.records import StepRecord
 
     found = look_up(

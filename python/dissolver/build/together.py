@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dissolver.build.events import Progress
-from dissolver.build.outputs import check_outputs
 from dissolver.build.scheduler import Cancellation, run_all
 from dissolver.build.turns import Turns
 from dissolver.errors import Cancelled, DissolverError
@@ -83,6 +82,8 @@ def build_together(
         DissolverError: as ``builder.build``, with the name of the build that failed.
         Cancelled: ``cancel`` was set. Ctrl-C ends the builds as well, and passes through.
     """
+    from dissolver.build.outputs import check_outputs
+
     numbers = {order.name: number for number, order in enumerate(orders)}
     dependencies = {
         number: [numbers[other] for other in order.links.values()]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 RULE = "------"
 # A RUN with a long here-document would push its own error off the screen.
 _SHOWN_LINES = 12
+# Nor does anybody read a line that was generated, such as a script without line breaks.
+_SHOWN_CHARACTERS = 400
+_SHOWN_BEFORE = 100
 _TAB = "    "
 # Whoever has more mistakes than this in one file corrects the first ones first.
 _SHOWN_ERRORS = 10
@@ -72,13 +75,23 @@ def _place(where: Where, *, colored: bool) -> str:
     shown = where.source[:_SHOWN_LINES]
     for offset, source in enumerate(shown):
         number = paint(f"{where.line + offset:>{gutter}}", Style.PLACE, colored)
-        text += f"    {number} {bar} {_source(source)}".rstrip() + "\n"
-        if offset == 0 and where.column is not None:
-            marks = paint(_carets(source, where.column, where.length), Style.ERROR, colored)
+        is_marked = offset == 0 and where.column is not None
+        line, column = _clipped(source, (where.column or 0) if is_marked else 0)
+        text += f"    {number} {bar} {_source(line)}".rstrip() + "\n"
+        if is_marked:
+            marks = paint(_carets(line, column, where.length), Style.ERROR, colored)
             text += f"    {' ' * gutter} {bar} {marks}\n"
     if len(shown) < len(where.source):
         text += f"    {' ' * gutter} {bar} … {len(where.source) - len(shown)} more lines\n"
     return text
+
+
+def _clipped(line: str, column: int) -> tuple[str, int]:
+    """Cut what is far from ``column`` off a long line, and tell the column in what is left."""
+    start = max(0, column - _SHOWN_BEFORE) if len(line) > _SHOWN_CHARACTERS else 0
+    end = start + _SHOWN_CHARACTERS
+    before, after = ("…" if start else ""), ("…" if end < len(line) else "")
+    return before + line[start:end] + after, column - start + len(before)
 
 
 def _source(line: str) -> str:
