@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -55,6 +58,34 @@ def test_who_asks_for_a_listing_that_failed_hears_why(context: Watched) -> None:
     context.begin()
     with pytest.raises(CoreFailure, match="gone"):
         context.tree()
+
+
+def test_the_interpreter_ends_after_a_listing_that_nobody_waits_for(site: Site) -> None:
+    script = """if True:
+        import sys, time
+        from dissolver.build.context import BuildContext
+        from dissolver.build.definition import IgnoreFile
+        from dissolver.store import Store
+
+        class Slow(BuildContext):
+            def _scan(self):
+                time.sleep(0.3)
+                print("listed", flush=True)
+                return super()._scan()
+
+        from pathlib import Path
+        store = Store(Path(sys.argv[2]), Path(sys.argv[3]))
+        Slow(Path(sys.argv[1]), IgnoreFile("", 0, None), (), store).begin()
+        """
+    layout = site.engine._backend.store.layout
+    done = subprocess.run(
+        [sys.executable, "-c", script, site.directory, layout.root, layout.run],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "listed\n", "")
 
 
 @pytest.mark.parametrize(

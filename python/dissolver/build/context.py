@@ -110,11 +110,19 @@ class BuildContext:
 
         Whoever asks for the listing waits for it, or hears why there is none.
         """
-        threading.Thread(target=self._begun, name="context", daemon=True).start()
+        import atexit
 
-    def _begun(self) -> None:
-        with suppress(DissolverError):
-            self.tree()
+        def list_it() -> None:
+            try:
+                with suppress(DissolverError):
+                    self.tree()
+            finally:
+                atexit.unregister(thread.join)
+
+        thread = threading.Thread(target=list_it, name="context", daemon=True)
+        # The interpreter must not be taken apart under a thread that comes back from the core.
+        atexit.register(thread.join)
+        thread.start()
 
     @property
     def identity(self) -> str:
