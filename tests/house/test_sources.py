@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,12 @@ def test_only_config_reads_the_environment() -> None:
         if readers.search(path.read_text(encoding="utf-8"))
     }
     assert found <= allowed
+
+
+def test_every_directory_of_tests_is_collected(pytestconfig: pytest.Config) -> None:
+    passed_over = pytestconfig.getini("norecursedirs")
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        inside = path.relative_to(ROOT)
+        if "context" not in inside.parts:
+            hidden = [part for part in inside.parts for rule in passed_over if fnmatch(part, rule)]
+            assert not hidden, f"{inside} is never run"
