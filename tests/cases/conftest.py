@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A private key for agents to sign with."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("openssh-client is not installed")
     path = tmp_path_factory.mktemp("keys") / "key"
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "cases", "-f", path]
     subprocess.run(words, check=True)
