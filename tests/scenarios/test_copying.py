@@ -109,6 +109,23 @@ def test_a_copy_is_there_when_the_container_runs(box: Cli, sources: Path) -> Non
     assert box.out("exec", "web", "cat", "/tmp/file") == "text"
 
 
+def test_the_way_to_the_working_directory_may_be_closed(
+    box: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    closed = tmp_path_factory.mktemp("closed")
+    inside = closed / "inside"
+    inside.mkdir()
+    closed.chmod(0o700)
+    started(box)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("file"))
+    done = box("cp", "-", "web:/tmp", stdin=packed.getvalue(), cwd=inside)
+    assert done.stderr == ""
+    done = box("exec", "web", "ls", "/tmp/file", cwd=inside)
+    assert (done.stdout, done.stderr) == ("/tmp/file\n", "")
+
+
 def test_files_become_roots_inside_and_the_callers_outside(box: Cli, sources: Path) -> None:
     started(box)
     box("cp", sources / "file", "web:/tmp/copied")

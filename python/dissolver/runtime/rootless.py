@@ -21,6 +21,8 @@ from dissolver.errors import RunError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dissolver._core import CoreError
+
 HELPERS = ("newuidmap", "newgidmap")
 NOTICE = (
     "user `{user}` has no subordinate ids in /etc/subuid and /etc/subgid, so containers have a "
@@ -203,13 +205,42 @@ def _stacked(own: int, given: list[Map]) -> tuple[Map, ...]:
 def _join(registry: Path) -> Entered | None:
     from dissolver._core import CoreError, sandbox
 
-    for pid in living(registry):
-        try:
-            sandbox.join_user_namespace(pid)
-        except CoreError:
-            continue  # It ended meanwhile.
-        return Entered(is_new=False)
+    here = _working_directory()
+    try:
+        for pid in living(registry):
+            try:
+                sandbox.join_user_namespace(pid)
+            except CoreError as problem:
+                if os.geteuid() != 0:
+                    continue  # It ended meanwhile.
+                # Joined, but not where the command was called: a directory above is closed.
+                _return_to(here, problem)
+            return Entered(is_new=False)
+    finally:
+        if here is not None:
+            os.close(here)
     return None
+
+
+def _working_directory() -> int | None:
+    try:
+        return os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None  # It is closed to this user itself.
+
+
+def _return_to(directory: int | None, problem: CoreError) -> None:
+    """Make an open directory the working directory, whoever may walk there by name."""
+    try:
+        if directory is not None:
+            os.fchdir(directory)
+            return
+    except OSError:
+        pass
+    raise RunError(
+        f"the working directory is closed to this user: {problem.message}",
+        hint="change to a directory that you may enter",
+    ) from problem
 
 
 def _create() -> Entered:
