@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from dissolver.containers import life as containers
+from dissolver.containers import state
+from dissolver.containers.life import RunOptions
 from dissolver.image.config import Image, ImageConfig, RootFs, RunConfig
 from dissolver.image.reference import parse_reference
-from dissolver.runtime import container as containers
-from dissolver.runtime import state
-from dissolver.runtime.container import RunOptions
-from dissolver.runtime.step import StepResult, run_step
+from dissolver.sandbox.run import StepResult, run_step
 from dissolver.store import Store
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make these namespaces")

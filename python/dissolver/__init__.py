@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dissolver._core import version as __version__
     from dissolver.build.events import Event, Vertex, VertexLog, VertexStatus, Warning_
     from dissolver.build.request import BuildRequest, BuildResult, Exported, StepOutcome
+    from dissolver.containers.life import ContainerSummary, LogLine, RunOptions
     from dissolver.engine import Engine
     from dissolver.engine.comparison import FileChange, FileFacts, ImageDifference
     from dissolver.engine.results import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from dissolver.export.output import Output
     from dissolver.image.compare import FieldChange
     from dissolver.image.config import Image
-    from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
     from dissolver.store.images import ListedImage, Removal
     from dissolver.store.usage import Usage
 
@@ -43,7 +43,7 @@ _HOMES = {
     "BuildRequest": "build.request",
     "BuildResult": "build.request",
     "Cancelled": "errors",
-    "ContainerSummary": "runtime.container",
+    "ContainerSummary": "containers.life",
     "DissolverError": "errors",
     "DockerfileError": "errors",
     "Engine": "engine",
@@ -59,11 +59,11 @@ _HOMES = {
     "Info": "engine.results",
     "ListedImage": "store.images",
     "ListedVolume": "engine.results",
-    "LogLine": "runtime.container",
+    "LogLine": "containers.life",
     "Output": "export.output",
     "Pruned": "engine.results",
     "Removal": "store.images",
-    "RunOptions": "runtime.container",
+    "RunOptions": "containers.life",
     "RunResult": "engine.results",
     "StepFailed": "errors",
     "StepOutcome": "build.request",

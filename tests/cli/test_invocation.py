@@ -13,8 +13,8 @@ import dissolver.engine
 from dissolver.cli import app
 from dissolver.cli.invocation import Invocation, open_engine
 from dissolver.config import Settings
-from dissolver.runtime import rootless
-from dissolver.runtime.rootless import Entered
+from dissolver.sandbox import rootless
+from dissolver.sandbox.rootless import Entered
 
 
 class Recorded:

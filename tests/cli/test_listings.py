@@ -10,11 +10,11 @@ import pytest
 
 from dissolver.cli import containers, images
 from dissolver.cli.render.times import SECOND_NS
+from dissolver.containers.life import ContainerSummary
 from dissolver.engine.results import HistoryRow, Info, ListedVolume
 from dissolver.errors import ContainerNotFound, ImageNotFound
 from dissolver.image.config import Image, ImageConfig, RunConfig
 from dissolver.image.reference import parse_reference
-from dissolver.runtime.container import ContainerSummary
 from dissolver.store.images import ListedImage
 
 NOW = 1_700_000_000 * SECOND_NS

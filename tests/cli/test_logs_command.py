@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dissolver.runtime.logs import LogLine
+from dissolver.containers.streams.logs import LogLine
 
 LOG = [
     LogLine("stdout", b"one\n", "2026-01-01T00:00:01.5Z", 1),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cli.builds import story
+from dissolver.containers.life import RunOptions
 from dissolver.errors import ContainerNotFound, ImageNotFound, InUse
-from dissolver.runtime.container import RunOptions
 
 IMAGE = SimpleNamespace(id="sha256:" + "a" * 64)
 BUILT = SimpleNamespace(image=IMAGE, outputs=[SimpleNamespace(image=IMAGE.id)])

@@ -20,7 +20,7 @@ from dissolver.export.output import Output
 from dissolver.image.annotations import Annotation, Annotations
 from dissolver.image.config import HistoryEntry, Image, ImageConfig, RootFs, RunConfig
 from dissolver.image.reference import Reference
-from dissolver.runtime.spec import Rlimit
+from dissolver.sandbox.confinement import Confinement, Limit
 from dissolver.store.images import ListedImage
 from dissolver.store.layer_blobs import Packing
 
@@ -62,7 +62,7 @@ def crossed(value: object) -> Any:
         BuildRequest(
             "ctx",
             hosts=(("db", "::1"),),
-            rlimits=(Rlimit("core", 0, -1),),
+            confinement=Confinement(limits=(Limit("core", 0, -1),)),
             annotations=(Annotation("a", "b", "manifest-descriptor", "linux/amd64"),),
             labels={"a": "b"},
         ),

@@ -160,7 +160,7 @@ def _network(target: Target, _environment: Mapping[str, str]) -> Words:
 
 
 def _hosts(target: Target, _environment: Mapping[str, str]) -> Words:
-    from dissolver.runtime.hosts import parse_host
+    from dissolver.network.hosts import parse_host
 
     hosts = target.named("extra-hosts").items()
     texts = [f"{name}={one}" for name, addresses in hosts for one in addresses.split(",")]
@@ -170,13 +170,13 @@ def _hosts(target: Target, _environment: Mapping[str, str]) -> Words:
 
 
 def _shm_size(target: Target, _environment: Mapping[str, str]) -> Words:
-    from dissolver.runtime.limits import parse_shm_size
+    from dissolver.sandbox.limits import parse_shm_size
 
     return {"shm_size": parse_shm_size(target.text("shm-size"))}
 
 
 def _limits(target: Target, _environment: Mapping[str, str]) -> Words:
-    from dissolver.runtime.limits import parse_limits
+    from dissolver.sandbox.limits import parse_limits
 
     parse_limits(target.texts("ulimits"))
     return {"ulimits": target.texts("ulimits")}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dissolver.build.origins import Origin
     from dissolver.build.workbench import Workbench
     from dissolver.errors import Where
-    from dissolver.runtime.spec import LayersMount
+    from dissolver.sandbox.spec import LayersMount
 
 PLACE = "/files"
 """Where the files of a context lie in the layer that is made of them."""
@@ -133,8 +133,8 @@ def mount_files(
     bench: Workbench, files: BoundFiles, target: str, directory: Path, *, is_read_only: bool
 ) -> LayersMount:
     """Mount files at ``target``; what is written to them ends up in ``directory``, if anywhere."""
-    from dissolver.runtime import rootfs, rootless
-    from dissolver.runtime.spec import LayersMount, Rootfs
+    from dissolver.sandbox import rootfs, rootless
+    from dissolver.sandbox.spec import LayersMount, Rootfs
 
     layers, source = files.layers(bench)
     with explained("read the files to mount"):

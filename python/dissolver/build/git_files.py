@@ -69,7 +69,7 @@ class Git:
         """
         import subprocess
 
-        from dissolver.runtime.programs import find_program
+        from dissolver.network.programs import find_program
 
         program = find_program("git")
         if program is None:

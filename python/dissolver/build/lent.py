@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dissolver.runtime.spec import Mount
+    from dissolver.sandbox.spec import Mount
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ def resolve_owner(text: str, view: View, where: Where) -> tuple[int, int]:
         BuildError: a name that the image does not know. (BuildKit makes the files
             root's without a word.)
     """
-    from dissolver.runtime.users import resolve_user
+    from dissolver.sandbox.users import resolve_user
 
     user, _, group = text.partition(":")
     if not group and _is_number(user):

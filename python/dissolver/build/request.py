@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dissolver.errors import BadOption
-from dissolver.runtime import defaults
+from dissolver.sandbox.confinement import USUAL, Confinement
 
 if TYPE_CHECKING:
     from dissolver.cache.shared.options import CacheExport, CacheImport
     from dissolver.export.output import Output
     from dissolver.image.annotations import Annotation, Annotations
     from dissolver.image.config import Image
-    from dissolver.runtime.hosts import Host
-    from dissolver.runtime.spec import Rlimit
+    from dissolver.network.hosts import Host
 
 
 _NETWORKS = {
@@ -61,7 +60,7 @@ class BuildRequest:
     takes the place of ``context``. ``host_certificates`` lends the machine's trust store
     to RUN steps: ``certificate_file`` where one is named, else the one that is found.
     ``network`` is what RUN steps use that name none (``default``, ``none`` or ``host``), and
-    ``hosts``, ``shm_bytes`` and ``rlimits`` are what they see of the machine besides.
+    ``hosts`` and ``confinement`` are what they see of the machine and may do.
     ``allow`` names rights that steps may ask for (``build.rights``).
 
     ``labels`` are put on the image, and ``annotations`` beside it. ``no_cache_filter`` names
@@ -90,8 +89,7 @@ class BuildRequest:
     context_images: Mapping[str, Image] = field(default_factory=dict)
     context_file: int | None = None
     hosts: tuple[Host, ...] = ()
-    shm_bytes: int = defaults.SHM_BYTES
-    rlimits: tuple[Rlimit, ...] = ()
+    confinement: Confinement = USUAL
     allow: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: tuple[Annotation, ...] = ()

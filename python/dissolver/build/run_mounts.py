@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dissolver.build.workbench import Workbench
     from dissolver.plan.mounts import Mount
     from dissolver.plan.steps import RunStep
-    from dissolver.runtime import spec
+    from dissolver.sandbox import spec
     from dissolver.store.cache_mounts import Seed
 
 NAMESPACE_ARGUMENT = "BUILDKIT_CACHE_MOUNT_NS"
@@ -113,7 +113,7 @@ class PlannedMounts:
         return {number: opened[name] for number, name in names.items()}
 
     def _lend_secret(self, bench: Workbench, mount: SecretMount, place: Path, lent: Lent) -> None:
-        from dissolver.runtime.spec import MemoryFile
+        from dissolver.sandbox.spec import MemoryFile
 
         value = bench.request.secrets.get(mount.id)
         if value is None:
@@ -157,7 +157,7 @@ class PlannedMounts:
         self, bench: Workbench, mount: SshMount, place: Path, stack: ExitStack, lent: Lent
     ) -> None:
         from dissolver.build.ssh_relay import relay
-        from dissolver.runtime import spec
+        from dissolver.sandbox import spec
 
         agent = bench.agents.find(mount.id)
         if agent is None:
@@ -179,7 +179,7 @@ class PlannedMounts:
 
     def _lend_scripts(self, place: Path, lent: Lent) -> None:
         """Put scripts that the Dockerfile holds where their step starts them."""
-        from dissolver.runtime.spec import MemoryFile
+        from dissolver.sandbox.spec import MemoryFile
 
         if not self.step.files:
             return
@@ -289,7 +289,7 @@ def _seed(bench: Workbench, mount: CacheMount, files: BoundFiles | None) -> Seed
 
 
 def _cache_mount(mount: CacheMount, directory: Path) -> spec.BindMount:
-    from dissolver.runtime import spec
+    from dissolver.sandbox import spec
 
     return spec.BindMount(
         str(directory), mount.target, read_only=mount.is_read_only, create="directory"
@@ -297,6 +297,6 @@ def _cache_mount(mount: CacheMount, directory: Path) -> spec.BindMount:
 
 
 def _tmpfs(mount: TmpfsMount) -> spec.TmpfsMount:
-    from dissolver.runtime import spec
+    from dissolver.sandbox import spec
 
     return spec.TmpfsMount(mount.target, mount.size, executable=True, read_only=mount.is_read_only)

@@ -10,7 +10,8 @@ from dissolver.build.lent import Lent
 from dissolver.build.step_log import StepLog
 from dissolver.cache.keys import run_key
 from dissolver.errors import BuildError, RunError, StepFailed
-from dissolver.runtime import defaults
+from dissolver.sandbox import defaults
+from dissolver.sandbox.confinement import SHM_BYTES
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from dissolver.cache.inputs import CacheKey, Input
     from dissolver.image.platform import Platform
     from dissolver.plan.steps import RunStep
-    from dissolver.runtime.certificates import Bundle
-    from dissolver.runtime.step import Surroundings
+    from dissolver.sandbox.certificates import Bundle
+    from dissolver.sandbox.run import Surroundings
 
 HOSTNAME_ARGUMENT = "BUILDKIT_SANDBOX_HOSTNAME"
 """The build argument that names the machine which steps see."""
@@ -75,7 +76,7 @@ class RunWork:
             )
 
     def _run(self, bench: Workbench, vertex: OpenVertex, lent: Lent) -> LayerInfo:
-        from dissolver.runtime.step import run_step
+        from dissolver.sandbox.run import run_step
 
         step = self.step
         log = StepLog(vertex)
@@ -108,7 +109,7 @@ class RunWork:
                 )
 
     def _failed(self, status: int, log: StepLog) -> StepFailed:
-        from dissolver.runtime.certificates import looks_like_certificate_failure
+        from dissolver.sandbox.certificates import looks_like_certificate_failure
 
         hint = _CERTIFICATE_HINT if looks_like_certificate_failure(log.tail) else None
         command = " ".join(self.step.argv)
@@ -125,7 +126,7 @@ def _lent(bench: Workbench, step: RunStep) -> tuple[tuple[Bundle, ...], Iterator
     """Give what the step is lent for this one time: no key, layer or image sees it."""
     if not bench.request.host_certificates:
         return (), iter(())
-    from dissolver.runtime.certificates import host_certificates
+    from dissolver.sandbox.certificates import host_certificates
 
     named = bench.request.certificate_file
     lent = host_certificates({"SSL_CERT_FILE": named} if named else None)
@@ -136,25 +137,25 @@ def _lent(bench: Workbench, step: RunStep) -> tuple[tuple[Bundle, ...], Iterator
 
 def _surroundings(bench: Workbench, step: RunStep) -> Surroundings:
     """Tell what the step sees of the machine, where that is not the usual."""
-    from dissolver.runtime.step import Surroundings
+    from msgspec.structs import replace
+
+    from dissolver.sandbox.run import Surroundings
 
     request = bench.request
     return Surroundings(
         hosts=request.hosts,
-        shm_bytes=request.shm_bytes,
-        rlimits=request.rlimits,
-        is_privileged=step.security == "insecure",
+        confinement=replace(request.confinement, is_privileged=step.security == "insecure"),
     )
 
 
 def _unusual(bench: Workbench, step: RunStep) -> Iterator[Input]:
     """Name what is unusual about the machine that a step sees, for its key."""
-    request = bench.request
+    request, confined = bench.request, bench.request.confinement
     # Where a name leads is where somebody happens to be; BuildKit leaves it out as well.
     yield from ((f"host.{name}", "") for name in sorted({name for name, _ in request.hosts}))
-    if request.shm_bytes != defaults.SHM_BYTES:
-        yield "shm", str(request.shm_bytes)
-    for limit in sorted(request.rlimits, key=lambda limit: limit.name):
+    if confined.shm_bytes != SHM_BYTES:
+        yield "shm", str(confined.shm_bytes)
+    for limit in sorted(confined.limits, key=lambda limit: limit.name):
         yield f"ulimit.{limit.name}", f"{limit.soft}:{limit.hard}"
     if hostname := request.build_args.get(HOSTNAME_ARGUMENT):
         yield "hostname", hostname

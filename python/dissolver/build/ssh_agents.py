@@ -70,7 +70,7 @@ class Agents:
     def _agent_with(self, keys: Sequence[str]) -> str:
         import subprocess
 
-        from dissolver.runtime.programs import find_program
+        from dissolver.network.programs import find_program
 
         programs = [find_program(name) for name in ("ssh-agent", "ssh-add")]
         if None in programs:

@@ -20,7 +20,7 @@ from dissolver.cli.words import UsageSlip
 from dissolver.errors import ContainerNotFound
 
 if TYPE_CHECKING:
-    from dissolver.runtime.container import ContainerSummary, LogLine
+    from dissolver.containers.life import ContainerSummary, LogLine
 
 Names = Annotated[
     list[str], Argument(metavar="CONTAINER...", autocompletion=container_names, show_default=False)

@@ -29,7 +29,7 @@ def open_engine(settings: Settings) -> Engine:
 
 
 def _enter_user_namespace() -> None:
-    from dissolver.runtime import rootless
+    from dissolver.sandbox import rootless
 
     entered = rootless.enter()
     entry = current().entry

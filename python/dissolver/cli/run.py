@@ -18,9 +18,9 @@ from dissolver.config import caller_environment
 from dissolver.errors import NotATerminal
 
 if TYPE_CHECKING:
+    from dissolver.containers.life import RunOptions
     from dissolver.engine import Engine
     from dissolver.registry.events import OnTransfer, TransferEvent
-    from dissolver.runtime.container import RunOptions
 
 Interactive = Annotated[
     bool, Option("-i", "--interactive", help="Connect standard input, and keep it open")
@@ -137,7 +137,7 @@ def run(
     """Create a container from an image and run it."""
     if interactive and tty and not detach:
         require_terminal()
-    from dissolver.runtime.container import RunOptions
+    from dissolver.containers.life import RunOptions
 
     invocation = current()
     options = RunOptions(

@@ -190,7 +190,7 @@ def builder_du(
 
 def cache_table(entries: Sequence[CacheEntry], usage: Usage, *, is_cut: bool) -> str:
     """Lay out the entries of the build cache, and what they take together."""
-    from dissolver.runtime.ages import age
+    from dissolver.containers.ages import age
 
     header = ("ID", "RECLAIMABLE", "SIZE", "LAST ACCESSED", "DESCRIPTION")
     now = time.time_ns()

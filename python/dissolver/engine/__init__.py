@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import threading
 
     from dissolver.config import Settings
+    from dissolver.containers.life import ContainerSummary, LogLine, RunOptions
     from dissolver.engine.comparison import ImageDifference
     from dissolver.engine.proxy import Proxy
     from dissolver.engine.results import (
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     )
     from dissolver.engine.session import Session
     from dissolver.image.config import Image
-    from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
     from dissolver.store.cache_usage import CacheEntry
     from dissolver.store.fsck import Finding
     from dissolver.store.images import ListedImage, Removal
@@ -204,8 +204,8 @@ class Engine(Baking, Interchange, Distribution, Inquiries):
             ContainerNotRunning: the container has to run for this.
             RunError: the program could not be started (126, 127).
         """
+        from dissolver.containers.execute import ExecOptions
         from dissolver.engine import containers
-        from dissolver.runtime.execute import ExecOptions
 
         options = ExecOptions(
             env=tuple(environment),

@@ -66,7 +66,7 @@ def copy_to(
     follows_link: bool,
 ) -> int:
     """Copy files, or what a tar holds, into a container."""
-    from dissolver.runtime import transfer
+    from dissolver.containers.files import transfer
 
     place = place_of(source)
     if isinstance(place, int):
@@ -90,7 +90,7 @@ def copy_from(
     follows_link: bool,
 ) -> int:
     """Copy files of a container, or write them as a tar."""
-    from dissolver.runtime import transfer
+    from dissolver.containers.files import transfer
 
     place = place_of(target)
     if isinstance(place, int):

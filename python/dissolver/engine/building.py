@@ -199,14 +199,16 @@ def _surroundings(
     """Read what steps see of the machine; what reads it is imported where something is said."""
     found: dict[str, Any] = {}
     if hosts:
-        from dissolver.runtime.hosts import parse_host
+        from dissolver.network.hosts import parse_host
 
         found["hosts"] = tuple(parse_host(text) for text in hosts)
     if shm_size or ulimits:
-        from dissolver.runtime.limits import parse_limits, parse_shm_size
+        from dissolver.sandbox.confinement import Confinement
+        from dissolver.sandbox.limits import parse_limits, parse_shm_size
 
-        found["shm_bytes"] = parse_shm_size(shm_size)
-        found["rlimits"] = parse_limits(ulimits)
+        found["confinement"] = Confinement(
+            shm_bytes=parse_shm_size(shm_size), limits=parse_limits(ulimits)
+        )
     return found
 
 

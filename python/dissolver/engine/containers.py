@@ -15,9 +15,9 @@ from dissolver.engine.wire import Descriptor
 from dissolver.errors import Cancelled, ContainerNotFound, ContainerNotRunning
 
 if TYPE_CHECKING:
+    from dissolver.containers.execute import ExecOptions
+    from dissolver.containers.life import ContainerSummary, LogLine, RunOptions
     from dissolver.engine.session import Session
-    from dissolver.runtime.container import ContainerSummary, LogLine, RunOptions
-    from dissolver.runtime.execute import ExecOptions
 
 OnOutput = Callable[[int, bytes], None]
 
@@ -51,8 +51,8 @@ def run(
     cancel: threading.Event,
 ) -> RunResult:
     """Run a container to its end, or with ``options.detach`` until it has begun."""
-    from dissolver.runtime import container as containers
-    from dissolver.runtime.container import RunOptions
+    from dissolver.containers import life as containers
+    from dissolver.containers.life import RunOptions
 
     chosen = options or RunOptions()
     identity = create(session, image, command, chosen, directory)
@@ -82,7 +82,7 @@ def run(
 @contextmanager
 def _killed_on(session: Session, identity: str, cancel: threading.Event) -> Iterator[None]:
     """Kill the container as soon as ``cancel`` is set, while the block runs."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     has_ended = threading.Event()
 
@@ -106,7 +106,7 @@ def _killed_on(session: Session, identity: str, cancel: threading.Event) -> Iter
 @contextmanager
 def _removed_on_failure(session: Session, identity: str, options: RunOptions) -> Iterator[None]:
     """Leave nothing running that nobody waits for any more."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     try:
         yield
@@ -128,7 +128,7 @@ def create(
     directory: str,
 ) -> str:
     """Create a container; ``directory`` is where relative paths of volumes begin."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     store = session.store
     return containers.create(
@@ -143,14 +143,14 @@ def create(
 
 def start(session: Session, container: str, waits_for_attach: bool) -> None:
     """Start a container."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     containers.start(session.store, container, waits_for_attach=waits_for_attach)
 
 
 def attach(session: Session, container: str, files: Streams) -> int:
     """Connect open files to a container until it ends; answer its exit code."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     return containers.attach(
         session.store,
@@ -171,7 +171,7 @@ def execute(
     files: Streams,
 ) -> RunResult:
     """Run a program in a running container; collect what has no file to go to."""
-    from dissolver.runtime.execute import execute as carry_out
+    from dissolver.containers.execute import execute as carry_out
 
     identity = session.store.containers.resolve(container).id
     if options.detach or files.stdout is not None or files.stderr is not None:
@@ -200,21 +200,21 @@ def execute(
 
 def list_all(session: Session, all_: bool) -> list[ContainerSummary]:
     """List the running containers, or all."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     return containers.list_containers(session.store, all_=all_)
 
 
 def summary(session: Session, container: str) -> ContainerSummary:
     """Tell about one container."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     return containers.describe(session.store, session.store.containers.resolve(container))
 
 
 def is_running(session: Session, identity: str) -> bool:
     """Tell whether the container with this ID runs; one that is gone does not."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     try:
         record = session.store.containers.get(identity)
@@ -225,35 +225,35 @@ def is_running(session: Session, identity: str) -> bool:
 
 def stop(session: Session, container: str, timeout: float | None) -> None:
     """Ask a container to end, and see that it does."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     containers.stop(session.store, container, timeout=timeout)
 
 
 def kill(session: Session, container: str, signal: str) -> None:
     """Send a signal to a container."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     containers.kill(session.store, container, signal)
 
 
 def remove(session: Session, container: str, force: bool, removes_volumes: bool) -> None:
     """Remove a container."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     containers.remove(session.store, container, force=force, removes_volumes=removes_volumes)
 
 
 def logs(session: Session, container: str, follow: bool, tail: int | None) -> Iterator[LogLine]:
     """Yield what a container wrote."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     return containers.logs(session.store, container, follow=follow, tail=tail)
 
 
 def wait(session: Session, container: str) -> int:
     """Wait for the end of a container."""
-    from dissolver.runtime import container as containers
+    from dissolver.containers import life as containers
 
     return containers.wait(session.store, container)
 

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from dissolver.containers.options import ContainerConfig
+    from dissolver.containers.state import State
+    from dissolver.containers.streams.kept_log import KeptLog
+    from dissolver.containers.volumes import Volume
     from dissolver.engine.session import Session
     from dissolver.image.config import Image, ImageConfig
     from dissolver.image.reference import Reference
-    from dissolver.runtime.kept_log import KeptLog
-    from dissolver.runtime.options import ContainerConfig
-    from dissolver.runtime.state import State
-    from dissolver.runtime.volumes import Volume
 
 # What Docker writes where an image says nothing, so that a template finds the field.
 _EMPTY_CONFIG: dict[str, Any] = {
@@ -78,9 +78,9 @@ def run_config(config: ImageConfig) -> dict[str, Any]:
 
 def container(session: Session, text: str) -> dict[str, Any]:
     """Tell everything about the container that ``text`` means."""
+    from dissolver.containers import life as containers
+    from dissolver.containers.streams.logs import FILE as LOG_FILE
     from dissolver.image.timestamps import format_time
-    from dissolver.runtime import container as containers
-    from dissolver.runtime.logs import FILE as LOG_FILE
 
     store = session.store
     record = store.containers.resolve(text)
@@ -138,6 +138,13 @@ def _mount(volumes: Path, volume: Volume) -> dict[str, Any]:
     return document if volume.is_bind else {**document, "Name": volume.source, "Driver": "local"}
 
 
+def _security(config: ContainerConfig) -> list[str] | None:
+    texts = ["seccomp=unconfined"] if config.confinement.seccomp == "unconfined" else []
+    if config.confinement.no_new_privileges:
+        texts.append("no-new-privileges")
+    return texts or None
+
+
 def _log_config(kept: KeptLog) -> dict[str, Any]:
     if kept.files == 0:
         return {"Type": "none", "Config": {}}
@@ -146,7 +153,7 @@ def _log_config(kept: KeptLog) -> dict[str, Any]:
 
 
 def _host_config(config: ContainerConfig) -> dict[str, Any]:
-    from dissolver.runtime.listing import wanted_ports
+    from dissolver.containers.listing import wanted_ports
 
     bindings: dict[str, list[dict[str, str]]] = {}
     for port in wanted_ports(config):
@@ -163,11 +170,12 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
         "PortBindings": bindings,
         "AutoRemove": config.is_removed_at_end,
         "ReadonlyRootfs": config.is_read_only,
-        "SecurityOpt": ["seccomp=unconfined"] if config.is_unconfined else None,
+        "SecurityOpt": _security(config),
         "ExtraHosts": [f"{name}:{address}" for name, address in config.hosts],
-        "ShmSize": config.shm_bytes,
+        "ShmSize": config.confinement.shm_bytes,
         "Ulimits": [
-            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in config.rlimits
+            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}
+            for limit in config.confinement.limits
         ],
         "Privileged": False,
     }
@@ -190,7 +198,7 @@ def _container_config(config: ContainerConfig) -> dict[str, Any]:
 
 
 def _network_settings(directory: Path, config: ContainerConfig) -> dict[str, Any]:
-    from dissolver.runtime.start import connection_of
+    from dissolver.containers.start import connection_of
 
     connection = connection_of(directory)
     published: dict[str, list[dict[str, str]]] = {}

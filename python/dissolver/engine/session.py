@@ -33,7 +33,7 @@ class Session:
         """
         with self._lock:
             if self._store is None:
-                from dissolver.runtime import rootless
+                from dissolver.sandbox import rootless
                 from dissolver.store import Store
 
                 self._store = Store(

@@ -35,9 +35,9 @@ def prune_images(
 
 def prune_containers(session: Session, filters: tuple[str, ...]) -> Pruned:
     """Remove the containers that do not run."""
+    from dissolver.containers.life import config_of
     from dissolver.engine import containers
     from dissolver.errors import ContainerNotFound, InUse
-    from dissolver.runtime.container import config_of
     from dissolver.store.workspace import tree_bytes
 
     wanted = _read(filters)
@@ -160,7 +160,7 @@ def info(session: Session) -> Info:
     from dissolver._core import sandbox
     from dissolver.engine import containers
     from dissolver.image.platform import platform_of_machine
-    from dissolver.runtime import rootless
+    from dissolver.sandbox import rootless
 
     store = session.store
     machine = os.uname()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dissolver.containers.life import config_of
 from dissolver.engine.results import ListedVolume, Pruned
-from dissolver.runtime.container import config_of
 from dissolver.store.workspace import remove_tree, tree_bytes
 
 if TYPE_CHECKING:

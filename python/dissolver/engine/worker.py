@@ -139,7 +139,7 @@ def _unexplained(error: BaseException) -> EngineFailed:
 def main() -> None:
     """Enter the user namespace, then serve."""
     from dissolver.engine.session import Session
-    from dissolver.runtime import rootless
+    from dissolver.sandbox import rootless
 
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     received = channel.receive()

@@ -1,6 +1,6 @@
 //! What is wanted: the sandbox specification, as it arrives in JSON.
 //!
-//! The types mirror `python/dissolver/runtime/spec.py`. Unknown fields are refused, so
+//! The types mirror `python/dissolver/sandbox/spec.py`. Unknown fields are refused, so
 //! that a newer caller cannot believe in a protection that this core does not know.
 
 use std::collections::BTreeMap;
@@ -47,6 +47,9 @@ pub struct Spec {
     pub capabilities: Vec<String>,
     /// Whether executing programs can no longer add privileges.
     pub no_new_privileges: bool,
+    /// Which device files work.
+    #[serde(default)]
+    pub devices: Devices,
     /// A compiled filter for system calls, in base64.
     pub seccomp: Option<String>,
     /// What is hidden.
@@ -282,6 +285,17 @@ pub enum Network {
     Host,
     /// Its own, with nothing but a loopback interface.
     New,
+}
+
+/// Which device files work inside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Devices {
+    /// The few in the container's own device directory; others can be made, but not opened.
+    #[default]
+    Own,
+    /// All that the machine has, wherever their files are.
+    All,
 }
 
 /// A limit of one resource.

@@ -27,7 +27,7 @@ use rustix::process::umask;
 use crate::process::{Process, Stage, start};
 use crate::report::SandboxError;
 use crate::spec::Spec;
-use files::{Orders, State, Status, Told, now, read_orders};
+use files::{Supervision, State, Status, Fault, now, read_supervision};
 use hooks::Places;
 use log::Log;
 use streams::Streams;
@@ -55,16 +55,16 @@ const SIGTERM: i32 = 15;
 pub fn supervise(directory: &Path) -> i32 {
     let mut report = Report::take();
     signals::ignore(&[SIGHUP, SIGINT, SIGPIPE]);
-    let (orders, spec) = match read_orders(directory) {
-        Ok(orders) => orders,
+    let (supervision, spec) = match read_supervision(directory) {
+        Ok(supervision) => supervision,
         Err(error) => return report.failed(&error),
     };
-    take_name(&orders.id);
+    take_name(&supervision.id);
     let mut state = State::new();
-    match prepare(&orders, &spec, &mut state) {
+    match prepare(&supervision, &spec, &mut state) {
         Ok(ready) => run(ready, report),
         Err(error) => {
-            note_failure(&mut state, &error, &orders);
+            note_failure(&mut state, &error, &supervision);
             report.failed(&error)
         }
     }
@@ -83,16 +83,16 @@ struct Ready {
     supervisor: Supervisor,
     background: Vec<Child>,
     places: Places,
-    orders: Orders,
+    supervision: Supervision,
 }
 
-fn prepare(orders: &Orders, spec: &Spec, state: &mut State) -> Result<Ready, SandboxError> {
+fn prepare(supervision: &Supervision, spec: &Spec, state: &mut State) -> Result<Ready, SandboxError> {
     let signals = signals::watch(&[SIGTERM])
         .map_err(|errno| SandboxError::operation("watch signals", errno))?;
-    let listener = listen(&orders.socket)?;
-    let log = Log::open(&orders.log, orders.kept_log)?;
-    state.write(&orders.state)?;
-    let (process, streams) = launch(orders, spec)?;
+    let listener = listen(&supervision.socket)?;
+    let log = Log::open(&supervision.log, supervision.kept_log)?;
+    state.write(&supervision.state)?;
+    let (process, streams) = launch(supervision, spec)?;
     state.pid = process.pid();
     let network = format!(
         "/proc/{}/fd/{}",
@@ -104,14 +104,14 @@ fn prepare(orders: &Orders, spec: &Spec, state: &mut State) -> Result<Ready, San
         network,
     };
     let mut background = Vec::new();
-    let started = orders.hooks.start.iter().try_for_each(|hook| {
+    let started = supervision.hooks.start.iter().try_for_each(|hook| {
         background.extend(hooks::run(hook, &places)?);
         Ok(())
     });
-    let reached = started.and_then(|()| reach(&process, orders.waits_for_attach));
+    let reached = started.and_then(|()| reach(&process, supervision.waits_for_attach));
     if let Err(error) = reached {
         drop(process);
-        clean_up(background, orders, &places);
+        clean_up(background, supervision, &places);
         return Err(error);
     }
     let supervisor = Supervisor::new(
@@ -120,29 +120,29 @@ fn prepare(orders: &Orders, spec: &Spec, state: &mut State) -> Result<Ready, San
         listener,
         log,
         signals,
-        orders,
+        supervision,
         state.clone(),
     );
     Ok(Ready {
         supervisor,
         background,
         places,
-        orders: orders.clone(),
+        supervision: supervision.clone(),
     })
 }
 
-fn launch(orders: &Orders, spec: &Spec) -> Result<(Process, Streams), SandboxError> {
-    if orders.terminal {
+fn launch(supervision: &Supervision, spec: &Spec) -> Result<(Process, Streams), SandboxError> {
+    if supervision.terminal {
         let process = start(spec, [None, None, None])?;
         let streams = process
             .terminal()
-            .map(|master| Streams::terminal(master, orders.keeps_stdin))
+            .map(|master| Streams::terminal(master, supervision.keeps_stdin))
             .transpose()?;
-        // `start` gave a terminal, as orders and specification agree; without one there is
+        // `start` gave a terminal, as supervision and specification agree; without one there is
         // nothing to pass on.
         return Ok((process, streams.unwrap_or_default()));
     }
-    let (streams, ends) = Streams::pipes(orders.keeps_stdin)?;
+    let (streams, ends) = Streams::pipes(supervision.keeps_stdin)?;
     Ok((start(spec, ends)?, streams))
 }
 
@@ -184,9 +184,9 @@ fn run(ready: Ready, mut report: Report) -> i32 {
         mut supervisor,
         background,
         places,
-        orders,
+        supervision,
     } = ready;
-    if !orders.waits_for_attach {
+    if !supervision.waits_for_attach {
         supervisor.note_running();
     }
     report.succeeded();
@@ -195,18 +195,18 @@ fn run(ready: Ready, mut report: Report) -> i32 {
     }
     // The network has to be gone before anyone may believe that the container is.
     supervisor.let_go();
-    clean_up(background, &orders, &places);
+    clean_up(background, &supervision, &places);
     let was_told = supervisor.finish();
     // Whoever removes the container's socket next must not find a listener behind it.
-    let _ = std::fs::remove_file(&orders.socket);
+    let _ = std::fs::remove_file(&supervision.socket);
     if !was_told {
-        end_with(&orders, &places);
+        end_with(&supervision, &places);
     }
     0
 }
 
-fn clean_up(background: Vec<Child>, orders: &Orders, places: &Places) {
-    for hook in &orders.hooks.stop {
+fn clean_up(background: Vec<Child>, supervision: &Supervision, places: &Places) {
+    for hook in &supervision.hooks.stop {
         // The container is over whatever they say; each of them gets its chance.
         let _ = hooks::run(hook, places);
     }
@@ -214,8 +214,8 @@ fn clean_up(background: Vec<Child>, orders: &Orders, places: &Places) {
 }
 
 /// Runs the last programs, the very last in place of this process.
-fn end_with(orders: &Orders, places: &Places) {
-    let Some((last, others)) = orders.hooks.r#final.split_last() else {
+fn end_with(supervision: &Supervision, places: &Places) {
+    let Some((last, others)) = supervision.hooks.r#final.split_last() else {
         return;
     };
     for hook in others {
@@ -225,15 +225,15 @@ fn end_with(orders: &Orders, places: &Places) {
     let _ = hooks::become_last(last, places);
 }
 
-fn note_failure(state: &mut State, error: &SandboxError, orders: &Orders) {
+fn note_failure(state: &mut State, error: &SandboxError, supervision: &Supervision) {
     state.status = Status::Exited;
     state.pid = 0;
     state.finished_at = Some(now());
     state.exit_code = Some(exit_code(error));
-    state.error = Some(Told::of(error));
+    state.error = Some(Fault::of(error));
     // The line on descriptor 3 says the same to the one who waits.
-    let _ = state.write(&orders.state);
-    let _ = std::fs::remove_file(&orders.socket);
+    let _ = state.write(&supervision.state);
+    let _ = std::fs::remove_file(&supervision.socket);
 }
 
 /// The exit code that stands for a failure to start.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::log::Kept;
+use super::log::KeptLog;
 use crate::identity::start_time;
 use crate::report::SandboxError;
 use crate::spec::Spec;
@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 /// What a supervisor is told: `supervise.json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Orders {
+pub struct Supervision {
     /// Always 1.
     pub format: u32,
     /// The container's ID.
@@ -27,7 +27,7 @@ pub struct Orders {
     /// Where output is kept.
     pub log: PathBuf,
     /// How much of it.
-    pub kept_log: Kept,
+    pub kept_log: KeptLog,
     /// Where the state is told.
     pub state: PathBuf,
     /// Whether the program waits for the first client.
@@ -76,35 +76,35 @@ pub struct Hook {
 /// # Errors
 ///
 /// [`SandboxError::BadContainer`] or [`SandboxError::BadSpec`].
-pub fn read_orders(directory: &Path) -> Result<(Orders, Spec), SandboxError> {
+pub fn read_supervision(directory: &Path) -> Result<(Supervision, Spec), SandboxError> {
     let file = directory.join("supervise.json");
-    let orders: Orders =
+    let supervision: Supervision =
         serde_json::from_slice(&read(&file)?).map_err(|error| bad(&file, &error.to_string()))?;
-    if orders.format != FORMAT {
+    if supervision.format != FORMAT {
         return Err(bad(
             &file,
             &format!(
                 "its format is {}, this version knows {FORMAT}",
-                orders.format
+                supervision.format
             ),
         ));
     }
     let hooks = [
-        &orders.hooks.start,
-        &orders.hooks.stop,
-        &orders.hooks.r#final,
+        &supervision.hooks.start,
+        &supervision.hooks.stop,
+        &supervision.hooks.r#final,
     ];
     if hooks.into_iter().flatten().any(|hook| hook.argv.is_empty()) {
         return Err(bad(&file, "a hook has no arguments"));
     }
     let spec = Spec::decode(&read(&directory.join("spec.json"))?)?;
-    if spec.terminal != orders.terminal {
+    if spec.terminal != supervision.terminal {
         return Err(bad(
             &file,
             "it does not agree with `spec.json` about a terminal",
         ));
     }
-    Ok((orders, spec))
+    Ok((supervision, spec))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, SandboxError> {
@@ -132,17 +132,17 @@ pub enum Status {
 
 /// A failure, as it is told to others.
 #[derive(Debug, Clone, Serialize)]
-pub struct Told {
+pub struct Fault {
     kind: &'static str,
     message: String,
     hint: Option<String>,
 }
 
-impl Told {
+impl Fault {
     /// Takes what others have to know of a failure.
     #[must_use]
-    pub fn of(error: &SandboxError) -> Told {
-        Told {
+    pub fn of(error: &SandboxError) -> Fault {
+        Fault {
             kind: error.kind(),
             message: error.to_string(),
             hint: error.hint(),
@@ -172,7 +172,7 @@ pub struct State {
     /// The program's exit status.
     pub exit_code: Option<i32>,
     /// Why it never ran.
-    pub error: Option<Told>,
+    pub error: Option<Fault>,
 }
 
 impl State {

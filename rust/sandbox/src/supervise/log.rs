@@ -41,7 +41,7 @@ impl Stream {
 /// How much of a log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kept {
+pub struct KeptLog {
     /// How long a file gets; 0 is without end.
     pub bytes: u64,
     /// How many files there are; 0 keeps nothing.
@@ -52,7 +52,7 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
-    kept: Kept,
+    kept: KeptLog,
     /// What lines go to, unless none is kept.
     file: Option<File>,
     /// How long it is.
@@ -67,7 +67,7 @@ impl Log {
     /// # Errors
     ///
     /// [`SandboxError::BadContainer`].
-    pub fn open(path: &Path, kept: Kept) -> Result<Log, SandboxError> {
+    pub fn open(path: &Path, kept: KeptLog) -> Result<Log, SandboxError> {
         let explain = |error: io::Error| SandboxError::BadContainer {
             file: path.display().to_string(),
             reason: error.to_string(),
@@ -244,7 +244,7 @@ mod tests {
     fn written(chunks: &[(Stream, &[u8])]) -> Vec<serde_json::Value> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.json");
-        let mut log = Log::open(&path, Kept { bytes: 0, files: 1 }).unwrap();
+        let mut log = Log::open(&path, KeptLog { bytes: 0, files: 1 }).unwrap();
         for (stream, chunk) in chunks {
             log.take(*stream, chunk, 1);
         }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     /// The lines of each file that is left, the latest first.
-    fn files_of(kept: Kept, lines: u32) -> Vec<Vec<String>> {
+    fn files_of(kept: KeptLog, lines: u32) -> Vec<Vec<String>> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.json");
         let mut log = Log::open(&path, kept).unwrap();
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn full_files_make_room_for_new_ones() {
         // A line is 71 bytes.
-        let three = Kept {
+        let three = KeptLog {
             bytes: 150,
             files: 3,
         };
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(files_of(three, 9), last);
         assert_eq!(
             files_of(
-                Kept {
+                KeptLog {
                     bytes: 150,
                     files: 1
                 },
@@ -328,11 +328,11 @@ mod tests {
             ),
             [vec!["4"]]
         );
-        assert_eq!(files_of(Kept { bytes: 1, files: 2 }, 3), [["2"], ["1"]]);
+        assert_eq!(files_of(KeptLog { bytes: 1, files: 2 }, 3), [["2"], ["1"]]);
         let none: [Vec<String>; 0] = [];
         assert_eq!(
             files_of(
-                Kept {
+                KeptLog {
                     bytes: 150,
                     files: 0
                 },
@@ -349,7 +349,7 @@ mod tests {
         std::fs::write(&path, [b'x'; 100]).unwrap();
         let mut log = Log::open(
             &path,
-            Kept {
+            KeptLog {
                 bytes: 150,
                 files: 2,
             },

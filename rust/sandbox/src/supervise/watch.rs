@@ -10,7 +10,7 @@ use rustix::io::read;
 
 use super::clients::{Client, PATIENCE};
 use super::exit_code;
-use super::files::{Orders, State, Status, Told, now};
+use super::files::{Supervision, State, Status, Fault, now};
 use super::frames::Incoming;
 use super::log::{Log, Stream};
 use super::streams::Streams;
@@ -69,7 +69,7 @@ impl Supervisor {
         listener: UnixListener,
         log: Log,
         signals: OwnedFd,
-        orders: &Orders,
+        supervision: &Supervision,
         state: State,
     ) -> Supervisor {
         Supervisor {
@@ -80,12 +80,12 @@ impl Supervisor {
             signals,
             clients: Vec::new(),
             state,
-            state_file: orders.state.clone(),
-            stop_signal: orders.stop_signal,
-            waits_until: orders
+            state_file: supervision.state.clone(),
+            stop_signal: supervision.stop_signal,
+            waits_until: supervision
                 .waits_for_attach
                 .then(|| Instant::now() + MOST_WAITING),
-            is_released: !orders.waits_for_attach,
+            is_released: !supervision.waits_for_attach,
             killed_at: None,
             outcome: None,
             buffer: Vec::new(),
@@ -141,7 +141,7 @@ impl Supervisor {
     pub fn finish(&mut self) -> bool {
         let (code, error) = match self.outcome.take() {
             Some(Ok(code)) => (code, None),
-            Some(Err(error)) => (exit_code(&error), Some(Told::of(&error))),
+            Some(Err(error)) => (exit_code(&error), Some(Fault::of(&error))),
             None => (exit_code(&SandboxError::Died { status: 0 }), None),
         };
         self.state.status = Status::Exited;

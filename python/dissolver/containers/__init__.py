@@ -1,0 +1,1 @@
+"""Containers: their records, their life, what watches over them, and their files."""

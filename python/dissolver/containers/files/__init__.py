@@ -1,0 +1,1 @@
+"""Files in containers from outside: `cp`."""

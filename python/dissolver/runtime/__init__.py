@@ -1,1 +1,0 @@
-"""From an image to a running process: specs, users, networks, steps, containers."""
