@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from dissolver.network.etc_files import EtcFiles, hosts_text, resolv_conf_text
-from dissolver.sandbox.spec import BindMount
 
 PUBLIC = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
@@ -43,10 +42,9 @@ def test_hosts_has_the_local_names_first() -> None:
 def test_the_files_are_written_and_bound(tmp_path: Path) -> None:
     mounts = EtcFiles("hosts\n", "web\n", "nameserver 10.0.0.1\n").write(tmp_path)
     assert mounts == tuple(
-        BindMount(str(tmp_path / name), f"/etc/{name}", create="file")
-        for name in ("resolv.conf", "hosts", "hostname")
+        (str(tmp_path / name), f"/etc/{name}") for name in ("resolv.conf", "hosts", "hostname")
     )
     assert (tmp_path / "hostname").read_text() == "web\n"
     in_a_step = EtcFiles("h\n", "web\n", "").write(tmp_path, with_hostname=False)
-    assert [mount.target for mount in in_a_step] == ["/etc/resolv.conf", "/etc/hosts"]
+    assert [place for _, place in in_a_step] == ["/etc/resolv.conf", "/etc/hosts"]
     assert (tmp_path / "hosts").stat().st_mode & 0o777 == 0o644

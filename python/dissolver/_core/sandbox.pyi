@@ -27,6 +27,10 @@ class Process:
     def terminal(self) -> int | None:
         """The master's end of its terminal, open until ``close``."""
 
+    @property
+    def pidfd(self) -> int:
+        """A descriptor that is readable once the process has ended, open until ``close``."""
+
     def await_gate(self) -> None:
         """Wait until the process is set up: its mounts are made, and it waits at its gate.
 

@@ -80,6 +80,11 @@ impl Process {
         Ok(self.open()?.terminal().map(|terminal| terminal.as_raw_fd()))
     }
 
+    #[getter]
+    fn pidfd(&self) -> PyResult<i32> {
+        Ok(self.open()?.pidfd().as_raw_fd())
+    }
+
     fn await_gate(&self, py: Python<'_>) -> PyResult<()> {
         let sandboxed = self.open()?;
         loop {
