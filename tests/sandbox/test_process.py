@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import platform
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,20 @@ def test_the_exit_status_is_the_programs_own(place: Place) -> None:
 
 def test_standard_input_is_empty_and_output_arrives(place: Place) -> None:
     outcome = place("sh", "-c", "cat; echo out; echo err >&2; readlink /proc/self/fd/0")
-    assert outcome.lines == ["out", "err", "/dev/null"]
+    # An ordinary user's is the host's, seen through a mount of this file alone.
+    assert outcome.lines == ["out", "err", "/dev/null" if place.is_root else "/"]
+
+
+def test_standard_streams_that_lead_nowhere_cannot_be_changed_for_others(place: Place) -> None:
+    before = Path("/dev/null").stat()
+    script = "chmod 600 /proc/self/fd/0 2>&1; stat -L -c %t:%T /proc/self/fd/0; chown 1 /dev/stdin"
+    place("sh", "-c", script)
+    after = Path("/dev/null").stat()
+    assert (after.st_mode, after.st_uid, after.st_ctime_ns) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_ctime_ns,
+    )
 
 
 def test_no_file_but_the_standard_streams_is_inherited(place: Place) -> None:

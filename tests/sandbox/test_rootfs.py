@@ -182,14 +182,17 @@ def test_a_tmpfs_is_limited_and_holds_no_programs_unless_told(place: Place) -> N
 
 
 @pytest.mark.parametrize("target", ["/", "/host-secret", "../../../../../..", "/etc"])
-def test_a_symlink_in_place_of_a_system_directory_stays_inside(
-    place: Place, target: str, tmp_path: Path
+@pytest.mark.parametrize(("name", "op"), [("proc", "mount proc"), ("dev", "mount devices"), ("sys", "mount sysfs")])
+def test_a_symlink_in_place_of_a_system_directory_is_refused(
+    place: Place, name: str, op: str, target: str
 ) -> None:
-    place.layout = {"sys": {"link": target}, "host-secret/x": "inside"}
-    outcome = place("sh", "-c", "ls -d /sys/. >/dev/null; cat /proc/self/mountinfo")
-    assert outcome.status == 0, outcome
-    roots = {line.split()[3] for line in outcome.lines if " sysfs " in line}
-    assert roots == {"/"}
+    place.layout = {name: {"link": target}, "host-secret/x": "inside"}
+    failure = place("true").failure
+    assert failure is not None
+    assert failure["message"] == (
+        f"could not {op} `/{name}`: too many levels of symbolic links (a symbolic link is "
+        "there, and nothing of the system's is mounted on those)"
+    )
 
 
 def test_a_bind_through_a_symlink_lands_inside(place: Place) -> None:
@@ -224,9 +227,44 @@ def test_a_working_directory_behind_a_magic_link_is_refused(place: Place) -> Non
         assert failure["op"] == "enter the working directory"
 
 
-def test_a_mask_through_a_symlink_hides_what_is_inside(place: Place) -> None:
+@pytest.mark.parametrize("field", ["masked_paths", "read_only_paths"])
+def test_nothing_is_masked_or_made_read_only_through_a_symlink(place: Place, field: str) -> None:
     place.layout = {"alias": {"link": "/etc/secret"}, "etc/secret": "hidden"}
-    assert place("cat", "/etc/secret", masked_paths=["/alias"]).text() == ""
+    failure = place("cat", "/etc/secret", **{field: ["/alias"]}).failure
+    assert failure is not None
+    assert failure["path"] == "/alias"
+
+
+def test_a_mask_hides_a_file_and_cannot_be_changed(place: Place) -> None:
+    place.layout = {"etc/secret": "hidden"}
+    script = "cat /etc/secret; echo more > /etc/secret; cat /etc/secret; chmod 600 /etc/secret"
+    outcome = place("sh", "-c", script, masked_paths=["/etc/secret"])
+    assert "hidden" not in outcome.output
+    assert "more" not in outcome.output
+    assert "Read-only file system" in outcome.output
+    assert outcome.status == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/", "it leads to the root itself"),
+        ("../..", "it leads to the root itself"),
+        ("/proc", "a symbolic link leads to where the kernel shows itself"),
+        ("/sys/kernel", "a symbolic link leads to where the kernel shows itself"),
+        ("/proc/self/cwd", None),
+        ("/proc/1/root", None),
+    ],
+)
+def test_a_target_does_not_lead_to_the_root_or_into_the_kernel(
+    place: Place, target: str, reason: str | None
+) -> None:
+    place.layout = {"data": {"link": target}}
+    directory = place.account.own(_filled(place))
+    failure = place("true", more_mounts=[bind(str(directory), "/data")]).failure
+    assert failure is not None
+    assert failure["op"] == "mount bind"
+    assert reason is None or reason in failure["message"]
 
 
 # Many layers ----------------------------------------------------------------------

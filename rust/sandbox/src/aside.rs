@@ -14,48 +14,39 @@ use crate::mounts::Detached;
 use crate::ops::Op;
 use crate::overlay;
 use crate::plan::MEMORY_FILE;
-use crate::prepare::{missing, target, text};
+use crate::prepare::text;
 use crate::process::above_streams;
 use crate::report::SandboxError;
-use crate::spec::Content;
+use crate::spec::{Content, Rootfs};
 
-/// Turns one operation into one step.
+/// Stacks layers aside.
 ///
 /// # Errors
 ///
-/// [`SandboxError::Setup`] with the operation's name, for what failed here already.
-pub(crate) fn prepare(op: &Op) -> Result<Step, SandboxError> {
-    Ok(match op {
-        Op::Stack(rootfs) => match overlay::prepare(op, rootfs)? {
-            Step::AttachRoot(tree, mountpoint) => Step::AttachAside(tree, mountpoint),
-            Step::MountOverlay(overlay) => Step::OverlayAside(overlay),
-            other => other,
-        },
-        Op::MemoryFile {
-            content,
-            mountpoint,
-            mode,
-            uid,
-            gid,
-            executable,
-        } => {
-            let tree = detach_file(op, content, *mode, (*uid, *gid), *executable)?;
-            Step::AttachAside(tree, text(mountpoint)?)
-        }
-        Op::ShowPart {
-            mountpoint,
-            source,
-            target: place,
-            read_only,
-            create,
-        } => Step::BindAside {
-            mountpoint: text(mountpoint)?,
-            source: text(source)?,
-            is_read_only: *read_only,
-            target: target(place, Some(*create))?,
-        },
-        _ => return Err(missing(op)),
+/// [`SandboxError::Setup`] with the kernel's words.
+pub(crate) fn stack(op: &Op, rootfs: &Rootfs, attributes: u64) -> Result<Step, SandboxError> {
+    Ok(match overlay::prepare(op, rootfs, attributes)? {
+        Step::AttachRoot(tree, mountpoint) => Step::AttachAside(tree, mountpoint),
+        Step::MountOverlay(overlay) => Step::OverlayAside(overlay),
+        other => other,
     })
+}
+
+/// Makes a file in memory aside.
+///
+/// # Errors
+///
+/// [`SandboxError::Setup`] with the kernel's words.
+pub(crate) fn memory_file(
+    op: &Op,
+    content: &Content,
+    mountpoint: &str,
+    mode: u32,
+    owner: (u32, u32),
+    executable: bool,
+) -> Result<Step, SandboxError> {
+    let tree = detach_file(op, content, mode, owner, executable)?;
+    Ok(Step::AttachAside(tree, text(mountpoint)?))
 }
 
 /// Makes a file system in memory with one file in it.

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use dissolver_sys::clone::{self, Birthplace};
+use dissolver_sys::walls;
 use rustix::fs::stat;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -39,10 +40,12 @@ pub fn enter(
     if !shares_user_namespace(pid)? {
         joined |= clone::NEW_USER;
     }
-    let plan = crate::plan::plan_enter(spec, &Host::look()?, pid, joined)?;
+    walls::look();
+    let host = Host::look()?;
+    let plan = crate::plan::plan_enter(spec, &host, pid, joined)?;
     let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3)
         .map_err(|errno| SandboxError::operation("duplicate a file", errno))?;
-    let mut workshop = Workshop::for_process(spec, streams)?.joining(copy);
+    let mut workshop = Workshop::new(spec, &host, streams)?.joining(copy);
     if spec.terminal {
         workshop.take_terminal(Pty::open_in_container(pid)?)?;
     }

@@ -164,7 +164,7 @@ impl Helper {
             candidates: vec![program.clone()],
             is_searched: false,
         };
-        let workshop = Workshop::with_streams([None, None, Some(stderr)])?;
+        let workshop = Workshop::of_host([None, None, Some(stderr)])?;
         let command = Command {
             argv,
             env: Vec::new(),
@@ -227,7 +227,7 @@ pub fn user_namespace_refusal() -> Result<Option<String>, SandboxError> {
     match launch(
         plan,
         command,
-        Workshop::with_streams([None, None, None])?,
+        Workshop::of_host([None, None, None])?,
         Birthplace::New(NEW_USER),
     ) {
         Ok(_) => Ok(None),

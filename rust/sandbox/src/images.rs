@@ -34,14 +34,18 @@ pub fn are_among(lowers: &[Lower]) -> bool {
 /// # Errors
 ///
 /// [`SandboxError::Setup`] with the kernel's words and the image's path.
-pub fn detach_image(image: &str, devices: &[String]) -> Result<OwnedFd, SandboxError> {
+pub fn detach_image(
+    image: &str,
+    devices: &[String],
+    attributes: u64,
+) -> Result<OwnedFd, SandboxError> {
     let mut opened = Vec::new();
     let mut mount = Detached::of(MOUNT_IMAGE, Some(image.to_owned()), IMAGE_KIND)?;
     mount.set("source", &file_name(image, &mut opened)?)?;
     for device in devices {
         mount.set("device", &file_name(device, &mut opened)?)?;
     }
-    let tree = mount.finish(MOUNT_ATTR_RDONLY)?;
+    let tree = mount.finish(attributes | MOUNT_ATTR_RDONLY)?;
     above_streams(tree).map_err(|errno| SandboxError::setup(MOUNT_IMAGE, image, errno))
 }
 
@@ -68,7 +72,7 @@ pub fn detach_all(lowers: &[Lower]) -> Result<Option<Vec<Option<OwnedFd>>>, Sand
     }
     let detach = |lower: &Lower| match lower {
         Lower::Directory(_) => Ok(None),
-        Lower::Erofs { erofs, devices } => detach_image(erofs, devices).map(Some),
+        Lower::Erofs { erofs, devices } => detach_image(erofs, devices, 0).map(Some),
     };
     lowers
         .iter()
@@ -86,10 +90,11 @@ pub fn stacked(
     op: &Op,
     rootfs: &Rootfs,
     trees: &[Option<OwnedFd>],
+    attributes: u64,
 ) -> Result<Option<OwnedFd>, SandboxError> {
-    match stack_detached(op, rootfs, trees) {
+    match stack_detached(op, rootfs, trees, attributes) {
         // Before 6.15, overlayfs takes layers only from where they are attached.
-        Err(_) => stack_attached(op, rootfs, trees),
+        Err(_) => stack_attached(op, rootfs, trees, attributes),
         made => made,
     }
 }
@@ -98,9 +103,10 @@ fn stack_detached(
     op: &Op,
     rootfs: &Rootfs,
     trees: &[Option<OwnedFd>],
+    attributes: u64,
 ) -> Result<Option<OwnedFd>, SandboxError> {
     let names = trees.iter().map(|tree| tree.as_ref().map(descriptor_name));
-    stack(op, rootfs, &names.collect::<Vec<_>>())
+    stack(op, rootfs, &names.collect::<Vec<_>>(), attributes)
 }
 
 /// Attaches the images where nobody sees them, and stacks them there.
@@ -111,6 +117,7 @@ fn stack_attached(
     op: &Op,
     rootfs: &Rootfs,
     trees: &[Option<OwnedFd>],
+    attributes: u64,
 ) -> Result<Option<OwnedFd>, SandboxError> {
     let work = || {
         let place = private_place(op, rootfs)?;
@@ -121,7 +128,7 @@ fn stack_attached(
                 None => None,
             });
         }
-        stack(op, rootfs, &names)
+        stack(op, rootfs, &names, attributes)
     };
     std::thread::scope(|scope| {
         let failed = || SandboxError::operation(op.name(), Errno::AGAIN);

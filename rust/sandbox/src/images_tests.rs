@@ -58,7 +58,7 @@ fn images_are_stacked_with_and_without_a_place_to_attach_them() {
         };
         let op = Op::MountRoot(rootfs.clone());
         let trees = detach_all(&rootfs.lowers).unwrap().unwrap();
-        let overlay = makes(&op, &rootfs, &trees).unwrap().unwrap();
+        let overlay = makes(&op, &rootfs, &trees, 0).unwrap().unwrap();
         drop(trees);
         assert_eq!(content(&overlay, "sample"), b"mounted in place\n");
         assert_eq!(content(&overlay, "other"), b"below");
@@ -84,7 +84,7 @@ fn an_image_alone_needs_no_overlay() {
     let Lower::Erofs { erofs, devices } = &rootfs.lowers[0] else {
         unreachable!()
     };
-    let tree = detach_image(erofs, devices).unwrap();
+    let tree = detach_image(erofs, devices, 0).unwrap();
     assert_eq!(content(&tree, "sample"), b"mounted in place\n");
     let kind = FileType::from_raw_mode(fstat(&tree).unwrap().st_mode);
     assert_eq!(kind, FileType::Directory);
@@ -100,9 +100,9 @@ fn an_image_that_cannot_be_mounted_is_named() {
     }
     let path = directory.path().join("no image");
     std::fs::write(&path, [0; 4096]).unwrap();
-    let error = detach_image(path.to_str().unwrap(), &[]).unwrap_err();
+    let error = detach_image(path.to_str().unwrap(), &[], 0).unwrap_err();
     assert!(error.to_string().contains("no image"), "{error}");
-    let error = detach_image("/no/such", &[]).unwrap_err();
+    let error = detach_image("/no/such", &[], 0).unwrap_err();
     assert!(error.to_string().contains("/no/such"), "{error}");
 }
 
@@ -116,6 +116,6 @@ fn long_paths_are_mounted_too() {
     };
     let op = Op::MountRoot(rootfs.clone());
     let trees = detach_all(&rootfs.lowers).unwrap().unwrap();
-    let overlay = stacked(&op, &rootfs, &trees).unwrap().unwrap();
+    let overlay = stacked(&op, &rootfs, &trees, 0).unwrap().unwrap();
     assert_eq!(content(&overlay, "sample"), b"mounted in place\n");
 }

@@ -7,8 +7,10 @@
 
 mod aside;
 pub mod capabilities;
+mod describe;
 mod devices;
 pub mod enter;
+mod first;
 pub mod host;
 pub mod identity;
 pub mod idmap;
@@ -23,4 +25,5 @@ pub mod process;
 pub mod report;
 pub mod spec;
 pub mod supervise;
+mod targets;
 pub mod terminal;

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use dissolver_sys::kernel::{MOUNT_ATTR_RDONLY, make_mounts_private, set_mount_attributes};
+use dissolver_sys::kernel::{make_mounts_private, set_mount_attributes};
 use rustix::fs::CWD;
 use rustix::io::{Errno, read};
 use rustix::mount::{
@@ -15,6 +15,11 @@ use crate::report::SandboxError;
 
 /// The longest message that the kernel keeps about a mount.
 const MESSAGE_BYTES: usize = 1024;
+
+/// `TMPFS_MAGIC`.
+pub const TMPFS: u64 = 0x0102_1994;
+/// `DEVPTS_SUPER_MAGIC`.
+pub const DEVPTS: u64 = 0x1cd1;
 
 /// The type of file systems whose source is a file that they are read from.
 pub const IMAGE_KIND: &str = "erofs";
@@ -128,7 +133,8 @@ fn failure(
 
 /// Copies a file or directory of the host as a detached mount.
 ///
-/// What is mounted in it later does not appear on the host, nor the other way round.
+/// `attributes` are `MOUNT_ATTR_*` flags that it, and with `is_recursive` what is mounted in it,
+/// gets. What is mounted in it later does not appear on the host, nor the other way round.
 ///
 /// # Errors
 ///
@@ -137,7 +143,7 @@ pub fn detach_bind(
     op: &'static str,
     source: &str,
     is_recursive: bool,
-    is_read_only: bool,
+    attributes: u64,
 ) -> Result<OwnedFd, SandboxError> {
     let explain = |errno| SandboxError::setup(op, source, errno);
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -146,8 +152,8 @@ pub fn detach_bind(
     }
     let tree = open_tree(CWD, source, flags).map_err(explain)?;
     make_mounts_private(tree.as_fd()).map_err(explain)?;
-    if is_read_only {
-        set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, is_recursive).map_err(explain)?;
+    if attributes != 0 {
+        set_mount_attributes(tree.as_fd(), attributes, is_recursive).map_err(explain)?;
     }
     Ok(tree)
 }

@@ -1,7 +1,7 @@
 //! Operations as values: they can be printed, ordered and compared without privilege.
 
 use crate::capabilities::CapabilitySet;
-use crate::spec::{Content, Lower, Missing, Rootfs, User};
+use crate::spec::{Content, Missing, Rootfs, User};
 
 /// One step of making a sandbox. What each does is in `docs/sandbox.md`.
 #[derive(Debug, Clone)]
@@ -10,6 +10,10 @@ pub enum Op {
     DieWithParent,
     /// Become a session leader.
     NewSession,
+    /// Leave the keyring of the session for a new one.
+    NewKeyring,
+    /// Begin the tree of control groups at the container's own.
+    NewControlGroups,
     /// Hide from processes that are in the container already.
     HideProcess,
     /// Move into the namespaces of a running container.
@@ -51,14 +55,24 @@ pub enum Op {
         /// Whether it may only be read.
         read_only: bool,
     },
-    /// Mount a device directory.
+    /// Make the container's own device nodes, where only the next operations reach them.
+    DeviceNodes {
+        /// On the host, where the root will cover them.
+        mountpoint: String,
+    },
+    /// Mount a device directory, with places for devices.
     Devices {
         /// In the root.
         target: String,
-        /// Whether it gets device nodes, or files to bind the host's devices on.
-        makes_nodes: bool,
     },
-    /// Show one device of the host.
+    /// Show one of the container's own device nodes.
+    BindNode {
+        /// Its name.
+        name: &'static str,
+        /// In the root.
+        target: String,
+    },
+    /// Show one device of the host, which can be used but not changed.
     BindDevice {
         /// Its name in `/dev`.
         name: &'static str,
@@ -158,8 +172,6 @@ pub enum Op {
     },
     /// Set the mask for new files.
     Umask(u32),
-    /// Refuse to execute a program of the host.
-    CheckProgram,
     /// Limit a resource.
     Limit {
         /// Its name.
@@ -205,6 +217,17 @@ impl KernelKind {
             KernelKind::Cgroup2 => "cgroup2",
         }
     }
+
+    /// The type as `statfs(2)` tells it; `linux/magic.h` has the numbers.
+    #[must_use]
+    pub fn magic(self) -> u64 {
+        match self {
+            KernelKind::Proc => 0x9fa0,
+            KernelKind::Sysfs => 0x6265_6572,
+            KernelKind::Mqueue => 0x1980_0202,
+            KernelKind::Cgroup2 => 0x6367_7270,
+        }
+    }
 }
 
 impl Op {
@@ -214,6 +237,8 @@ impl Op {
         match self {
             Op::DieWithParent => "tie the container to its parent",
             Op::NewSession => "start a session",
+            Op::NewKeyring => "make a keyring",
+            Op::NewControlGroups => "make a namespace of control groups",
             Op::HideProcess => "hide the process",
             Op::JoinNamespaces { .. } => "join the container's namespaces",
             Op::ClearUmask | Op::Umask(_) => "set the umask",
@@ -222,8 +247,9 @@ impl Op {
             Op::MountRoot(_) => "mount the root file system",
             Op::Bind { .. } => "mount bind",
             Op::Tmpfs { .. } => "mount tmpfs",
+            Op::DeviceNodes { .. } => "make device nodes",
             Op::Devices { .. } => "mount devices",
-            Op::BindDevice { .. } => "mount device",
+            Op::BindNode { .. } | Op::BindDevice { .. } => "mount device",
             Op::Terminals { .. } => "mount devpts",
             Op::Console { .. } => "mount console",
             Op::Kernel {
@@ -258,7 +284,6 @@ impl Op {
             Op::EnterDirectory(_) | Op::EnterDirectoryAgain(_) => "enter the working directory",
             Op::DropBounding(_) => "drop capabilities",
             Op::Become { .. } => "become the user",
-            Op::CheckProgram => "check the program",
             Op::Limit { .. } => "set the limit",
             Op::Announce => "announce the program",
             Op::NoNewPrivileges => "give up new privileges",
@@ -272,10 +297,13 @@ impl Op {
     pub fn object(&self) -> Option<String> {
         match self {
             Op::MountRoot(rootfs) | Op::Stack(rootfs) => Some(rootfs.mountpoint.clone()),
-            Op::MemoryFile { mountpoint, .. } => Some(mountpoint.clone()),
+            Op::MemoryFile { mountpoint, .. } | Op::DeviceNodes { mountpoint } => {
+                Some(mountpoint.clone())
+            }
             Op::Bind { target, .. }
             | Op::Tmpfs { target, .. }
             | Op::Devices { target, .. }
+            | Op::BindNode { target, .. }
             | Op::BindDevice { target, .. }
             | Op::Terminals { target, .. }
             | Op::Console { target, .. }
@@ -287,138 +315,26 @@ impl Op {
             Op::HostName(name) => Some(name.clone()),
             Op::Become { user, .. } => Some(format!("{}:{}", user.uid, user.gid)),
             Op::Limit { name, .. } => Some(name.clone()),
-            _ => None,
-        }
-    }
-
-    /// The operation in words.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Op::JoinNamespaces { pid, .. } => format!("{} of process {pid}", self.name()),
-            Op::ClearUmask => "set the umask to 000".to_owned(),
-            Op::Umask(mask) => format!("set the umask to {mask:03o}"),
-            Op::MountRoot(rootfs) => rootfs.describe("as the root file system "),
-            Op::Stack(rootfs) => rootfs.describe("aside "),
-            Op::MemoryFile {
-                mode,
-                uid,
-                gid,
-                executable,
-                ..
-            } => {
-                // Its content may be a secret.
-                let mode = format!("mode {mode:04o}");
-                let owner = format!("owner {uid}:{gid}");
-                let words = [
-                    Some(mode.as_str()),
-                    Some(owner.as_str()),
-                    executable.then_some("executable"),
-                ];
-                format!("{}{}", self.name(), in_brackets(&words))
-            }
-            Op::ShowPart {
-                source,
-                target,
-                read_only,
-                create,
-                ..
-            } => {
-                let words = [
-                    read_only.then_some("read-only"),
-                    Some(made_if_missing(*create)),
-                ];
-                format!(
-                    "mount `{source}` of that on `{target}`{}",
-                    in_brackets(&words)
-                )
-            }
-            Op::Bind {
-                source,
-                target,
-                read_only,
-                recursive,
-                create,
-            } => {
-                let words = [
-                    read_only.then_some("read-only"),
-                    (!recursive).then_some("without what is mounted below"),
-                    create.map(made_if_missing),
-                ];
-                format!("mount bind `{source}` on `{target}`{}", in_brackets(&words))
-            }
-            Op::Tmpfs {
-                target,
-                size,
-                mode,
-                executable,
-                read_only,
-            } => {
-                let size = size.map(|bytes| format!("{bytes} bytes"));
-                let mode = format!("mode {mode:04o}");
-                let words = [
-                    size.as_deref(),
-                    Some(mode.as_str()),
-                    executable.then_some("executable"),
-                    read_only.then_some("read-only"),
-                ];
-                format!("mount tmpfs on `{target}`{}", in_brackets(&words))
-            }
-            Op::Devices {
-                target,
-                makes_nodes: true,
-            } => format!("mount devices on `{target}`"),
-            Op::Devices {
-                target,
-                makes_nodes: false,
-            } => format!("mount places for the host's devices on `{target}`"),
-            Op::BindDevice { name, target } => format!("mount device `/dev/{name}` on `{target}`"),
-            Op::Terminals { target, group } => {
-                let group = group.map(|group| format!("group {group}"));
-                format!(
-                    "mount devpts on `{target}`{}",
-                    in_brackets(&[group.as_deref()])
-                )
-            }
-            Op::Console { target, .. } => format!("mount the terminal on `{target}`"),
-            Op::Kernel {
-                kind,
-                target,
-                read_only,
-            } => {
-                format!(
-                    "mount {} on `{target}`{}",
-                    kind.name(),
-                    in_brackets(&[read_only.then_some("read-only")])
-                )
-            }
-            Op::Mask(path) => format!("mask `{path}`"),
-            Op::ReadOnly(path) => format!("make `{path}` read-only"),
-            Op::Sysctl { key, value } => format!("set sysctl `{key}` to `{value}`"),
-            Op::HostName(name) => format!("set the host name to `{name}`"),
-            Op::EnterDirectory(path) => format!("enter the working directory `{path}`"),
-            Op::EnterDirectoryAgain(path) => {
-                format!("enter `{path}` as the user if root was refused")
-            }
-            Op::DropBounding(set) => format!("drop from the bounding set: {}", list(*set)),
-            Op::Become { user, sets_groups } => {
-                let groups: Vec<String> = user.groups.iter().map(u32::to_string).collect();
-                let groups = if *sets_groups {
-                    format!("groups {}", groups.join(","))
-                } else {
-                    "no groups".to_owned()
-                };
-                format!("become user {}:{} with {groups}", user.uid, user.gid)
-            }
-            Op::Limit {
-                name, soft, hard, ..
-            } => format!("limit {name} to {}, at most {}", limit(*soft), limit(*hard)),
-            Op::Seccomp(filter) => format!(
-                "load a system call filter of {} instructions",
-                filter.len() / 8
-            ),
-            Op::Capabilities(set) => format!("set capabilities: {}", list(*set)),
-            _ => self.name().to_owned(),
+            Op::DieWithParent
+            | Op::NewSession
+            | Op::NewKeyring
+            | Op::NewControlGroups
+            | Op::HideProcess
+            | Op::JoinNamespaces { .. }
+            | Op::ClearUmask
+            | Op::CutPropagation
+            | Op::SealRoot
+            | Op::LoopbackUp
+            | Op::PivotRoot
+            | Op::Gate
+            | Op::Streams
+            | Op::ControlTerminal
+            | Op::DropBounding(_)
+            | Op::Umask(_)
+            | Op::Announce
+            | Op::NoNewPrivileges
+            | Op::Seccomp(_)
+            | Op::Capabilities(_) => None,
         }
     }
 }
@@ -431,69 +347,5 @@ impl Rootfs {
             Some(_) => !self.lowers.is_empty(),
             None => self.lowers.len() > 1,
         }
-    }
-
-    /// In words; `whatfor` says what else than an overlay is mounted for, with a space behind it.
-    fn describe(&self, whatfor: &str) -> String {
-        let on = &self.mountpoint;
-        match (&self.upper, self.lowers.as_slice()) {
-            (Some(upper), []) => format!("mount `{upper}` {whatfor}on `{on}`"),
-            (None, [lower]) => {
-                let lower = lower.path();
-                format!("mount `{lower}` {whatfor}on `{on}` (read-only)")
-            }
-            (upper, lowers) => {
-                let upper = upper.as_ref().map(|upper| format!("changes in `{upper}`"));
-                let images = lowers
-                    .iter()
-                    .filter(|lower| matches!(lower, Lower::Erofs { .. }))
-                    .count();
-                let images = (images > 0).then(|| format!("{images} mounted in place"));
-                let words = [
-                    images.as_deref(),
-                    Some(upper.as_deref().unwrap_or("read-only")),
-                    self.userxattr.then_some("user attributes"),
-                    self.volatile.then_some("volatile"),
-                ];
-                format!(
-                    "mount overlay of {} layers on `{on}`{}",
-                    lowers.len(),
-                    in_brackets(&words)
-                )
-            }
-        }
-    }
-}
-
-fn made_if_missing(kind: Missing) -> &'static str {
-    match kind {
-        Missing::Directory => "made as a directory if missing",
-        Missing::File => "made as a file if missing",
-    }
-}
-
-fn in_brackets(words: &[Option<&str>]) -> String {
-    let words: Vec<&str> = words.iter().flatten().copied().collect();
-    if words.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", words.join(", "))
-    }
-}
-
-fn list(set: CapabilitySet) -> String {
-    let names = set.names();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(" ")
-    }
-}
-
-fn limit(value: u64) -> String {
-    if value == u64::MAX {
-        "unlimited".to_owned()
-    } else {
-        value.to_string()
     }
 }

@@ -4,7 +4,9 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use dissolver_sys::child::{OldOverlay, Step};
+use dissolver_sys::kernel::{MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::MountFlags;
 
 use crate::images::{self, detach_image};
 use crate::mounts::{Detached, detach_bind};
@@ -16,28 +18,33 @@ use crate::spec::{Lower, Rootfs};
 /// The longest string that `fsconfig(2)` takes, without its zero byte.
 pub const OPTION_BYTES: usize = 255;
 
-/// Prepares the root file system; the step makes it the child's root.
+/// Prepares the root file system, mounted with `attributes`; the step makes it the child's root.
 ///
 /// # Errors
 ///
 /// [`SandboxError::Setup`] with the kernel's words.
-pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
+pub fn prepare(op: &Op, rootfs: &Rootfs, attributes: u64) -> Result<Step, SandboxError> {
     let mountpoint = text(&rootfs.mountpoint)?;
     let single = match (&rootfs.upper, rootfs.lowers.first()) {
         _ if rootfs.is_overlay() => None,
-        (Some(upper), _) => Some(detach_bind(op.name(), upper, false, false)?),
-        (None, Some(Lower::Directory(directory))) => {
-            Some(detach_bind(op.name(), directory, false, true)?)
+        (Some(upper), _) => Some(detach_bind(op.name(), upper, false, attributes)?),
+        (None, Some(Lower::Directory(directory))) => Some(detach_bind(
+            op.name(),
+            directory,
+            false,
+            attributes | MOUNT_ATTR_RDONLY,
+        )?),
+        (None, Some(Lower::Erofs { erofs, devices })) => {
+            Some(detach_image(erofs, devices, attributes)?)
         }
-        (None, Some(Lower::Erofs { erofs, devices })) => Some(detach_image(erofs, devices)?),
         (None, None) => None,
     };
     if let Some(tree) = single {
         return Ok(Step::AttachRoot(tree, mountpoint));
     }
-    match detach(op, rootfs)? {
+    match detach(op, rootfs, attributes)? {
         Some(tree) => Ok(Step::AttachRoot(tree, mountpoint)),
-        None => prepare_old(rootfs, mountpoint),
+        None => prepare_old(rootfs, mountpoint, attributes),
     }
 }
 
@@ -46,10 +53,10 @@ pub fn prepare(op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
 /// # Errors
 ///
 /// [`SandboxError::Setup`] with the kernel's words.
-pub fn detach(op: &Op, rootfs: &Rootfs) -> Result<Option<OwnedFd>, SandboxError> {
+pub fn detach(op: &Op, rootfs: &Rootfs, attributes: u64) -> Result<Option<OwnedFd>, SandboxError> {
     match images::detach_all(&rootfs.lowers)? {
-        None => stack(op, rootfs, &[]),
-        Some(trees) => images::stacked(op, rootfs, &trees),
+        None => stack(op, rootfs, &[], attributes),
+        Some(trees) => images::stacked(op, rootfs, &trees, attributes),
     }
 }
 
@@ -62,6 +69,7 @@ pub fn stack(
     op: &Op,
     rootfs: &Rootfs,
     names: &[Option<String>],
+    attributes: u64,
 ) -> Result<Option<OwnedFd>, SandboxError> {
     let mut overlay = Detached::new(op, "overlay")?;
     let mut opened = Vec::new();
@@ -84,7 +92,7 @@ pub fn stack(
             None => overlay.set_flag(key)?,
         }
     }
-    overlay.finish(0).map(Some)
+    overlay.finish(attributes).map(Some)
 }
 
 /// Options that do not name directories.
@@ -143,7 +151,11 @@ fn open_directory(op: &Op, path: &str) -> Result<OwnedFd, SandboxError> {
 /// Prepares the overlay for `mount(2)`, naming directories by descriptor: see [`OldOverlay`].
 ///
 /// Kernels that need this mount no images from files.
-pub(crate) fn prepare_old(rootfs: &Rootfs, mountpoint: CString) -> Result<Step, SandboxError> {
+pub(crate) fn prepare_old(
+    rootfs: &Rootfs,
+    mountpoint: CString,
+    attributes: u64,
+) -> Result<Step, SandboxError> {
     let mut parts = Vec::new();
     for lower in &rootfs.lowers {
         let before = if parts.is_empty() { c"lowerdir=" } else { c":" };
@@ -161,6 +173,11 @@ pub(crate) fn prepare_old(rootfs: &Rootfs, mountpoint: CString) -> Result<Step, 
     Ok(Step::MountOverlay(OldOverlay {
         parts,
         rest: text(&rest)?,
+        flags: if attributes & MOUNT_ATTR_NODEV == 0 {
+            MountFlags::empty()
+        } else {
+            MountFlags::NODEV
+        },
         mountpoint,
     }))
 }

@@ -11,6 +11,7 @@ use crate::host::{Host, TERMINAL_GROUP};
 use crate::ops::{KernelKind, Op};
 use crate::report::SandboxError;
 use crate::spec::{Limit, Missing, Mount, Network, Spec};
+use crate::targets::refuse_proc;
 
 /// The device files of every container, with their numbers.
 pub const DEVICES: [(&str, u32, u32); 6] = [
@@ -86,11 +87,18 @@ pub fn plan_start(spec: &Spec, host: &Host) -> Result<Plan, SandboxError> {
     }
     ops.extend([
         Op::NewSession,
+        Op::NewKeyring,
+        Op::NewControlGroups,
         Op::ClearUmask,
         Op::CutPropagation,
-        Op::MountRoot(spec.rootfs.clone()),
     ]);
+    if host.makes_devices && devices_target(spec).is_some() {
+        let mountpoint = spec.rootfs.mountpoint.clone();
+        ops.push(Op::DeviceNodes { mountpoint });
+    }
+    ops.push(Op::MountRoot(spec.rootfs.clone()));
     for mount in &spec.mounts {
+        refuse_proc(mount)?;
         plan_mount(mount, spec, host, &mut ops);
     }
     for (key, value) in &spec.sysctls {
@@ -105,8 +113,7 @@ pub fn plan_start(spec: &Spec, host: &Host) -> Result<Plan, SandboxError> {
         ops.push(Op::SealRoot);
     }
     ops.push(Op::HostName(spec.hostname.clone()));
-    let mut namespaces =
-        clone::NEW_MOUNTS | clone::NEW_PIDS | clone::NEW_UTS | clone::NEW_IPC | clone::NEW_CGROUP;
+    let mut namespaces = clone::NEW_MOUNTS | clone::NEW_PIDS | clone::NEW_UTS | clone::NEW_IPC;
     if spec.namespaces.network == Network::New {
         namespaces |= clone::NEW_NETWORK;
         ops.push(Op::LoopbackUp);
@@ -122,13 +129,14 @@ pub fn plan_start(spec: &Spec, host: &Host) -> Result<Plan, SandboxError> {
 ///
 /// [`SandboxError::BadSpec`] for what cannot be meant as it stands.
 pub fn plan_enter(spec: &Spec, host: &Host, pid: i32, joined: u32) -> Result<Plan, SandboxError> {
-    let mut ops = Vec::new();
+    // Before anything else: processes inside see it from its first moment.
+    let mut ops = vec![Op::HideProcess];
     if spec.die_with_parent {
         ops.push(Op::DieWithParent);
     }
     ops.extend([
         Op::NewSession,
-        Op::HideProcess,
+        Op::NewKeyring,
         Op::JoinNamespaces { pid, flags: joined },
         Op::Gate,
     ]);
@@ -300,14 +308,15 @@ fn plan_mount(mount: &Mount, spec: &Spec, host: &Host, ops: &mut Vec<Op>) {
         Mount::Dev { target } => {
             ops.push(Op::Devices {
                 target: target.clone(),
-                makes_nodes: host.makes_devices,
             });
-            if !host.makes_devices {
-                ops.extend(DEVICES.iter().map(|(name, ..)| Op::BindDevice {
-                    name,
-                    target: format!("{target}/{name}"),
-                }));
-            }
+            ops.extend(DEVICES.iter().map(|(name, ..)| {
+                let target = format!("{target}/{name}");
+                if host.makes_devices {
+                    Op::BindNode { name, target }
+                } else {
+                    Op::BindDevice { name, target }
+                }
+            }));
         }
     }
 }
@@ -366,7 +375,7 @@ fn plan_process(spec: &Spec, host: &Host, ops: &mut Vec<Op>) -> Result<(), Sandb
         // Becoming another user cleared it.
         ops.push(Op::DieWithParent);
     }
-    ops.extend([Op::Umask(spec.umask), Op::CheckProgram]);
+    ops.push(Op::Umask(spec.umask));
     for limit in &spec.rlimits {
         ops.push(plan_limit(limit)?);
     }

@@ -90,6 +90,8 @@ fn the_whole_plan_reads_as_a_story() {
         [
             "tie the container to its parent",
             "start a session",
+            "make a keyring",
+            "make a namespace of control groups",
             "set the umask to 000",
             "cut mounts off from the host",
             "mount overlay of 2 layers on `/m` (changes in `/u`)",
@@ -111,7 +113,6 @@ fn the_whole_plan_reads_as_a_story() {
             "enter `/` as the user if root was refused",
             "tie the container to its parent",
             "set the umask to 022",
-            "check the program",
             "limit nofile to 64, at most unlimited",
             "announce the program",
             "set capabilities: none",
@@ -160,16 +161,57 @@ fn capabilities_are_no_more_than_this_process_has() {
 }
 
 #[test]
-fn without_device_nodes_the_hosts_devices_are_shown() {
+fn device_nodes_are_the_containers_own_or_the_hosts_read_only() {
     let mounts = json!({"mounts": [{"kind": "dev", "target": "/dev"}]});
-    assert!(described(mounts.clone(), &root()).contains(&"mount devices on `/dev`".to_owned()));
-    let plan = described(mounts, &rootless());
-    let binds: Vec<&String> = plan
-        .iter()
-        .filter(|line| line.starts_with("mount device `"))
-        .collect();
-    assert_eq!(binds.len(), 6);
-    assert_eq!(binds[0], "mount device `/dev/null` on `/dev/null`");
+    let own = described(mounts.clone(), &root());
+    // The root covers the place where they are made.
+    assert!(position(&own, "make device nodes") < position(&own, "mount overlay"));
+    let shown = |plan: &[String]| {
+        let at = position(plan, "mount places for devices on `/dev`");
+        plan[at + 1..at + 7].to_vec()
+    };
+    assert_eq!(shown(&own)[0], "mount device `null` on `/dev/null`");
+    let hosts = described(mounts, &rootless());
+    assert!(
+        !hosts
+            .iter()
+            .any(|line| line.starts_with("make device nodes"))
+    );
+    assert_eq!(
+        shown(&hosts)[5],
+        "mount the host's `/dev/tty` on `/dev/tty` (read-only but for its use)"
+    );
+}
+
+#[test]
+fn of_proc_only_files_of_figures_can_be_covered() {
+    let on = |target: &str| {
+        json!({"mounts": [{"kind": "bind", "source": "/a", "target": target,
+        "read_only": false, "recursive": true, "create": null}]})
+    };
+    for target in [
+        "/proc/uptime",
+        "/proc//net/./dev",
+        "/processes/x",
+        "/a/../proc/stat",
+    ] {
+        assert!(
+            plan_start(&decode(on(target)).unwrap(), &root()).is_ok(),
+            "{target}"
+        );
+    }
+    for target in [
+        "/proc",
+        "/proc/",
+        "/proc/sys",
+        "/x/../proc/self/attr/exec",
+        "//proc/./1",
+    ] {
+        assert_eq!(
+            refused(on(target)),
+            format!("nothing can be mounted on `{target}`, which the kernel shows itself in")
+        );
+    }
 }
 
 #[test]
@@ -265,7 +307,7 @@ fn one_directory_needs_no_overlay() {
              user attributes, volatile)",
         ),
     ] {
-        assert_eq!(described(rootfs(lowers, upper), &root())[3], expected);
+        assert_eq!(described(rootfs(lowers, upper), &root())[5], expected);
     }
 }
 
@@ -305,11 +347,12 @@ fn entering_does_what_concerns_the_process_and_nothing_else() {
     let plan = plan_enter(&spec.unwrap(), &root(), 42, 0).unwrap();
     assert_eq!(plan.namespaces, 0);
     let start = [
-        "start a session",
         "hide the process",
+        "start a session",
+        "make a keyring",
         "join the container's namespaces of process 42",
     ];
-    assert_eq!(plan.describe()[..3], start);
+    assert_eq!(plan.describe()[..4], start);
     assert!(
         !plan
             .describe()

@@ -8,21 +8,23 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-use dissolver_sys::child::{Create, Filter, Identity, KernelMount, Step, Target};
+use dissolver_sys::child::{Create, Filter, Identity, KernelMount, Step, SystemTarget, Target};
 use dissolver_sys::kernel::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
 };
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fstat, openat};
+use dissolver_sys::walls::{Wall, stands};
+use rustix::fs::{FileType, Gid, Uid, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::aside;
 use crate::devices;
-use crate::mounts::{Detached, detach_bind};
+use crate::host::Host;
+use crate::mounts::{DEVPTS, Detached, TMPFS, detach_bind};
 use crate::ops::Op;
 use crate::overlay;
 use crate::process::above_streams;
 use crate::report::SandboxError;
-use crate::spec::{Missing, Spec};
+use crate::spec::{Devices, Missing, Rootfs, Spec};
 use crate::terminal::Pty;
 
 /// What preparing needs beside the operations, and what it brings about.
@@ -41,43 +43,53 @@ pub(crate) struct Workshop {
     joined: Option<OwnedFd>,
     /// What keeps the root file system alive when the container's mounts are gone.
     root: Option<OwnedFd>,
+    /// Whether device files work in the device directory only.
+    has_own_devices: bool,
 }
 
 impl Workshop {
-    /// Equips a program that gets these streams, `/dev/null` for missing ones.
-    pub fn with_streams(streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
-        let streams = Some(usable(streams)?);
+    /// Equips the program of `spec`; with a terminal the streams are ignored, and missing ones
+    /// lead nowhere.
+    pub fn new(
+        spec: &Spec,
+        host: &Host,
+        streams: [Option<OwnedFd>; 3],
+    ) -> Result<Workshop, SandboxError> {
+        let streams = if spec.terminal {
+            None
+        } else {
+            Some(usable(streams, || devices::open_null(host.makes_devices))?)
+        };
         Ok(Workshop {
             streams,
+            wants_terminal: spec.terminal,
+            window: spec.window,
+            owner: spec.user.uid,
+            has_own_devices: spec.devices == Devices::Own && stands(Wall::NoDevices),
+            ..Workshop::empty()
+        })
+    }
+
+    /// Equips a program of the host's, which gets these streams, and its own `/dev/null` for
+    /// missing ones.
+    pub fn of_host(streams: [Option<OwnedFd>; 3]) -> Result<Workshop, SandboxError> {
+        Ok(Workshop {
+            streams: Some(usable(streams, devices::open_null_of_host)?),
+            ..Workshop::empty()
+        })
+    }
+
+    fn empty() -> Workshop {
+        Workshop {
+            streams: None,
             pty: None,
             wants_terminal: false,
             window: None,
             owner: 0,
             joined: None,
             root: None,
-        })
-    }
-
-    /// Equips the program of `spec`; with a terminal the streams are ignored.
-    pub fn for_process(
-        spec: &Spec,
-        streams: [Option<OwnedFd>; 3],
-    ) -> Result<Workshop, SandboxError> {
-        let streams = if spec.terminal {
-            None
-        } else {
-            Some(usable(streams)?)
-        };
-        let (window, owner) = (spec.window, spec.user.uid);
-        Ok(Workshop {
-            streams,
-            pty: None,
-            wants_terminal: spec.terminal,
-            window,
-            owner,
-            joined: None,
-            root: None,
-        })
+            has_own_devices: true,
+        }
     }
 
     /// Takes the container to join.
@@ -112,29 +124,98 @@ impl Workshop {
         Ok(match op {
             Op::DieWithParent => Step::DieWithParent,
             Op::NewSession => Step::NewSession,
+            Op::NewKeyring => Step::NewKeyring,
+            Op::NewControlGroups => Step::NewControlGroups,
             Op::HideProcess => Step::Undumpable,
             Op::JoinNamespaces { flags, .. } => {
                 Step::Join(self.joined.take().ok_or_else(|| missing(op))?, *flags)
             }
             Op::ClearUmask => Step::Umask(0),
             Op::CutPropagation => Step::CutPropagation,
-            Op::MountRoot(rootfs) => {
-                let step = overlay::prepare(op, rootfs)?;
-                if let Step::AttachRoot(tree, _) = &step {
-                    let copy = fcntl_dupfd_cloexec(tree, 3);
-                    self.root =
-                        Some(copy.map_err(|errno| SandboxError::operation(op.name(), errno))?);
-                }
-                step
+            Op::MountRoot(rootfs) => self.mount_root(op, rootfs)?,
+            Op::Bind {
+                source,
+                target,
+                read_only,
+                recursive,
+                create,
+            } => {
+                let tree = detach_bind(op.name(), source, *recursive, self.attributes(*read_only))?;
+                let create = create.map_or_else(|| kind_of(op, &tree), Ok)?;
+                Step::Attach(tree, place(target, Some(create))?)
             }
-            Op::Bind { .. }
-            | Op::Tmpfs { .. }
-            | Op::Devices { .. }
-            | Op::BindDevice { .. }
-            | Op::Terminals { .. }
-            | Op::Console { .. }
-            | Op::Kernel { .. } => self.prepare_mount(op)?,
-            Op::Stack(_) | Op::MemoryFile { .. } | Op::ShowPart { .. } => aside::prepare(op)?,
+            Op::Tmpfs {
+                target,
+                size,
+                mode,
+                executable,
+                read_only,
+            } => {
+                let attributes = MOUNT_ATTR_NOSUID
+                    | if *executable { 0 } else { MOUNT_ATTR_NOEXEC }
+                    | self.attributes(*read_only);
+                let tree = detach_tmpfs(op, *size, *mode, attributes)?;
+                Step::Attach(tree, place(target, Some(Missing::Directory))?)
+            }
+            Op::DeviceNodes { mountpoint } => {
+                Step::AttachNodes(devices::detach_nodes(op)?, text(mountpoint)?)
+            }
+            Op::Devices { target } => {
+                let tree = devices::detach(op, self.wants_terminal, self.attributes(false))?;
+                Step::AttachSystem(tree, system(target, TMPFS)?)
+            }
+            Op::BindNode { name, target } => Step::BindNode(text(name)?, text(target)?),
+            Op::BindDevice { name, target } => Step::BindDevice {
+                tree: devices::detach_device(op.name(), name)?,
+                place: text(target)?,
+                is_nothing: *name == devices::NULL,
+            },
+            Op::Terminals { target, group } => {
+                let tree = devices::detach_terminals(op.name(), *group)?;
+                if self.wants_terminal && self.pty.is_none() {
+                    self.take_terminal(Pty::open_in(tree.as_fd())?)?;
+                }
+                Step::AttachSystem(tree, system(target, DEVPTS)?)
+            }
+            Op::Console { terminals, target } => {
+                let number = self.pty.as_ref().ok_or_else(|| missing(op))?.number();
+                Step::BindConsole(text(&format!("{terminals}/{number}"))?, text(target)?)
+            }
+            Op::Kernel {
+                kind,
+                target,
+                read_only,
+            } => {
+                let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+                let attributes = attributes | if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
+                let wanted = KernelMount {
+                    kind: text(kind.name())?,
+                    options: vec![(c"source".to_owned(), text(kind.name())?)],
+                    attributes: attributes as u32,
+                };
+                Step::Mount(wanted, system(target, kind.magic())?)
+            }
+            Op::Stack(rootfs) => aside::stack(op, rootfs, self.attributes(false))?,
+            Op::MemoryFile {
+                content,
+                mountpoint,
+                mode,
+                uid,
+                gid,
+                executable,
+            } => aside::memory_file(op, content, mountpoint, *mode, (*uid, *gid), *executable)?,
+            Op::ShowPart {
+                mountpoint,
+                source,
+                target,
+                read_only,
+                create,
+            } => Step::BindAside {
+                mountpoint: text(mountpoint)?,
+                source: text(source)?,
+                attributes: self.attributes(*read_only),
+                target: place(target, Some(*create))?,
+            },
             Op::Mask(path) => Step::Mask(text(path)?),
             Op::ReadOnly(path) => Step::ReadOnly(text(path)?),
             Op::SealRoot => Step::SealRoot,
@@ -146,101 +227,10 @@ impl Workshop {
             Op::LoopbackUp => Step::LoopbackUp,
             Op::PivotRoot => Step::PivotRoot,
             Op::Gate => Step::Gate,
-            _ => self.prepare_process(op)?,
-        })
-    }
-
-    fn prepare_mount(&mut self, op: &Op) -> Result<Step, SandboxError> {
-        let directory = |path: &str| target(path, Some(Missing::Directory));
-        Ok(match op {
-            Op::Bind {
-                source,
-                target: place,
-                read_only,
-                recursive,
-                create,
-            } => {
-                let tree = detach_bind(op.name(), source, *recursive, *read_only)?;
-                let create = create.map_or_else(|| kind_of(op, &tree), Ok)?;
-                Step::Attach(tree, target(place, Some(create))?)
-            }
-            Op::Tmpfs {
-                target,
-                size,
-                mode,
-                executable,
-                read_only,
-            } => {
-                let mut wanted = Detached::new(op, "tmpfs")?;
-                if let Some(size) = size {
-                    wanted.set("size", &size.to_string())?;
-                }
-                wanted.set("mode", &format!("{mode:o}"))?;
-                let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-                attributes |= if *executable { 0 } else { MOUNT_ATTR_NOEXEC };
-                attributes |= if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
-                Step::Attach(wanted.finish(attributes)?, directory(target)?)
-            }
-            Op::Devices {
-                target,
-                makes_nodes,
-            } => Step::Attach(
-                devices::detach(op, *makes_nodes, self.wants_terminal)?,
-                directory(target)?,
-            ),
-            Op::BindDevice {
-                name,
-                target: place,
-            } => {
-                let tree = detach_bind(op.name(), &format!("/dev/{name}"), false, false)?;
-                Step::Attach(tree, target(place, None)?)
-            }
-            Op::Terminals { target, group } => {
-                let tree = devices::detach_terminals(op, *group)?;
-                if self.wants_terminal && self.pty.is_none() {
-                    self.take_terminal(Pty::open_in(tree.as_fd())?)?;
-                }
-                Step::Attach(tree, directory(target)?)
-            }
-            Op::Console {
-                terminals,
-                target: place,
-            } => {
-                let number = self.pty.as_ref().ok_or_else(|| missing(op))?.number();
-                Step::BindInside(
-                    text(&format!("{terminals}/{number}"))?,
-                    target(place, Some(Missing::File))?,
-                )
-            }
-            Op::Kernel {
-                kind,
-                target,
-                read_only,
-            } => {
-                let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-                let attributes = attributes | if *read_only { MOUNT_ATTR_RDONLY } else { 0 };
-                let source = (c"source".to_owned(), text(kind.name())?);
-                let wanted = KernelMount {
-                    kind: text(kind.name())?,
-                    options: vec![source],
-                    attributes: attributes as u32,
-                };
-                Step::Mount(wanted, directory(target)?)
-            }
-            _ => return Err(missing(op)),
-        })
-    }
-
-    fn prepare_process(&mut self, op: &Op) -> Result<Step, SandboxError> {
-        Ok(match op {
             Op::Streams => Step::Streams(self.streams.take().ok_or_else(|| missing(op))?),
             Op::ControlTerminal => {
-                let slave = self
-                    .pty
-                    .as_mut()
-                    .and_then(Pty::take_slave)
-                    .ok_or_else(|| missing(op))?;
-                Step::Terminal(slave)
+                let slave = self.pty.as_mut().and_then(Pty::take_slave);
+                Step::Terminal(slave.ok_or_else(|| missing(op))?)
             }
             Op::EnterDirectory(path) => Step::EnterDirectory(text(path)?),
             Op::EnterDirectoryAgain(path) => Step::EnterDirectoryAgain(text(path)?),
@@ -252,7 +242,6 @@ impl Workshop {
                     .then(|| user.groups.iter().copied().map(Gid::from_raw).collect()),
             }),
             Op::Umask(mask) => Step::Umask(*mask),
-            Op::CheckProgram => Step::CheckProgram,
             Op::Limit {
                 number, soft, hard, ..
             } => Step::Limit(*number, *soft, *hard),
@@ -260,9 +249,42 @@ impl Workshop {
             Op::NoNewPrivileges => Step::NoNewPrivileges,
             Op::Seccomp(filter) => Step::Seccomp(Filter::from_bytes(filter)),
             Op::Capabilities(set) => Step::Capabilities(set.0),
-            _ => return Err(missing(op)),
         })
     }
+
+    fn mount_root(&mut self, op: &Op, rootfs: &Rootfs) -> Result<Step, SandboxError> {
+        let step = overlay::prepare(op, rootfs, self.attributes(false))?;
+        if let Step::AttachRoot(tree, _) = &step {
+            let copy = fcntl_dupfd_cloexec(tree, 3);
+            self.root = Some(copy.map_err(|errno| SandboxError::operation(op.name(), errno))?);
+        }
+        Ok(step)
+    }
+
+    /// What every mount has that is not one of the few with devices.
+    fn attributes(&self, is_read_only: bool) -> u64 {
+        let read_only = if is_read_only { MOUNT_ATTR_RDONLY } else { 0 };
+        read_only
+            | if self.has_own_devices {
+                MOUNT_ATTR_NODEV
+            } else {
+                0
+            }
+    }
+}
+
+fn detach_tmpfs(
+    op: &Op,
+    size: Option<u64>,
+    mode: u32,
+    attributes: u64,
+) -> Result<OwnedFd, SandboxError> {
+    let mut wanted = Detached::new(op, "tmpfs")?;
+    if let Some(size) = size {
+        wanted.set("size", &size.to_string())?;
+    }
+    wanted.set("mode", &format!("{mode:o}"))?;
+    wanted.finish(attributes)
 }
 
 /// What has to be made for `tree` to be mounted on.
@@ -276,16 +298,30 @@ fn kind_of(op: &Op, tree: &OwnedFd) -> Result<Missing, SandboxError> {
     })
 }
 
-/// Puts `/dev/null` where a stream is missing.
-fn usable(streams: [Option<OwnedFd>; 3]) -> Result<[OwnedFd; 3], SandboxError> {
-    let [input, output, error] = streams;
-    let one = |stream: Option<OwnedFd>| {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        let stream = stream.map_or_else(|| openat(CWD, "/dev/null", flags, Mode::empty()), Ok);
-        stream
-            .and_then(above_streams)
-            .map_err(|errno| SandboxError::setup("open", "/dev/null", errno))
+/// Puts a null device of the container's own where a stream is missing.
+///
+/// The host's would do for reading and writing, but whoever has it open may also change
+/// its mode and its owner.
+fn usable(
+    streams: [Option<OwnedFd>; 3],
+    open_null: impl Fn() -> Result<OwnedFd, SandboxError>,
+) -> Result<[OwnedFd; 3], SandboxError> {
+    let mut nothing = None;
+    let mut one = |stream: Option<OwnedFd>| {
+        let explain = |errno| SandboxError::setup("open", "/dev/null", errno);
+        let stream = match (stream, &nothing) {
+            (Some(stream), _) => stream,
+            (None, Some(made)) => fcntl_dupfd_cloexec(made, 3).map_err(explain)?,
+            (None, None) => {
+                let made = open_null()?;
+                let copy = fcntl_dupfd_cloexec(&made, 3).map_err(explain)?;
+                nothing = Some(made);
+                copy
+            }
+        };
+        above_streams(stream).map_err(explain)
     };
+    let [input, output, error] = streams;
     Ok([one(input)?, one(output)?, one(error)?])
 }
 
@@ -294,7 +330,7 @@ pub(crate) fn missing(op: &Op) -> SandboxError {
     SandboxError::operation(op.name(), Errno::BADF)
 }
 
-pub(crate) fn target(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
+pub(crate) fn place(path: &str, create: Option<Missing>) -> Result<Target, SandboxError> {
     let create = create.map(|missing| match missing {
         Missing::Directory => Create::Directory,
         Missing::File => Create::File,
@@ -302,6 +338,14 @@ pub(crate) fn target(path: &str, create: Option<Missing>) -> Result<Target, Sand
     Ok(Target {
         path: text(path)?,
         create,
+    })
+}
+
+/// Where one of the system's own mounts goes, and the type of file system that is there then.
+fn system(path: &str, magic: u64) -> Result<SystemTarget, SandboxError> {
+    Ok(SystemTarget {
+        path: text(path)?,
+        magic,
     })
 }
 

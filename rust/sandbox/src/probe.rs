@@ -91,7 +91,7 @@ fn overlay_refusal(directory: &Path, userxattr: bool) -> String {
         .iter()
         .try_for_each(|name| std::fs::create_dir(place.join(name)));
     let reason = match made {
-        Ok(()) => refusal(overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs)),
+        Ok(()) => refusal(overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs, 0)),
         Err(error) => format!(
             "`{}` cannot be written to: {}",
             directory.display(),
@@ -136,7 +136,7 @@ pub fn image_refusal(trial: &Trial<'_>) -> String {
         userxattr: false,
         volatile: false,
     };
-    let tree = match overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs) {
+    let tree = match overlay::detach(&Op::MountRoot(rootfs.clone()), &rootfs, 0) {
         Ok(Some(tree)) => tree,
         Ok(None) => return "overlayfs takes layers only in one string".to_owned(),
         Err(error) => return error.to_string(),
@@ -166,7 +166,7 @@ fn namespaces_refusal() -> String {
         argv: Vec::new(),
         env: Vec::new(),
     };
-    let workshop = Workshop::with_streams([None, None, None]);
+    let workshop = Workshop::of_host([None, None, None]);
     refusal(
         workshop.and_then(|workshop| launch(plan, command, workshop, Birthplace::New(namespaces))),
     )

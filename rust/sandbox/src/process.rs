@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dissolver_sys::child::{
-    AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Script, Step,
+    AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Reason, Script, Step,
 };
 use dissolver_sys::clone::{self, Birthplace, Child};
 use dissolver_sys::kernel::{block_signals, send_signal};
+use dissolver_sys::walls;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -18,6 +19,7 @@ use rustix::net::{
 };
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
+use crate::first;
 use crate::host::Host;
 use crate::ops::Op;
 use crate::plan::Plan;
@@ -76,11 +78,13 @@ pub struct Process {
 /// [`SandboxError::BadSpec`], or [`SandboxError::Setup`] for what failed outside the child.
 /// What fails inside is reported by [`Process::advance`].
 pub fn start(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
-    let plan = crate::plan::plan_start(spec, &Host::look()?)?;
+    walls::look();
+    let host = Host::look()?;
+    let plan = crate::plan::plan_start(spec, &host)?;
     let has_terminals = plan.ops.iter().any(|op| matches!(op, Op::Terminals { .. }));
-    let mut workshop = Workshop::for_process(spec, streams)?;
+    let mut workshop = Workshop::new(spec, &host, streams)?;
     if spec.terminal && !has_terminals {
-        workshop.take_terminal(Pty::open_on_host()?)?;
+        workshop.take_terminal(Pty::open_alone()?)?;
     }
     let birthplace = Birthplace::New(plan.namespaces);
     launch(plan, Command::of(spec), workshop, birthplace)
@@ -127,14 +131,16 @@ fn launch_steps(
         texts(&plan.candidates)?,
         texts(&command.argv)?,
         texts(&command.env)?,
+        first::make()?,
     );
     let (ours, theirs) =
         channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
     let script = Arc::new(Script::new(steps, program, theirs));
-    let child = spawn(&script, &plan, birthplace);
+    let child = clone::spawn(Arc::clone(&script), birthplace);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
-    let Child { pid, pidfd } = child?;
+    let Child { pid, pidfd } =
+        child.map_err(|errno| SandboxError::operation("clone into new namespaces", errno))?;
     let network = openat(
         CWD,
         format!("/proc/{pid}/ns/net"),
@@ -165,18 +171,6 @@ fn launch_steps(
     };
     process.say(BORN);
     Ok(process)
-}
-
-fn spawn(script: &Arc<Script>, plan: &Plan, birthplace: Birthplace) -> Result<Child, SandboxError> {
-    let explain = |errno| SandboxError::operation("clone into new namespaces", errno);
-    match clone::spawn(Arc::clone(script), birthplace) {
-        // A kernel without control groups has no namespace for them, which hides nothing.
-        Err(Errno::INVAL) if plan.namespaces & clone::NEW_CGROUP != 0 => {
-            let fewer = Birthplace::New(plan.namespaces & !clone::NEW_CGROUP);
-            clone::spawn(Arc::clone(script), fewer).map_err(explain)
-        }
-        result => result.map_err(explain),
-    }
 }
 
 impl Process {
@@ -343,12 +337,11 @@ impl Process {
     fn explain(&self, failure: Failure) -> SandboxError {
         let errno = Errno::from_raw_os_error(failure.errno);
         match self.plan.ops.get(failure.index as usize) {
-            Some(Op::CheckProgram) => self.not_executable(errno),
             Some(op) => SandboxError::Setup {
                 op: op.name(),
                 path: op.object().map(String::into_bytes),
                 errno: failure.errno,
-                detail: None,
+                detail: Reason::from_detail(failure.detail).map(|reason| words(reason).to_owned()),
             },
             None if failure.index as usize == self.plan.ops.len() => {
                 self.explain_exec(errno, failure.detail)
@@ -437,6 +430,18 @@ enum Message {
     Executing,
     Failure(Failure),
     End,
+}
+
+/// Why a place was refused, in words.
+fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::IsLink => {
+            "a symbolic link is there, and nothing of the system's is mounted on those"
+        }
+        Reason::LeadsToRoot => "it leads to the root itself",
+        Reason::LeadsToKernel => "a symbolic link leads to where the kernel shows itself",
+        Reason::IsSomethingElse => "something else is there after it was mounted",
+    }
 }
 
 /// Waits until `fd` is readable or at its end.

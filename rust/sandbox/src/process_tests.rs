@@ -57,7 +57,7 @@ fn kernels_without_single_layers_get_them_by_number() {
     let directory = tempfile::tempdir().unwrap();
     let rootfs = rootfs_in(directory.path());
     let mount = Op::MountRoot(rootfs.clone());
-    let old = prepare_old(&rootfs, text(&rootfs.mountpoint).unwrap()).unwrap();
+    let old = prepare_old(&rootfs, text(&rootfs.mountpoint).unwrap(), 0).unwrap();
     let argv = [
         "/busybox",
         "sh",
@@ -80,7 +80,7 @@ fn kernels_without_single_layers_get_them_by_number() {
     let (mut reading, writing) = pipe_with(PipeFlags::CLOEXEC)
         .map(|(r, w)| (std::fs::File::from(r), w))
         .unwrap();
-    let mut workshop = Workshop::with_streams([None, Some(writing), None]).unwrap();
+    let mut workshop = Workshop::of_host([None, Some(writing), None]).unwrap();
     let steps = plan.ops.iter().enumerate().map(|(index, op)| match index {
         1 => None,
         _ => Some(workshop.prepare(op).unwrap()),

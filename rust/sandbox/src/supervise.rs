@@ -27,7 +27,7 @@ use rustix::process::umask;
 use crate::process::{Process, Stage, start};
 use crate::report::SandboxError;
 use crate::spec::Spec;
-use files::{Supervision, State, Status, Fault, now, read_supervision};
+use files::{Fault, State, Status, Supervision, now, read_supervision};
 use hooks::Places;
 use log::Log;
 use streams::Streams;
@@ -86,7 +86,11 @@ struct Ready {
     supervision: Supervision,
 }
 
-fn prepare(supervision: &Supervision, spec: &Spec, state: &mut State) -> Result<Ready, SandboxError> {
+fn prepare(
+    supervision: &Supervision,
+    spec: &Spec,
+    state: &mut State,
+) -> Result<Ready, SandboxError> {
     let signals = signals::watch(&[SIGTERM])
         .map_err(|errno| SandboxError::operation("watch signals", errno))?;
     let listener = listen(&supervision.socket)?;

@@ -7,11 +7,11 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use crate::devices;
+use crate::mounts::DEVPTS;
 use crate::report::SandboxError;
 
 const OP: &str = "open a terminal";
-/// The file system type of pseudo terminals: `DEVPTS_SUPER_MAGIC`.
-const DEVPTS_MAGIC: u64 = 0x1cd1;
 
 /// A terminal: the master's end stays here, the slave's goes to the program.
 #[derive(Debug)]
@@ -34,19 +34,16 @@ impl Pty {
             .map_err(explain)
     }
 
-    /// Opens a terminal of the host.
+    /// Opens a terminal of an instance that is nobody else's, and mounted nowhere.
     ///
     /// # Errors
     ///
     /// [`SandboxError::Setup`].
-    pub fn open_on_host() -> Result<Pty, SandboxError> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        rustix::pty::openpt(flags)
-            .and_then(Pty::from_master)
-            .map_err(explain)
+    pub fn open_alone() -> Result<Pty, SandboxError> {
+        Pty::open_in(devices::detach_terminals(OP, None)?.as_fd())
     }
 
-    /// Opens a terminal of a running container, or one of the host if it has none.
+    /// Opens a terminal of a running container, or one of nobody's if it has none.
     ///
     /// # Errors
     ///
@@ -64,7 +61,7 @@ impl Pty {
         // The container may have put anything there: only what the kernel says is trusted.
         match openat2(root, "dev/pts", flags, Mode::empty(), resolve) {
             Ok(directory) if is_devpts(directory.as_fd()) => Pty::open_in(directory.as_fd()),
-            _ => Pty::open_on_host(),
+            _ => Pty::open_alone(),
         }
     }
 
@@ -127,7 +124,7 @@ impl Pty {
 }
 
 fn is_devpts(directory: BorrowedFd<'_>) -> bool {
-    fstatfs(directory).is_ok_and(|facts| facts.f_type as u64 == DEVPTS_MAGIC)
+    fstatfs(directory).is_ok_and(|facts| facts.f_type as u64 == DEVPTS)
 }
 
 fn explain(errno: Errno) -> SandboxError {

@@ -11,6 +11,8 @@
 
 mod apply;
 mod exec;
+mod failure;
+mod processes;
 mod resolve;
 mod text;
 
@@ -18,11 +20,16 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-pub use exec::Program;
+use failure::Refusal;
+pub use failure::{Failure, Reason};
+
+pub use exec::{FIRST_PROGRAM, Program};
 
 use crate::kernel;
+use crate::walls::{Wall, stands};
 
 /// What the parent sends when it has looked at the child; nothing happens before.
 ///
@@ -42,47 +49,6 @@ pub const LACKS_INTERPRETER: u32 = 1 << 31;
 
 /// The exit status of a child whose failure was reported; nobody gets to see it.
 const SETUP_FAILED: i32 = 125;
-/// The length of a [`Failure`] on the channel.
-const FAILURE_BYTES: usize = 12;
-
-/// A step that failed, as it crosses the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    /// Which step: an index into [`Script::steps`], their number for the program itself, or [`BEFORE_STEPS`].
-    pub index: u32,
-    /// The kernel's error number.
-    pub errno: i32,
-    /// For the program: which candidate path, with [`LACKS_INTERPRETER`] or-ed in.
-    pub detail: u32,
-}
-
-impl Failure {
-    fn to_bytes(self) -> [u8; FAILURE_BYTES] {
-        let (a, b, c) = (
-            self.index.to_ne_bytes(),
-            self.errno.to_ne_bytes(),
-            self.detail.to_ne_bytes(),
-        );
-        [
-            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3],
-        ]
-    }
-
-    /// Reads what [`run`] sent; `None` if the message is not a failure.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Failure> {
-        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
-        if bytes.len() != FAILURE_BYTES {
-            return None;
-        }
-        Some(Failure {
-            index: u32::from_ne_bytes(word(0)?),
-            errno: i32::from_ne_bytes(word(4)?),
-            detail: u32::from_ne_bytes(word(8)?),
-        })
-    }
-}
-
 /// What is made where a mount's target is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
@@ -99,6 +65,15 @@ pub struct Target {
     pub path: CString,
     /// What to make of it, with its parents, if it is missing.
     pub create: Option<Create>,
+}
+
+/// Where one of the system's own mounts goes: never through a symbolic link.
+#[derive(Debug)]
+pub struct SystemTarget {
+    /// The path; absolute and relative mean the same.
+    pub path: CString,
+    /// The type of file system that is there afterwards, as `statfs(2)` tells it.
+    pub magic: u64,
 }
 
 /// A file system that belongs to a namespace, so that only the child can make it.
@@ -121,6 +96,8 @@ pub struct OldOverlay {
     pub parts: Vec<(CString, CString)>,
     /// What comes behind them.
     pub rest: CString,
+    /// How it is mounted.
+    pub flags: MountFlags,
     /// Where the overlay is mounted on the host.
     pub mountpoint: CString,
 }
@@ -169,6 +146,10 @@ pub enum Step {
     DieWithParent,
     /// Becomes a session leader.
     NewSession,
+    /// Leaves the session's keyring for a new and empty one.
+    NewKeyring,
+    /// Makes a cgroup namespace whose root is the group that the process is in.
+    NewControlGroups,
     /// Hides the process from others of its user until it has become the program.
     Undumpable,
     /// Sets the mask for new files.
@@ -185,23 +166,39 @@ pub enum Step {
     AttachAside(OwnedFd, CString),
     /// Mounts an overlay at a directory of the host the old way, for [`Step::BindAside`].
     OverlayAside(OldOverlay),
+    /// Attaches the container's device nodes at an existing directory of the host, which the
+    /// root will cover; [`Step::BindNode`] shows them one by one.
+    AttachNodes(OwnedFd, CString),
     /// Shows a part of what is mounted at a directory of the host, and takes the mount away.
     BindAside {
         /// Where it is mounted.
         mountpoint: CString,
         /// Inside it; symlinks do not lead out.
         source: CString,
-        /// Whether the part may only be read.
-        is_read_only: bool,
+        /// `MOUNT_ATTR_*` flags that the part gets.
+        attributes: u64,
         /// Where it appears in the root.
         target: Target,
     },
     /// Attaches a prepared mount inside the root.
     Attach(OwnedFd, Target),
+    /// Attaches a prepared mount of the system's own inside the root.
+    AttachSystem(OwnedFd, SystemTarget),
     /// Makes a mount that belongs to the child's own namespaces.
-    Mount(KernelMount, Target),
-    /// Shows a file of the root at a second place inside it.
-    BindInside(CString, Target),
+    Mount(KernelMount, SystemTarget),
+    /// Shows one of the attached device nodes in the device directory: its name, and its place.
+    BindNode(CString, CString),
+    /// Shows a device of the host in the device directory.
+    BindDevice {
+        /// The device as a detached mount.
+        tree: OwnedFd,
+        /// Its place in the root.
+        place: CString,
+        /// Whether it is what covers masked files.
+        is_nothing: bool,
+    },
+    /// Shows a terminal of the root as its console: what, and where.
+    BindConsole(CString, CString),
     /// Hides a path of the root, if it exists.
     Mask(CString),
     /// Makes a path of the root read-only, if it exists.
@@ -232,8 +229,6 @@ pub enum Step {
     DropBounding(u64),
     /// Becomes a user, with the capabilities kept that later steps need.
     Become(Identity),
-    /// Refuses a program that is reached through a magic link of `/proc`.
-    CheckProgram,
     /// Gives up gaining privileges by executing.
     NoNewPrivileges,
     /// Loads a filter for system calls.
@@ -254,32 +249,70 @@ pub struct Script {
     /// The child's end of the channel to the parent, of type `SOCK_SEQPACKET`.
     pub channel: OwnedFd,
     kept: Vec<RawFd>,
+    first_arguments: exec::PointerArray,
 }
 
 impl Script {
     /// Puts the parts together and notes which descriptors the child keeps.
     #[must_use]
     pub fn new(steps: Vec<Step>, program: Program, channel: OwnedFd) -> Script {
-        let mut kept = vec![channel.as_raw_fd()];
-        for step in &steps {
-            match step {
-                Step::Join(fd, _)
-                | Step::AttachRoot(fd, _)
-                | Step::AttachAside(fd, _)
-                | Step::Attach(fd, _)
-                | Step::Terminal(fd) => {
-                    kept.push(fd.as_raw_fd());
-                }
-                Step::Streams(streams) => kept.extend(streams.iter().map(AsRawFd::as_raw_fd)),
-                _ => {}
-            }
-        }
+        let mut kept = vec![channel.as_raw_fd(), program.descriptor()];
+        kept.extend(steps.iter().flat_map(Step::descriptors));
         kept.sort_unstable();
+        let first_arguments = program.arguments_of_first(&channel, steps.len());
         Script {
             steps,
             program,
             channel,
             kept,
+            first_arguments,
+        }
+    }
+}
+
+impl Step {
+    /// The descriptors that it needs.
+    fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Step::Join(fd, _)
+            | Step::AttachRoot(fd, _)
+            | Step::AttachAside(fd, _)
+            | Step::AttachNodes(fd, _)
+            | Step::Attach(fd, _)
+            | Step::AttachSystem(fd, _)
+            | Step::BindDevice { tree: fd, .. }
+            | Step::Terminal(fd) => vec![fd.as_raw_fd()],
+            Step::Streams(streams) => streams.iter().map(AsRawFd::as_raw_fd).collect(),
+            Step::DieWithParent
+            | Step::NewSession
+            | Step::NewKeyring
+            | Step::NewControlGroups
+            | Step::Undumpable
+            | Step::Umask(_)
+            | Step::CutPropagation
+            | Step::MountOverlay(_)
+            | Step::OverlayAside(_)
+            | Step::BindAside { .. }
+            | Step::Mount(..)
+            | Step::BindNode(..)
+            | Step::BindConsole(..)
+            | Step::Mask(_)
+            | Step::ReadOnly(_)
+            | Step::SealRoot
+            | Step::WriteFile(..)
+            | Step::HostName(_)
+            | Step::LoopbackUp
+            | Step::PivotRoot
+            | Step::Gate
+            | Step::Limit(..)
+            | Step::EnterDirectory(_)
+            | Step::EnterDirectoryAgain(_)
+            | Step::DropBounding(_)
+            | Step::Become(_)
+            | Step::NoNewPrivileges
+            | Step::Seccomp(_)
+            | Step::Capabilities(_)
+            | Step::Announce => Vec::new(),
         }
     }
 }
@@ -287,6 +320,10 @@ impl Script {
 /// What the steps leave for each other.
 struct Progress<'a> {
     root: Option<BorrowedFd<'a>>,
+    /// The directory with the container's own device nodes.
+    nodes: Option<BorrowedFd<'a>>,
+    /// What covers masked files.
+    nothing: Option<BorrowedFd<'a>>,
     channel: BorrowedFd<'a>,
     /// Why entering the working directory failed, where trying again may help.
     refused: Option<Errno>,
@@ -315,30 +352,32 @@ pub(crate) unsafe fn run(script: &Script) -> ! {
     }
     let mut progress = Progress {
         root: None,
+        nodes: None,
+        nothing: None,
         channel,
         refused: None,
     };
     for (index, step) in script.steps.iter().enumerate() {
-        if let Err(errno) = apply::apply(step, script, &mut progress) {
+        if let Err(refusal) = apply::apply(step, &mut progress) {
             fail(
                 channel,
                 Failure {
                     index: index as u32,
-                    errno: errno.raw_os_error(),
-                    detail: 0,
+                    errno: refusal.errno.raw_os_error(),
+                    detail: refusal.reason.map_or(0, |reason| reason as u32),
                 },
             );
         }
     }
     // Nothing may follow but exec: the message is what tells an end of the channel
     // that means "it runs" from one that means "it died".
-    let (errno, detail) = script.program.execute();
+    let errno = exec::enter_program(script);
     fail(
         channel,
         Failure {
             index: script.steps.len() as u32,
             errno: errno.raw_os_error(),
-            detail,
+            detail: 0,
         },
     )
 }
@@ -346,6 +385,9 @@ pub(crate) unsafe fn run(script: &Script) -> ! {
 /// Closes what was inherited by accident: other containers' pipes and gates above all,
 /// whose ends must not live on in here.
 fn close_others(kept: &[RawFd]) -> Result<(), Errno> {
+    if !stands(Wall::CloseDescriptors) {
+        return Ok(());
+    }
     let mut first = 3;
     for &fd in kept {
         if fd > first {

@@ -245,6 +245,45 @@ pub(crate) fn execute(path: &CStr, argv: &[*const c_char], environment: &[*const
     last_errno()
 }
 
+/// Executes the file behind a descriptor; returns only if that failed.
+///
+/// The arrays are as for [`execute`].
+pub(crate) fn execute_file(
+    file: BorrowedFd<'_>,
+    argv: &[*const c_char],
+    environment: &[*const c_char],
+) -> Errno {
+    let ends = |array: &[*const c_char]| array.last().is_some_and(|last| last.is_null());
+    if !ends(argv) || !ends(environment) {
+        return Errno::INVAL;
+    }
+    // SAFETY: the path is a constant C string; the arrays were checked to be terminated, and
+    // their owner keeps the strings alive while they exist.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    last_errno()
+}
+
+/// Leaves the keyring of the session for a new one; kernels without keys have nothing to leave.
+pub(crate) fn join_new_keyring() -> Result<(), Errno> {
+    const JOIN_SESSION_KEYRING: c_int = 1;
+    let unnamed = std::ptr::null::<c_char>();
+    // SAFETY: a null name asks for a keyring without one.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, unnamed) };
+    match checked(result) {
+        Err(Errno::NOSYS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Copies a descriptor that another part of the process, such as Python, holds by number.
 ///
 /// The copy is at least 3, so that it never passes for a standard stream.

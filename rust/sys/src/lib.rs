@@ -6,3 +6,4 @@ pub mod descriptor;
 pub mod kernel;
 pub mod mmap;
 pub mod signals;
+pub mod walls;

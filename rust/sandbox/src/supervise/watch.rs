@@ -10,7 +10,7 @@ use rustix::io::read;
 
 use super::clients::{Client, PATIENCE};
 use super::exit_code;
-use super::files::{Supervision, State, Status, Fault, now};
+use super::files::{Fault, State, Status, Supervision, now};
 use super::frames::Incoming;
 use super::log::{Log, Stream};
 use super::streams::Streams;

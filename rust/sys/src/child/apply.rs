@@ -1,116 +1,105 @@
-//! What each step does.
+//! What each step does to mounts; `processes` has the steps that are about the process itself.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fchown, fstat, openat};
-use rustix::io::{Errno, write};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount,
-    mount_change, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree, unmount,
 };
-use rustix::process::{chdir, fchdir, pivot_root, setsid, umask};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
-    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
-};
+use rustix::process::{chdir, fchdir, pivot_root};
 
-use super::resolve::{open_in_root, open_target};
+use super::processes;
+use super::resolve::{check_system, open_in_root, open_plain, open_system, open_target};
 use super::text::Text;
-use super::{
-    EXECUTING, Identity, KernelMount, OldOverlay, Progress, Script, Step, Target, parent_lives,
-    say, wait_at_gate,
-};
+use super::{KernelMount, OldOverlay, Progress, Refusal, Step, SystemTarget, Target};
 use crate::kernel::{self, MOUNT_ATTR_RDONLY};
+use crate::walls::{Wall, stands};
 
+/// The device node that covers masked files.
+const NOTHING: &CStr = c"null";
+/// An empty directory that nothing can be done with.
+const MASK_ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 /// A mount is named by its descriptor alone.
 const NO_PATH: &CStr = c"";
 /// How a directory is opened to be a starting point.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-pub(super) fn apply<'a>(
-    step: &'a Step,
-    script: &Script,
-    progress: &mut Progress<'a>,
-) -> Result<(), Errno> {
+pub(super) fn apply<'a>(step: &'a Step, progress: &mut Progress<'a>) -> Result<(), Refusal> {
     match step {
-        Step::DieWithParent => die_with_parent(progress.channel),
-        Step::NewSession => setsid().map(drop),
-        Step::Undumpable => kernel::set_undumpable(),
-        Step::Umask(mask) => {
-            umask(Mode::from_raw_mode(*mask));
-            Ok(())
+        Step::AttachRoot(root, mountpoint) => attach_root(root.as_fd(), mountpoint, progress)?,
+        Step::MountOverlay(overlay) => mount_overlay(overlay, progress)?,
+        Step::AttachAside(tree, mountpoint) => attach_on_host(tree.as_fd(), mountpoint)?,
+        Step::OverlayAside(overlay) => stack(overlay)?,
+        Step::AttachNodes(nodes, mountpoint) => {
+            attach_on_host(nodes.as_fd(), mountpoint)?;
+            progress.nodes = Some(nodes.as_fd());
         }
-        Step::Join(pidfd, namespaces) => kernel::join_namespaces(pidfd.as_fd(), *namespaces),
-        Step::CutPropagation => mount_change(
-            c"/",
-            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-        ),
-        Step::AttachRoot(root, mountpoint) => attach_root(root.as_fd(), mountpoint, progress),
-        Step::MountOverlay(overlay) => mount_overlay(overlay, progress),
-        Step::AttachAside(tree, mountpoint) => attach_on_host(tree.as_fd(), mountpoint),
-        Step::OverlayAside(overlay) => stack(overlay),
         Step::BindAside {
             mountpoint,
             source,
-            is_read_only,
+            attributes,
             target,
-        } => bind_aside(mountpoint, source, *is_read_only, root(progress)?, target),
-        Step::Attach(tree, target) => attach(tree.as_fd(), root(progress)?, target),
-        Step::Mount(wanted, target) => mount_kernel(wanted, root(progress)?, target),
-        Step::BindInside(source, target) => {
-            let source = open_in_root(root(progress)?, source)?;
-            attach(
-                clone_of(source.as_fd(), false)?.as_fd(),
-                root(progress)?,
-                target,
-            )
+        } => bind_aside(mountpoint, source, *attributes, root(progress)?, target)?,
+        Step::Attach(tree, target) => attach(tree.as_fd(), root(progress)?, target)?,
+        Step::AttachSystem(tree, target) => {
+            attach_system(tree.as_fd(), root(progress)?, target)?;
         }
-        Step::Mask(path) => mask(root(progress)?, path),
-        Step::ReadOnly(path) => make_read_only(root(progress)?, path),
-        Step::SealRoot => kernel::set_mount_attributes(root(progress)?, MOUNT_ATTR_RDONLY, false),
-        Step::WriteFile(path, content) => write_file(path, content),
-        Step::HostName(name) => rustix::system::sethostname(name),
-        Step::LoopbackUp => kernel::bring_loopback_up(),
-        Step::PivotRoot => enter_root(root(progress)?),
-        Step::Gate => wait_at_gate(progress.channel),
-        Step::Limit(resource, soft, hard) => kernel::set_limit(*resource, *soft, *hard),
-        Step::Streams(streams) => {
-            make_streams([streams[0].as_fd(), streams[1].as_fd(), streams[2].as_fd()])
+        Step::Mount(wanted, target) => mount_kernel(wanted, root(progress)?, target)?,
+        Step::BindNode(name, place) => bind_node(name, place, progress)?,
+        Step::BindDevice {
+            tree,
+            place,
+            is_nothing,
+        } => {
+            let tree = tree.as_fd();
+            attach_at(tree, open_plain(root(progress)?, place)?.as_fd())?;
+            if *is_nothing {
+                progress.nothing = Some(tree);
+            }
         }
-        Step::Terminal(terminal) => {
-            rustix::process::ioctl_tiocsctty(terminal)?;
-            make_streams([terminal.as_fd(); 3])
+        Step::BindConsole(terminal, place) => {
+            let terminal = open_plain(root(progress)?, terminal)?;
+            let place = open_plain(root(progress)?, place)?;
+            attach_at(clone_of(terminal.as_fd(), false)?.as_fd(), place.as_fd())?;
         }
-        Step::EnterDirectory(path) => enter_directory(path, progress),
-        Step::EnterDirectoryAgain(path) => match progress.refused {
-            Some(_) => open_in_root(slash()?.as_fd(), path).and_then(fchdir),
-            None => Ok(()),
-        },
-        Step::DropBounding(dropped) => drop_bounding(*dropped),
-        Step::Become(identity) => become_user(identity),
-        Step::CheckProgram => script.program.refuse_magic_links(),
-        Step::NoNewPrivileges => set_no_new_privs(true),
-        Step::Seccomp(filter) => kernel::load_filter(&filter.0),
-        Step::Capabilities(set) => set_capabilities(None, exactly(*set)),
-        Step::Announce => say(progress.channel, EXECUTING),
+        Step::Mask(path) => mask(progress, path)?,
+        Step::ReadOnly(path) => make_read_only(root(progress)?, path)?,
+        Step::PivotRoot => enter_root(root(progress)?)?,
+        Step::DieWithParent
+        | Step::NewSession
+        | Step::NewKeyring
+        | Step::NewControlGroups
+        | Step::Undumpable
+        | Step::Umask(_)
+        | Step::Join(..)
+        | Step::CutPropagation
+        | Step::SealRoot
+        | Step::WriteFile(..)
+        | Step::HostName(_)
+        | Step::LoopbackUp
+        | Step::Gate
+        | Step::Limit(..)
+        | Step::Streams(_)
+        | Step::Terminal(_)
+        | Step::EnterDirectory(_)
+        | Step::EnterDirectoryAgain(_)
+        | Step::DropBounding(_)
+        | Step::Become(_)
+        | Step::NoNewPrivileges
+        | Step::Seccomp(_)
+        | Step::Capabilities(_)
+        | Step::Announce => processes::apply(step, progress)?,
     }
+    Ok(())
 }
-
-fn root<'a>(progress: &Progress<'a>) -> Result<BorrowedFd<'a>, Errno> {
+pub(super) fn root<'a>(progress: &Progress<'a>) -> Result<BorrowedFd<'a>, Errno> {
     progress.root.ok_or(Errno::BADF)
-}
-
-fn die_with_parent(channel: BorrowedFd<'_>) -> Result<(), Errno> {
-    kernel::set_parent_death_signal()?;
-    // The parent may have died before the signal was asked for.
-    if parent_lives(channel) {
-        Ok(())
-    } else {
-        Err(Errno::OWNERDEAD)
-    }
 }
 
 // Mounts ----------------------------------------------------------------------
@@ -133,18 +122,17 @@ fn attach_on_host(tree: BorrowedFd<'_>, mountpoint: &CStr) -> Result<(), Errno> 
 fn bind_aside(
     mountpoint: &CStr,
     source: &CStr,
-    is_read_only: bool,
+    attributes: u64,
     root: BorrowedFd<'_>,
     target: &Target,
-) -> Result<(), Errno> {
+) -> Result<(), Refusal> {
     let whole = openat(CWD, mountpoint, DIRECTORY, Mode::empty())?;
     let part = open_in_root(whole.as_fd(), source)?;
     let tree = clone_of(part.as_fd(), false)?;
-    if is_read_only {
-        kernel::set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, false)?;
-    }
+    kernel::set_mount_attributes(tree.as_fd(), attributes, false)?;
     attach(tree.as_fd(), root, target)?;
-    unmount(mountpoint, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+    unmount(mountpoint, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+    Ok(())
 }
 
 fn mount_overlay(overlay: &OldOverlay, progress: &mut Progress<'_>) -> Result<(), Errno> {
@@ -166,19 +154,36 @@ fn stack(overlay: &OldOverlay) -> Result<(), Errno> {
     // The numbers are names relative to this directory.
     chdir(c"/proc/self/fd")?;
     let (kind, mountpoint) = (c"overlay", &*overlay.mountpoint);
-    mount(
-        kind,
-        mountpoint,
-        kind,
-        MountFlags::empty(),
-        data.as_c_str()?,
-    )?;
+    mount(kind, mountpoint, kind, overlay.flags, data.as_c_str()?)?;
     chdir(c"/")
 }
 
-fn attach(tree: BorrowedFd<'_>, root: BorrowedFd<'_>, target: &Target) -> Result<(), Errno> {
+fn attach(tree: BorrowedFd<'_>, root: BorrowedFd<'_>, target: &Target) -> Result<(), Refusal> {
     let place = open_target(root, target)?;
-    attach_at(tree, place.as_fd())
+    Ok(attach_at(tree, place.as_fd())?)
+}
+
+fn attach_system(
+    tree: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    target: &SystemTarget,
+) -> Result<(), Refusal> {
+    let place = open_system(root, &target.path)?;
+    attach_at(tree, place.as_fd())?;
+    check_system(root, target)
+}
+
+/// Shows a device node of the container's own, which stays what is behind masked files.
+fn bind_node<'a>(name: &CStr, place: &CStr, progress: &mut Progress<'a>) -> Result<(), Refusal> {
+    let nodes = progress.nodes.ok_or(Errno::BADF)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let node = openat(nodes, name, flags, Mode::empty())?;
+    let place = open_plain(root(progress)?, place)?;
+    attach_at(clone_of(node.as_fd(), false)?.as_fd(), place.as_fd())?;
+    if name == NOTHING {
+        progress.nothing = Some(kernel::leak(node));
+    }
+    Ok(())
 }
 
 fn attach_at(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -204,8 +209,12 @@ fn clone_of(place: BorrowedFd<'_>, is_recursive: bool) -> Result<OwnedFd, Errno>
     open_tree(place, NO_PATH, flags)
 }
 
-fn mount_kernel(wanted: &KernelMount, root: BorrowedFd<'_>, target: &Target) -> Result<(), Errno> {
-    let place = open_target(root, target)?;
+fn mount_kernel(
+    wanted: &KernelMount,
+    root: BorrowedFd<'_>,
+    target: &SystemTarget,
+) -> Result<(), Refusal> {
+    let place = open_system(root, &target.path)?;
     let context = fsopen(&*wanted.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in &wanted.options {
         fsconfig_set_string(context.as_fd(), &**key, &**value)?;
@@ -213,20 +222,26 @@ fn mount_kernel(wanted: &KernelMount, root: BorrowedFd<'_>, target: &Target) -> 
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::from_bits_retain(wanted.attributes);
     let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    attach_at(tree.as_fd(), place.as_fd())
+    attach_at(tree.as_fd(), place.as_fd())?;
+    check_system(root, target)
 }
 
 /// Opens a path that may be missing; a name under a file is missing as well.
-fn open_if_present(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    match open_in_root(root, path) {
+///
+/// What is masked or made read-only lies in the kernel's own file systems, behind no link.
+fn open_if_present(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Refusal> {
+    match open_plain(root, path) {
         Ok(place) => Ok(Some(place)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = open_if_present(root, path)? else {
+fn mask(progress: &Progress<'_>, path: &CStr) -> Result<(), Refusal> {
+    if !stands(Wall::Masks) {
+        return Ok(());
+    }
+    let Some(place) = open_if_present(root(progress)?, path)? else {
         return Ok(());
     };
     if is_directory(place.as_fd())? {
@@ -235,23 +250,28 @@ fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
         let tree = fsmount(
             context.as_fd(),
             FsMountFlags::FSMOUNT_CLOEXEC,
-            MountAttrFlags::MOUNT_ATTR_RDONLY,
+            MASK_ATTRIBUTES,
         )?;
-        return attach_at(tree.as_fd(), place.as_fd());
+        return Ok(attach_at(tree.as_fd(), place.as_fd())?);
     }
-    // The host's device: the container's own may not be there, or not be what it says.
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let nothing = open_tree(CWD, c"/dev/null", flags)?;
-    attach_at(nothing.as_fd(), place.as_fd())
+    // The container's own device as it was made, not what `/dev/null` may be by now.
+    let nothing = clone_of(progress.nothing.ok_or(Errno::BADF)?, false)?;
+    if stands(Wall::MaskedReadOnly) {
+        kernel::set_mount_attributes(nothing.as_fd(), MOUNT_ATTR_RDONLY, false)?;
+    }
+    Ok(attach_at(nothing.as_fd(), place.as_fd())?)
 }
 
-fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Refusal> {
+    if !stands(Wall::ReadOnlyPaths) {
+        return Ok(());
+    }
     let Some(place) = open_if_present(root, path)? else {
         return Ok(());
     };
     let tree = clone_of(place.as_fd(), true)?;
     kernel::set_mount_attributes(tree.as_fd(), MOUNT_ATTR_RDONLY, true)?;
-    attach_at(tree.as_fd(), place.as_fd())
+    Ok(attach_at(tree.as_fd(), place.as_fd())?)
 }
 
 fn enter_root(root: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -260,93 +280,4 @@ fn enter_root(root: BorrowedFd<'_>) -> Result<(), Errno> {
     pivot_root(c".", c".")?;
     unmount(c".", UnmountFlags::DETACH)?;
     chdir(c"/")
-}
-
-// Processes -------------------------------------------------------------------
-
-fn write_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
-    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    write(&file, content).map(drop)
-}
-
-fn make_streams(streams: [BorrowedFd<'_>; 3]) -> Result<(), Errno> {
-    let [input, output, error] = streams;
-    rustix::stdio::dup2_stdin(input)?;
-    rustix::stdio::dup2_stdout(output)?;
-    rustix::stdio::dup2_stderr(error)
-}
-
-fn slash() -> Result<OwnedFd, Errno> {
-    openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-}
-
-fn enter_directory(path: &CStr, progress: &mut Progress<'_>) -> Result<(), Errno> {
-    match open_in_root(slash()?.as_fd(), path).and_then(fchdir) {
-        // Root has no right of its own on some network and FUSE mounts; the user may have.
-        Err(errno @ Errno::ACCESS) => {
-            progress.refused = Some(errno);
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn drop_bounding(dropped: u64) -> Result<(), Errno> {
-    // Kernels before 4.3 have no ambient set, and nothing to clear.
-    let _ = clear_ambient_capability_set();
-    for number in 0..u64::BITS {
-        if dropped >> number & 1 == 1 {
-            kernel::drop_from_bounding_set(number)?;
-        }
-    }
-    Ok(())
-}
-
-fn become_user(identity: &Identity) -> Result<(), Errno> {
-    own_streams(identity)?;
-    if let Some(groups) = &identity.groups {
-        set_thread_groups(groups)?;
-    }
-    set_thread_res_gid(identity.gid, identity.gid, identity.gid)?;
-    set_keep_capabilities(true)?;
-    set_thread_res_uid(identity.uid, identity.uid, identity.uid)?;
-    set_keep_capabilities(false)?;
-    // Leaving user 0 emptied the effective set; a filter cannot be loaded without it.
-    let kept = capabilities(None)?;
-    set_capabilities(
-        None,
-        CapabilitySets {
-            effective: kept.permitted,
-            ..kept
-        },
-    )
-}
-
-/// Gives pipes to the user, who may have to open them again through `/dev/stdout`.
-///
-/// Files and devices stay whose they are: they belong to whoever runs the container.
-fn own_streams(identity: &Identity) -> Result<(), Errno> {
-    for stream in [
-        rustix::stdio::stdin(),
-        rustix::stdio::stdout(),
-        rustix::stdio::stderr(),
-    ] {
-        let Ok(facts) = fstat(stream) else { continue };
-        if FileType::from_raw_mode(facts.st_mode) == FileType::Fifo {
-            match fchown(stream, Some(identity.uid), None) {
-                Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn exactly(set: u64) -> CapabilitySets {
-    let set = CapabilitySet::from_bits_retain(set);
-    CapabilitySets {
-        effective: set,
-        permitted: set,
-        inheritable: CapabilitySet::empty(),
-    }
 }

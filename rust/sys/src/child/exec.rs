@@ -1,31 +1,32 @@
-//! Becoming the container's program.
+//! Becoming the container's program, by way of a first one that is nobody's.
 
-use std::ffi::{CStr, CString, c_char};
-use std::os::fd::AsFd;
+use std::ffi::{CString, c_char};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, accessat, fstat, openat};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
-use super::LACKS_INTERPRETER;
-use super::resolve::open_with;
+use super::Script;
 use crate::kernel;
+use crate::walls::{Wall, stands};
 
-/// How many scripts may name each other as interpreters; the kernel stops at five as well.
-const MOST_INTERPRETERS: usize = 5;
-/// How much of a script's first line the kernel reads.
-const FIRST_LINE_BYTES: usize = 256;
+/// The first program: a static executable that tries candidates and reports why none could be
+/// executed. `first/first.rs` is its source, and says why there is one.
+pub const FIRST_PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/first"));
+/// What it is called where processes are listed, for the moment that it takes.
+const NAME: &std::ffi::CStr = c"dissolver-first";
 
-/// A program with its arguments and environment, laid out as `execve` takes them.
+/// A program with its arguments and environment, and what executes it.
 #[derive(Debug)]
 pub struct Program {
     candidates: Vec<CString>,
-    argv: PointerArray,
+    argv: Vec<CString>,
     environment: PointerArray,
+    first: OwnedFd,
 }
 
 /// Strings, and a null-terminated array of pointers to them.
 #[derive(Debug)]
-struct PointerArray {
+pub(super) struct PointerArray {
     strings: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
@@ -49,13 +50,26 @@ impl PointerArray {
 
 impl Program {
     /// Lays out a program; `candidates` are the paths to try, in order.
+    ///
+    /// `first` is an executable file with [`FIRST_PROGRAM`] in it that nobody can change.
     #[must_use]
-    pub fn new(candidates: Vec<CString>, argv: Vec<CString>, environment: Vec<CString>) -> Program {
+    pub fn new(
+        candidates: Vec<CString>,
+        argv: Vec<CString>,
+        environment: Vec<CString>,
+        first: OwnedFd,
+    ) -> Program {
         Program {
             candidates,
-            argv: PointerArray::new(argv),
+            argv,
             environment: PointerArray::new(environment),
+            first,
         }
+    }
+
+    /// The file that is executed first.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.first.as_raw_fd()
     }
 
     /// The paths that are tried.
@@ -67,121 +81,66 @@ impl Program {
     /// The arguments, the program's own name first.
     #[must_use]
     pub fn arguments(&self) -> &[CString] {
-        &self.argv.strings
+        &self.argv
     }
 
-    /// Tries the candidates; returns only if none could be executed, with the best reason.
-    pub(super) fn execute(&self) -> (Errno, u32) {
-        let (mut reason, mut detail) = (Errno::NOENT, 0);
-        for (number, candidate) in self.candidates.iter().enumerate() {
-            let number = number as u32;
-            let errno = kernel::execute(candidate, &self.argv.pointers, &self.environment.pointers);
-            match errno {
-                Errno::NOENT | Errno::NOTDIR if reason == Errno::ACCESS => {}
-                Errno::NOENT
-                    if accessat(
-                        CWD,
-                        &**candidate,
-                        rustix::fs::Access::EXISTS,
-                        AtFlags::empty(),
-                    )
-                    .is_ok() =>
-                {
-                    (reason, detail) = (errno, number | LACKS_INTERPRETER);
-                }
-                // In a search these say no more than "not here".
-                Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP
-                    if self.candidates.len() > 1 => {}
-                Errno::ACCESS if reason == Errno::ACCESS => {}
-                Errno::ACCESS => (reason, detail) = (errno, number),
-                _ => return (errno, number),
-            }
-        }
-        (reason, detail)
-    }
-
-    /// Refuses a program, or an interpreter, that is reached through a magic link.
-    ///
-    /// Until exec, `/proc/self/exe` is the host's binary. Executing it inside the
-    /// container would run it with the container's libraries, which could then
-    /// open it for writing.
-    pub(super) fn refuse_magic_links(&self) -> Result<(), Errno> {
-        for candidate in &self.candidates {
-            refuse_magic(candidate, MOST_INTERPRETERS)?;
-        }
-        Ok(())
+    /// The arguments of the first program, whose failures are reported as of step `index`.
+    pub(super) fn arguments_of_first(&self, channel: &OwnedFd, index: usize) -> PointerArray {
+        let numbers = [
+            channel.as_raw_fd().to_string(),
+            index.to_string(),
+            self.candidates.len().to_string(),
+        ];
+        // Digits have no zero byte among them.
+        let numbers = numbers.into_iter().flat_map(CString::new);
+        let head = [NAME.to_owned()].into_iter().chain(numbers);
+        let rest = self.candidates.iter().chain(&self.argv).cloned();
+        PointerArray::new(head.chain(rest).collect())
     }
 }
 
-fn refuse_magic(path: &CStr, interpreters_left: usize) -> Result<(), Errno> {
-    let file = match open_with(
-        CWD,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        ResolveFlags::empty(),
-    ) {
-        Ok(file) => file,
-        // A loop of symlinks is refused with the same number, but by a plain open too.
-        Err(Errno::LOOP)
-            if openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok() =>
-        {
-            return Err(Errno::LOOP);
-        }
-        // Exec will say what is wrong with it.
-        Err(_) => return Ok(()),
-    };
-    let is_file = fstat(&file)
-        .is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
-    if !is_file || interpreters_left == 0 {
-        return Ok(());
+/// Executes the first program, which becomes the script's; returns only if that failed.
+pub(super) fn enter_program(script: &Script) -> Errno {
+    if !stands(Wall::FirstProgram) {
+        return enter_directly(script);
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(script) = open_with(CWD, path, flags, ResolveFlags::empty()) else {
-        return Ok(());
-    };
-    let mut line = [0u8; FIRST_LINE_BYTES];
-    let Ok(length) = read(script.as_fd(), &mut line) else {
-        return Ok(());
-    };
-    match interpreter(line.get_mut(..length).unwrap_or(&mut [])) {
-        Some(path) => refuse_magic(path, interpreters_left - 1),
-        None => Ok(()),
+    // The channel has to outlive this exec; the first program closes it with its own.
+    if let Err(errno) = fcntl_setfd(&script.channel, FdFlags::empty()) {
+        return errno;
     }
+    kernel::execute_file(
+        script.program.first.as_fd(),
+        &script.first_arguments.pointers,
+        &script.program.environment.pointers,
+    )
 }
 
-/// The interpreter that a script's first line names; the line is cut behind it.
-fn interpreter(line: &mut [u8]) -> Option<&CStr> {
-    let rest = line.starts_with(b"#!").then(|| line.get_mut(2..))??;
-    let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
-    let rest = rest.get_mut(start..)?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t' | b'\n' | 0))?;
-    *rest.get_mut(end)? = 0;
-    CStr::from_bytes_with_nul(rest.get(..=end)?).ok()
+/// Executes the program itself: what the wall is there to prevent.
+fn enter_directly(script: &Script) -> Errno {
+    let head = script.first_arguments.strings.len() - script.program.argv.len();
+    let argv = script.first_arguments.pointers.get(head..).unwrap_or(&[]);
+    let environment = &script.program.environment.pointers;
+    let mut errno = Errno::NOENT;
+    for candidate in &script.program.candidates {
+        errno = kernel::execute(candidate, argv, environment);
+    }
+    errno
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_interpreter_is_what_stands_between_the_marks() {
-        for (line, expected) in [
-            (&b"#!/bin/sh\necho"[..], Some(c"/bin/sh")),
-            (b"#! \t/usr/bin/env python\n", Some(c"/usr/bin/env")),
-            (b"\x7fELF", None),
-            (b"#!", None),
-            (b"#!/no/end", None),
-        ] {
-            assert_eq!(interpreter(&mut line.to_vec()), expected);
+    fn the_first_program_is_an_executable_without_an_interpreter() {
+        assert_eq!(FIRST_PROGRAM.get(..4), Some(&b"\x7fELF"[..]));
+        // PT_INTERP names the loader, which would come from the container.
+        let headers = u16::from_ne_bytes(FIRST_PROGRAM[56..58].try_into().unwrap());
+        for number in 0..usize::from(headers) {
+            let at = 64 + number * 56;
+            let kind = u32::from_ne_bytes(FIRST_PROGRAM[at..at + 4].try_into().unwrap());
+            assert_ne!(kind, 3, "it has an interpreter");
         }
-    }
-
-    #[test]
-    fn a_program_behind_a_magic_link_is_refused() {
-        assert_eq!(refuse_magic(c"/proc/self/exe", 5), Err(Errno::LOOP));
-        assert_eq!(refuse_magic(c"/bin/sh", 5), Ok(()));
-        assert_eq!(refuse_magic(c"/does/not/exist", 5), Ok(()));
     }
 }

@@ -1,36 +1,67 @@
 //! Paths inside the root file system, without allocating.
 
 use std::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat_raw};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, mkdirat, openat, openat2,
+    readlinkat_raw, statx,
+};
 use rustix::io::Errno;
 
 use super::text::{TEXT_BYTES, Text};
-use super::{Create, Target};
+use super::{Create, Reason, Refusal, SystemTarget, Target};
+use crate::walls::{Wall, stands};
 
 /// How many dangling symlinks are followed before it counts as a loop; the kernel's own number.
 const MOST_LINKS: usize = 40;
 /// How often `openat2` may lose a race against a rename elsewhere before that is a failure.
 const MOST_RACES: usize = 1024;
 
+/// `PROC_SUPER_MAGIC`.
+const PROC: u64 = 0x9fa0;
+/// The inode number of the root of every proc.
+const PROC_ROOT: u64 = 1;
+/// File systems that show the kernel: what a link of an image leads to must not be among them.
+/// `linux/magic.h` has them.
+const KERNEL: [u64; 12] = [
+    PROC,
+    0x6265_6572, // sysfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0xde5e_81e4, // efivarfs
+    0x4249_4e4d, // binfmt_misc
+    0x6165_676c, // pstore
+];
+
 /// Opens `path` as the root's own processes would see it, without using it.
 pub(super) fn open_in_root(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    open_with(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        ResolveFlags::IN_ROOT,
-    )
+    open_with(root, path, ResolveFlags::IN_ROOT)
 }
 
+/// Opens `path` beneath the root, where no part of it may be a symbolic link.
+pub(super) fn open_plain(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open_with(root, path, PLAIN)
+}
+
+const PLAIN: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_SYMLINKS);
+
 /// `openat2` that tries again where the kernel asks for it.
-pub(super) fn open_with(
+fn open_with(
     directory: BorrowedFd<'_>,
     path: &CStr,
-    flags: OFlags,
     resolve: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    if !stands(Wall::MagicLinks) && !resolve.contains(ResolveFlags::NO_SYMLINKS) {
+        // From the root of this process: with a root of another's the kernel follows none.
+        return openat(directory, path, flags, Mode::empty());
+    }
     // IN_ROOT alone also refuses magic links today; the manual reserves the right to change that.
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..MOST_RACES {
@@ -45,12 +76,80 @@ pub(super) fn open_with(
 /// Opens a target and, where the plan asks for it, makes it and its parents first.
 ///
 /// Symlinks are followed inside the root, dangling ones too: what they point at is
-/// what gets made, as a program in the container would expect.
-pub(super) fn open_target(root: BorrowedFd<'_>, target: &Target) -> Result<OwnedFd, Errno> {
-    match (open_in_root(root, &target.path), target.create) {
-        (Err(Errno::NOENT), Some(create)) => make(root, &target.path, create),
-        (result, _) => result,
+/// what gets made, as a program in the container would expect. They may be the image's, or be
+/// changed meanwhile by another container in a volume that both have, so what they lead to
+/// is looked at: the root itself is no place for a mount, and nor is what shows the kernel, unless
+/// the target's own words say so.
+pub(super) fn open_target(root: BorrowedFd<'_>, target: &Target) -> Result<OwnedFd, Refusal> {
+    match open_plain(root, &target.path) {
+        Ok(place) => {
+            refuse_root(root, place.as_fd())?;
+            return Ok(place);
+        }
+        Err(Errno::LOOP | Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
     }
+    let place = match (open_in_root(root, &target.path), target.create) {
+        (Err(Errno::NOENT), Some(create)) => {
+            make(root, &target.path, create, ResolveFlags::IN_ROOT)?
+        }
+        (result, _) => result?,
+    };
+    refuse_root(root, place.as_fd())?;
+    if stands(Wall::Targets) && KERNEL.contains(&(fstatfs(&place)?.f_type as u64)) {
+        return Err(Reason::LeadsToKernel.into());
+    }
+    Ok(place)
+}
+
+/// Opens the place of one of the system's own mounts, which is made if it is missing.
+///
+/// An image whose `/proc` is a link to `/` would have proc mounted on the root itself, and
+/// `/..` would lead into it: past whatever is masked there.
+pub(super) fn open_system(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Refusal> {
+    let resolve = if stands(Wall::SystemTargets) {
+        PLAIN
+    } else {
+        ResolveFlags::IN_ROOT
+    };
+    let place = match open_with(root, path, resolve) {
+        Err(Errno::NOENT) => make(root, path, Create::Directory, resolve)?,
+        Err(Errno::LOOP) => return Err(Reason::IsLink.into()),
+        result => result?,
+    };
+    if stands(Wall::SystemTargets) {
+        refuse_root(root, place.as_fd())?;
+    }
+    Ok(place)
+}
+
+/// Checks that what was mounted is what is found by the name that it was mounted on.
+pub(super) fn check_system(root: BorrowedFd<'_>, target: &SystemTarget) -> Result<(), Refusal> {
+    if !stands(Wall::SystemTargets) {
+        return Ok(());
+    }
+    let place = open_plain(root, &target.path)?;
+    let is_meant = fstatfs(&place)?.f_type as u64 == target.magic
+        && (target.magic != PROC || identity(place.as_fd())?.1 == PROC_ROOT);
+    if is_meant {
+        Ok(())
+    } else {
+        Err(Reason::IsSomethingElse.into())
+    }
+}
+
+fn refuse_root(root: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Refusal> {
+    if stands(Wall::Targets) && identity(root)? == identity(place)? {
+        return Err(Reason::LeadsToRoot.into());
+    }
+    Ok(())
+}
+
+/// The mount and the inode behind a descriptor.
+fn identity(place: BorrowedFd<'_>) -> Result<(u64, u64), Errno> {
+    let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+    let facts = statx(place, c"", AtFlags::EMPTY_PATH, wanted)?;
+    Ok((facts.stx_mnt_id, facts.stx_ino))
 }
 
 /// What a walk through the components came to.
@@ -60,11 +159,16 @@ enum Walk {
     Link(usize, usize),
 }
 
-fn make(root: BorrowedFd<'_>, path: &CStr, create: Create) -> Result<OwnedFd, Errno> {
+fn make(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    create: Create,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
     let mut buffer = Text::new(path)?;
     let mut link = Text::new(c"")?;
     for _ in 0..MOST_LINKS {
-        match walk(root, &mut buffer, create, &mut link)? {
+        match walk(root, &mut buffer, create, &mut link, resolve)? {
             Walk::Done(fd) => return Ok(fd),
             Walk::Link(start, end) => buffer = spliced(&buffer, start, end, &link)?,
         }
@@ -89,6 +193,7 @@ fn walk(
     path: &mut Text,
     create: Create,
     link: &mut Text,
+    resolve: ResolveFlags,
 ) -> Result<Walk, Errno> {
     let mut parent = open_in_root(root, c"/")?;
     let mut start = 0;
@@ -109,7 +214,7 @@ fn walk(
             .unwrap_or(&[])
             .iter()
             .all(|&byte| byte == b'/');
-        let found = open_prefix(root, path, end);
+        let found = open_prefix(root, path, end, resolve);
         parent = match found {
             Ok(fd) => fd,
             Err(Errno::NOENT) => {
@@ -123,7 +228,7 @@ fn walk(
                     end,
                     if is_last { create } else { Create::Directory },
                 )?;
-                open_prefix(root, path, end)?
+                open_prefix(root, path, end, resolve)?
             }
             Err(errno) => return Err(errno),
         };
@@ -131,9 +236,14 @@ fn walk(
     }
 }
 
-fn open_prefix(root: BorrowedFd<'_>, path: &mut Text, end: usize) -> Result<OwnedFd, Errno> {
+fn open_prefix(
+    root: BorrowedFd<'_>,
+    path: &mut Text,
+    end: usize,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
     let (prefix, kept) = path.cut(0, end)?;
-    let result = open_in_root(root, prefix);
+    let result = open_with(root, prefix, resolve);
     path.restore(end, kept);
     result
 }

@@ -11,7 +11,7 @@ fn in_root(
     layout: impl Fn(&std::path::Path),
     path: &str,
     create: Option<Create>,
-) -> (tempfile::TempDir, Result<(), Errno>) {
+) -> (tempfile::TempDir, Result<(), Refusal>) {
     let directory = tempfile::tempdir().unwrap();
     layout(directory.path());
     let root = std::fs::File::open(directory.path()).unwrap();
@@ -34,7 +34,7 @@ fn missing_parents_are_made_and_the_last_name_is_what_was_asked_for() {
 #[test]
 fn nothing_is_made_unasked() {
     let (root, result) = in_root(|_| {}, "/a", None);
-    assert_eq!(result, Err(Errno::NOENT));
+    assert_eq!(result, Err(Errno::NOENT.into()));
     assert!(!root.path().join("a").exists());
 }
 
@@ -75,13 +75,13 @@ fn a_loop_of_symlinks_is_refused() {
         symlink("a", root.join("b")).unwrap();
     };
     let (_root, result) = in_root(layout, "/a/x", Some(Create::Directory));
-    assert_eq!(result, Err(Errno::LOOP));
+    assert_eq!(result, Err(Errno::LOOP.into()));
 }
 
 #[test]
 fn a_path_beyond_the_kernels_limit_is_refused() {
     let (_root, result) = in_root(|_| {}, &"/aaaaaaaaa".repeat(500), Some(Create::Directory));
-    assert_eq!(result, Err(Errno::NAMETOOLONG));
+    assert_eq!(result, Err(Errno::NAMETOOLONG.into()));
 }
 
 /// One entry of a hostile tree: where it is, and what it points at if it is a symlink.
