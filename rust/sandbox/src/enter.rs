@@ -8,6 +8,7 @@ use rustix::fs::stat;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::device_rules::Group;
 use crate::host::Host;
 use crate::prepare::Workshop;
 use crate::process::{Command, Process, launch};
@@ -49,7 +50,9 @@ pub fn enter(
     if spec.terminal {
         workshop.take_terminal(Pty::open_in_container(pid)?)?;
     }
-    let process = launch(plan, Command::of(spec), workshop, Birthplace::PidsOf(pidfd))?;
+    let group = Group::of(pid);
+    let birthplace = Birthplace::PidsOf(pidfd);
+    let process = launch(plan, Command::of(spec), workshop.held_to(group), birthplace)?;
     process.take_notice()?;
     Ok(process)
 }

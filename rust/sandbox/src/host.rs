@@ -7,7 +7,7 @@ use crate::capabilities::CapabilitySet;
 use crate::report::SandboxError;
 
 /// The file system type of a pure cgroup v2 hierarchy: `CGROUP2_SUPER_MAGIC`.
-const CGROUP2_MAGIC: u64 = 0x6367_7270;
+pub(crate) const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// The length of an identity map that covers every ID: that of the initial namespace.
 const ALL_IDS: u64 = u32::MAX as u64;
 /// The group that owns terminals, by long custom.

@@ -8,6 +8,7 @@
 mod aside;
 pub mod capabilities;
 mod describe;
+mod device_rules;
 mod devices;
 pub mod enter;
 mod first;
@@ -15,6 +16,7 @@ pub mod host;
 pub mod identity;
 pub mod idmap;
 mod images;
+mod life;
 mod mounts;
 pub mod ops;
 mod overlay;

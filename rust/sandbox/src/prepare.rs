@@ -17,6 +17,7 @@ use rustix::fs::{FileType, Gid, Uid, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::aside;
+use crate::device_rules::Group;
 use crate::devices;
 use crate::host::Host;
 use crate::mounts::{DEVPTS, Detached, TMPFS, detach_bind};
@@ -45,6 +46,8 @@ pub(crate) struct Workshop {
     root: Option<OwnedFd>,
     /// Whether device files work in the device directory only.
     has_own_devices: bool,
+    /// The control group that holds it to few devices.
+    group: Option<Group>,
 }
 
 impl Workshop {
@@ -89,6 +92,7 @@ impl Workshop {
             joined: None,
             root: None,
             has_own_devices: true,
+            group: None,
         }
     }
 
@@ -98,6 +102,11 @@ impl Workshop {
             joined: Some(pidfd),
             ..self
         }
+    }
+
+    /// Takes the control group that the process is to be in.
+    pub fn held_to(self, group: Option<Group>) -> Workshop {
+        Workshop { group, ..self }
     }
 
     /// Takes the terminal that the program gets, and makes it fit.
@@ -110,9 +119,10 @@ impl Workshop {
         Ok(())
     }
 
-    /// What outlives the preparations: this side's end of the terminal, and a hold on the root.
-    pub fn into_parts(self) -> (Option<OwnedFd>, Option<OwnedFd>) {
-        (self.pty.map(Pty::into_master), self.root)
+    /// What outlives the preparations: this side's end of the terminal, a hold on the root, and
+    /// the control group.
+    pub fn into_parts(self) -> (Option<OwnedFd>, Option<OwnedFd>, Option<Group>) {
+        (self.pty.map(Pty::into_master), self.root, self.group)
     }
 
     /// Turns one operation into one step.

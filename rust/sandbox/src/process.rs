@@ -2,13 +2,13 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dissolver_sys::child::{
     AT_GATE, BORN, EXECUTING, Failure, LACKS_INTERPRETER, OPEN_GATE, Program, Reason, Script, Step,
 };
-use dissolver_sys::clone::{self, Birthplace, Child};
+use dissolver_sys::clone::{self, Birth, Birthplace, Child};
 use dissolver_sys::kernel::{block_signals, send_signal};
 use dissolver_sys::walls;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,24 +17,22 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
+use crate::device_rules::Group;
 use crate::first;
 use crate::host::Host;
+use crate::life::{Life, SIGKILL, locked};
 use crate::ops::Op;
 use crate::plan::Plan;
 use crate::prepare::{Workshop, text};
 use crate::report::{Lacking, SandboxError};
-use crate::spec::Spec;
+use crate::spec::{Devices, Spec};
 use crate::terminal::Pty;
 
 /// The first descriptor that cannot be taken for a standard stream.
 const FIRST_FREE: i32 = 3;
 /// A thread that does nothing but wait needs next to nothing.
 const WATCHER_STACK_BYTES: usize = 128 * 1024;
-const SIGKILL: i32 = 9;
-/// What is added to the number of the signal that killed a process; the shells' custom.
-const KILLED: i32 = 128;
 
 /// How far a process has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +61,8 @@ pub struct Process {
     /// Unmounting an overlay writes out the whole file system that its upper directory is on,
     /// and an exit would wait for that. Holding it here moves that to when this is dropped.
     _root: Option<OwnedFd>,
+    /// Removed when this is dropped, which is after the end.
+    _group: Option<Group>,
     channel: OwnedFd,
     plan: Plan,
     program: String,
@@ -87,7 +87,10 @@ pub fn start(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, Sand
         workshop.take_terminal(Pty::open_alone()?)?;
     }
     let birthplace = Birthplace::New(plan.namespaces);
-    launch(plan, Command::of(spec), workshop, birthplace)
+    let group = (spec.devices == Devices::Own)
+        .then(|| Group::make(&host))
+        .flatten();
+    launch(plan, Command::of(spec), workshop.held_to(group), birthplace)
 }
 
 /// What is executed in the end.
@@ -125,8 +128,9 @@ fn launch_steps(
     steps: Vec<Step>,
     command: Command,
     workshop: Workshop,
-    birthplace: Birthplace,
+    place: Birthplace,
 ) -> Result<Process, SandboxError> {
+    let (terminal, root, group) = workshop.into_parts();
     let program = Program::new(
         texts(&plan.candidates)?,
         texts(&command.argv)?,
@@ -136,34 +140,29 @@ fn launch_steps(
     let (ours, theirs) =
         channel().map_err(|errno| SandboxError::operation("make a channel", errno))?;
     let script = Arc::new(Script::new(steps, program, theirs));
-    let child = clone::spawn(Arc::clone(&script), birthplace);
+    let born = group.as_ref().and_then(Group::birthplace);
+    let born = born.map(|group| fcntl_dupfd_cloexec(group, 3)).transpose();
+    let birth = Birth {
+        place,
+        group: born.map_err(|errno| SandboxError::operation("duplicate a file", errno))?,
+    };
+    let child = clone::spawn(Arc::clone(&script), birth);
     // The child has copies of everything in it; the end of ours is what ends the channel.
     drop(script);
     let Child { pid, pidfd } =
         child.map_err(|errno| SandboxError::operation("clone into new namespaces", errno))?;
-    let network = openat(
-        CWD,
-        format!("/proc/{pid}/ns/net"),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
-    let life = Life {
-        pidfd,
-        status: Mutex::new(None),
-    };
-    let network = network.map_err(|errno| {
+    let life = Life::of(pidfd);
+    let network = place_outside(pid, group.as_ref()).inspect_err(|_| {
         // It has done nothing yet, so nothing is lost.
-        let _ = send_signal(life.pidfd.as_fd(), SIGKILL);
-        drop(life.reap());
-        SandboxError::operation("open the network namespace", errno)
+        life.kill_and_reap();
     })?;
-    let (terminal, root) = workshop.into_parts();
     let process = Process {
         pid,
         life: Arc::new(life),
         network,
         terminal,
         _root: root,
+        _group: group,
         channel: ours,
         plan,
         program: command.argv.into_iter().next().unwrap_or_default(),
@@ -171,6 +170,19 @@ fn launch_steps(
     };
     process.say(BORN);
     Ok(process)
+}
+
+/// Opens the network namespace of a process that was just born, and puts it into its group.
+fn place_outside(pid: i32, group: Option<&Group>) -> Result<OwnedFd, SandboxError> {
+    if let Some(group) = group {
+        let op = "move the process to its control group";
+        group
+            .take(pid)
+            .map_err(|errno| SandboxError::operation(op, errno))?;
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| SandboxError::operation("open the network namespace", errno))
 }
 
 impl Process {
@@ -389,42 +401,6 @@ impl Drop for Process {
     }
 }
 
-/// What is known of a process's end; several threads may wait for it.
-#[derive(Debug)]
-struct Life {
-    pidfd: OwnedFd,
-    status: Mutex<Option<i32>>,
-}
-
-impl Life {
-    /// Waits for the end, however long it takes.
-    fn reap(&self) -> Result<i32, SandboxError> {
-        // Only looks, so that whoever comes second still finds it; taking it goes under the lock.
-        let seen = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let mut status = locked(&self.status);
-        if let Some(status) = *status {
-            return Ok(status);
-        }
-        let taken = seen.and_then(|_| self.wait_for(WaitIdOptions::EXITED));
-        let taken =
-            taken.map_err(|errno| SandboxError::operation("wait for the process", errno))?;
-        let killed = taken.terminating_signal().map(|signal| KILLED + signal);
-        let code = taken.exit_status().or(killed).unwrap_or(KILLED);
-        *status = Some(code);
-        Ok(code)
-    }
-
-    fn wait_for(&self, how: WaitIdOptions) -> Result<WaitIdStatus, Errno> {
-        loop {
-            match waitid(WaitId::PidFd(self.pidfd.as_fd()), how) {
-                Err(Errno::INTR) | Ok(None) => {}
-                Ok(Some(found)) => return Ok(found),
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-}
-
 enum Message {
     AtGate,
     Executing,
@@ -481,11 +457,6 @@ pub(crate) fn above_streams(fd: OwnedFd) -> Result<OwnedFd, Errno> {
 
 fn texts(strings: &[String]) -> Result<Vec<CString>, SandboxError> {
     strings.iter().map(|string| text(string)).collect()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held; if it did, the value would still be whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Starting a child in new namespaces.
 
 use std::ffi::c_long;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +46,16 @@ pub enum Birthplace {
     PidsOf(OwnedFd),
 }
 
+/// Where a child starts: namespaces, and the control group of version 2, if it is another one
+/// than the parent's.
+#[derive(Debug)]
+pub struct Birth {
+    /// In which namespaces.
+    pub place: Birthplace,
+    /// In which control group.
+    pub group: Option<OwnedFd>,
+}
+
 /// Starts a child that carries out `script`. When this returns, the script is the caller's alone.
 ///
 /// The child does nothing before it gets [`child::BORN`] on its channel.
@@ -56,19 +66,21 @@ pub enum Birthplace {
 ///
 /// # Errors
 ///
-/// What `clone3(2)` or `setns(2)` report.
-pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
+/// What `clone3(2)` or `setns(2)` report; `ENOSYS` for a group where `clone3` is not to be had.
+pub fn spawn(script: Arc<Script>, birth: Birth) -> Result<Child, Errno> {
+    let Birth { place, group } = birth;
     let flags = match place {
         Birthplace::New(flags) => flags,
-        Birthplace::PidsOf(pidfd) => return spawn_among(script, pidfd),
+        Birthplace::PidsOf(pidfd) => return spawn_among(script, pidfd, group),
     };
     if gettid() == getpid() {
-        return clone(&script, flags);
+        return clone(&script, flags, group.as_ref());
     }
     let (reply, answer) = channel();
     let mut request = Request {
         script,
         flags,
+        group,
         reply,
     };
     for _ in 0..2 {
@@ -84,6 +96,7 @@ pub fn spawn(script: Arc<Script>, place: Birthplace) -> Result<Child, Errno> {
 struct Request {
     script: Arc<Script>,
     flags: u32,
+    group: Option<OwnedFd>,
     reply: Sender<Result<Child, Errno>>,
 }
 
@@ -106,10 +119,11 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
         while let Ok(Request {
             script,
             flags,
+            group,
             reply,
         }) = requests.recv()
         {
-            let result = clone(&script, flags);
+            let result = clone(&script, flags, group.as_ref());
             // The caller counts on being the last owner once it has the answer.
             drop(script);
             drop(reply.send(result));
@@ -128,13 +142,17 @@ fn spawner(afresh: bool) -> Result<Sender<Request>, Errno> {
 /// Joining changes where the children of a *thread* are born, and an unprivileged user's
 /// thread can't be changed back: the way home leads into a namespace that the user does
 /// not own. So each child gets a thread of its own, which stays until the child has ended.
-fn spawn_among(script: Arc<Script>, pidfd: OwnedFd) -> Result<Child, Errno> {
+fn spawn_among(
+    script: Arc<Script>,
+    pidfd: OwnedFd,
+    group: Option<OwnedFd>,
+) -> Result<Child, Errno> {
     let (reply, answer) = channel();
     let work = move || {
         // Signals are for the threads that handle them.
         kernel::block_signals();
         let joined = kernel::join_namespaces(pidfd.as_fd(), NEW_PIDS);
-        let result = joined.and_then(|()| clone(&script, 0));
+        let result = joined.and_then(|()| clone(&script, 0, group.as_ref()));
         // The caller counts on being the last owner once it has the answer.
         drop(script);
         let watched = result.as_ref().map(|child| child.pidfd.try_clone());
@@ -155,13 +173,14 @@ fn wait_for_end(pidfd: &OwnedFd) {
     while matches!(poll(&mut ready, None), Err(Errno::INTR)) {}
 }
 
-fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
+fn clone(script: &Script, flags: u32, group: Option<&OwnedFd>) -> Result<Child, Errno> {
     let mut pidfd: RawFd = -1;
     // No handler of this program may run in the child before the child has none.
     let mask = kernel::set_signal_mask(u64::MAX)?;
+    let flags = u64::from(flags) | libc::CLONE_PIDFD as u64;
     // SAFETY: without CLONE_VM the child works on a copy of this memory and stack;
     // it calls `run`, which never returns. `pidfd` outlives the call.
-    let result = unsafe { raw_clone(u64::from(flags) | libc::CLONE_PIDFD as u64, &mut pidfd) };
+    let result = unsafe { raw_clone(flags, &mut pidfd, group) };
     if result == Ok(0) {
         // SAFETY: this is the fresh child, with one thread, and `run` never returns.
         unsafe { child::run(script) }
@@ -173,7 +192,14 @@ fn clone(script: &Script, flags: u32) -> Result<Child, Errno> {
     Ok(Child { pid, pidfd })
 }
 
-/// The fields of `struct clone_args` up to where all kernels with `clone3` know it.
+/// Starts the child in the control group whose descriptor is passed; not in libc's constants
+/// for every architecture.
+const INTO_GROUP: u64 = 0x2_0000_0000;
+/// The size of `struct clone_args` that all kernels with `clone3` know; the rest came with 5.5
+/// and 5.7.
+const FIRST_SIZE: usize = 64;
+
+/// `struct clone_args` of `linux/sched.h`.
 #[repr(C)]
 #[derive(Default)]
 struct CloneArguments {
@@ -185,6 +211,9 @@ struct CloneArguments {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
 
 /// `clone3`, or `clone` where a filter hides it.
@@ -192,21 +221,29 @@ struct CloneArguments {
 /// # Safety
 ///
 /// The caller must treat a result of 0 as being a new process whose only thread it is.
-unsafe fn raw_clone(flags: u64, pidfd: *mut RawFd) -> Result<c_long, Errno> {
+unsafe fn raw_clone(
+    flags: u64,
+    pidfd: *mut RawFd,
+    group: Option<&OwnedFd>,
+) -> Result<c_long, Errno> {
+    let (into_group, size) = match group {
+        Some(_) => (INTO_GROUP, size_of::<CloneArguments>()),
+        None => (0, FIRST_SIZE),
+    };
     let arguments = CloneArguments {
-        flags,
+        flags: flags | into_group,
+        cgroup: group.map_or(0, |group| group.as_raw_fd() as u64),
         pidfd: pidfd as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArguments::default()
     };
     // SAFETY: the structure is local and its size is passed; no stack is shared.
-    let result =
-        unsafe { libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>()) };
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &arguments, size) };
     if result != -1 {
         return Ok(result);
     }
     let errno = kernel::last_errno();
-    if errno != Errno::NOSYS {
+    if errno != Errno::NOSYS || group.is_some() {
         return Err(errno);
     }
     // SAFETY: as above. A null stack means a copy of this one; the pidfd is stored

@@ -1,5 +1,6 @@
 //! The only crate that may say `unsafe`.
 
+pub mod bpf;
 pub mod child;
 pub mod clone;
 pub mod descriptor;
