@@ -8,7 +8,8 @@ from dissolver.containers.streams.kept_log import KeptLog, parse_kept_log
 from dissolver.errors import BadOption
 from dissolver.network.hosts import parse_host, wants_gateway
 from dissolver.sandbox.confinement import Limit
-from dissolver.sandbox.limits import parse_limit, parse_limits, parse_shm_size
+from dissolver.sandbox.confining_options import read_confinement
+from dissolver.sandbox.limits import parse_limit, parse_limits
 
 
 @pytest.mark.parametrize(
@@ -121,13 +122,13 @@ def test_the_last_limit_of_a_name_counts() -> None:
 def test_the_size_of_shared_memory_is_in_units_of_1024(
     size: str | int | None, expected: int
 ) -> None:
-    assert parse_shm_size(size) == expected
+    assert read_confinement("build", {"shm_size": size}).shm_bytes == expected
 
 
 @pytest.mark.parametrize("size", ["x", "-1", "64q", "1e3", -5, "9" * 40, "64m\n"])
 def test_a_text_that_is_no_size_is_refused(size: str | int) -> None:
     with pytest.raises(BadOption) as raised:
-        parse_shm_size(size)
+        read_confinement("build", {"shm_size": size})
     assert raised.value.message == f"`{size}` is no size of `/dev/shm`"
 
 
