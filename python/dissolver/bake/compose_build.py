@@ -31,11 +31,12 @@ _ENTRIES = {"cache_from": "cache-from", "cache_to": "cache-to"}
 _SWITCHES = {"no_cache": "no-cache", "pull": "pull"}
 _ATTESTATIONS = ("provenance", "sbom")
 _OTHERS = ("args", "labels", "additional_contexts", "extra_hosts")
-_CONFINING = {
+CONFINING = {
     option.attribute.replace("-", "_"): option
     for option in options_of("build")
     if option.attribute is not None
 }
+"""What the table of options says of steps, by its key here."""
 _REFUSED = {
     "privileged": "no step of a build may have all rights",
     "isolation": "it is a matter of Windows",
@@ -47,7 +48,7 @@ _KNOWN = (
     *_SWITCHES,
     *_ATTESTATIONS,
     *_OTHERS,
-    *_CONFINING,
+    *CONFINING,
     "secrets",
     "ssh",
 )
@@ -223,7 +224,7 @@ class BuildSection:
     # What confines steps, and attestations --------------------------------------------------------
 
     def _confining(self) -> None:
-        for key, option in _CONFINING.items():
+        for key, option in CONFINING.items():
             if key in self._build and option.attribute is not None:
                 given = self._build[key]
                 read = _size if option.compose_form == "size" else _limits
