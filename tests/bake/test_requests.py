@@ -45,7 +45,7 @@ ENVIRONMENT = {"TOKEN": "t0k", "SSH_AUTH_SOCK": "/agent"}
         ('no-cache-filter = ["a"]', {"no_cache_filter": ("a",)}),
         ('network = "none"', {"network": "none"}),
         ('network = "host"', {"network": "host", "allow": ("network.host",)}),
-        ('shm-size = "64m"', {"shm_size": 64 << 20}),
+        ('shm-size = "64m"', {"shm_size": "64m"}),
         ('ulimits = ["nofile=1:2"]', {"ulimits": ("nofile=1:2",)}),
         ('extra-hosts = { a = "1.2.3.4,::1" }', {"add_hosts": ["a=1.2.3.4", "a=::1"]}),
         ('extra-hosts = { a = "1.2.3.4", b = "::1" }', {"add_hosts": ["a=1.2.3.4", "b=::1"]}),

@@ -156,6 +156,11 @@ def test_a_step_sees_the_names_the_memory_and_the_limits(site) -> None:
     )
 
 
+def test_a_word_that_a_build_does_not_have_is_a_mistake_of_the_program(site) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'shmsize'"):
+        site.build(f"FROM box\n{RUN}\n", shmsize="1m")
+
+
 # Rights -------------------------------------------------------------------------------
 
 INSECURE = "FROM box\nRUN --security=insecure grep -E '^(CapEff|Seccomp):' /proc/self/status\n"

@@ -54,7 +54,7 @@ def test_build_passes_every_word_on(line: Any, monkeypatch: pytest.MonkeyPatch) 
         "network": "none",
         "add_hosts": ["db:10.0.0.1"],
         "shm_size": "1g",
-        "ulimits": ["nofile=1"],
+        "ulimits": ("nofile=1",),
         "allow": ["network.host"],
         "labels": {"l": "1"},
         "annotations": {"manifest:a": "1"},

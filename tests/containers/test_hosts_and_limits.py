@@ -8,7 +8,8 @@ from dissolver.containers.streams.kept_log import KeptLog, parse_kept_log
 from dissolver.errors import BadOption
 from dissolver.network.hosts import parse_host, wants_gateway
 from dissolver.sandbox.confinement import Limit
-from dissolver.sandbox.limits import parse_limit, parse_limits, parse_shm_size
+from dissolver.sandbox.confining_options import key_inputs, read_confinement
+from dissolver.sandbox.limits import parse_limit, parse_limits
 
 
 @pytest.mark.parametrize(
@@ -121,14 +122,34 @@ def test_the_last_limit_of_a_name_counts() -> None:
 def test_the_size_of_shared_memory_is_in_units_of_1024(
     size: str | int | None, expected: int
 ) -> None:
-    assert parse_shm_size(size) == expected
+    assert read_confinement("build", {"shm_size": size}).shm_bytes == expected
 
 
 @pytest.mark.parametrize("size", ["x", "-1", "64q", "1e3", -5, "9" * 40, "64m\n"])
 def test_a_text_that_is_no_size_is_refused(size: str | int) -> None:
     with pytest.raises(BadOption) as raised:
-        parse_shm_size(size)
+        read_confinement("build", {"shm_size": size})
     assert raised.value.message == f"`{size}` is no size of `/dev/shm`"
+
+
+def test_what_is_unusual_has_names_and_values_that_stay() -> None:
+    # They are a disk format: another text forgets every result that was made with such an option.
+    said = {"ulimits": ["nofile=1:2", "core=-1"], "shm_size": "1m"}
+    confined = read_confinement("build", said)
+    assert list(key_inputs(confined)) == [
+        ("shm", "1048576"),
+        ("ulimit.core", "-1:-1"),
+        ("ulimit.nofile", "1:2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "keyword"),
+    [("build", "shmsize"), ("build", "security"), ("run", "ulimit")],
+)
+def test_a_word_that_a_command_lacks_is_refused_as_python_does(command: str, keyword: str) -> None:
+    with pytest.raises(TypeError, match=rf"{command}\(\) got an unexpected .* '{keyword}'"):
+        read_confinement(command, {keyword: None})
 
 
 @pytest.mark.parametrize(

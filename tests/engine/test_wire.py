@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dissolver.build.events import Vertex, Warning_
 from dissolver.build.request import BuildRequest, BuildResult, Exported, StepOutcome
+from dissolver.containers.options import RunOptions
 from dissolver.engine.results import HistoryRow, Pruned, RunResult
 from dissolver.engine.wire import Decoder, Descriptor, Encoder
 from dissolver.errors import DissolverError, StepFailed, Where
@@ -66,6 +67,7 @@ def crossed(value: object) -> Any:
             annotations=(Annotation("a", "b", "manifest-descriptor", "linux/amd64"),),
             labels={"a": "b"},
         ),
+        RunOptions(detach=True, security=("x",), shm_size="1g", ulimits=("core=0", "nofile=1")),
         BuildRequest("ctx", outputs=(Output("oci", "/a", ("b",), packing=Packing("zstd", 3)),)),
         BuildResult(
             IMAGE,

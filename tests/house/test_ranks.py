@@ -24,15 +24,15 @@ RANKS = {
     "intake": 5,
     "export": 5,
     "exchange": 6,
-    "cache": 6,
-    "containers": 7,  # not for `build`: a step is no container
-    "build": 7,
-    "bake": 8,
-    "config": 8,
-    "engine": 9,
-    "cli": 10,
-    "__init__": 10,
-    "__main__": 11,
+    "cache": 7,  # words for options that changed are in the table of `sandbox`
+    "containers": 8,  # not for `build`: a step is no container
+    "build": 8,
+    "bake": 9,
+    "config": 9,
+    "engine": 10,
+    "cli": 11,
+    "__init__": 11,
+    "__main__": 12,
 }
 
 # Rust: a crate may use those of a lower rank.

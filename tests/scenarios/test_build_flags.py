@@ -63,9 +63,12 @@ def test_containers_see_them_as_well(box: Cli) -> None:
 
 
 def test_programs_in_a_container_have_its_limits(box: Cli) -> None:
-    box("run", "-d", "--network=none", "--name", "held", *FLAGS, "box", "sleep", "600")
+    flags = (*FLAGS, "--security-opt", "no-new-privileges")
+    box("run", "-d", "--network=none", "--name", "held", *flags, "box", "sleep", "600")
     assert box.out("exec", "held", "sh", "-c", "ulimit -n") == "64"
+    assert box.out("exec", "held", "grep", "NoNewPrivs", "/proc/self/status").split()[1] == "1"
     (told,) = json.loads(box.out("inspect", "held"))
+    assert told["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
     assert told["HostConfig"]["ExtraHosts"] == ["db:10.0.0.1", "six:fd00::1"]
     assert told["HostConfig"]["ShmSize"] == 1 << 20
     assert told["HostConfig"]["Ulimits"] == [{"Name": "nofile", "Soft": 64, "Hard": 128}]

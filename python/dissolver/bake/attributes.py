@@ -20,6 +20,7 @@ from dissolver.bake.hcl.values import (
     to_object,
     to_text,
 )
+from dissolver.sandbox.confining_options import options_of
 
 
 class Kind(Enum):
@@ -67,8 +68,11 @@ RULES: Mapping[str, Rule] = {
     "no-cache": Rule(Kind.SWITCH),
     "network": Rule(Kind.TEXT),
     "no-cache-filter": Rule(Kind.TEXTS, adds=True),
-    "shm-size": Rule(Kind.TEXT),
-    "ulimits": Rule(Kind.TEXTS, adds=True),
+    **{
+        option.attribute: Rule(Kind.TEXTS, adds=True) if option.is_repeatable else Rule(Kind.TEXT)
+        for option in options_of("build")
+        if option.attribute is not None
+    },
     "call": Rule(Kind.TEXT),
     "entitlements": Rule(Kind.TEXTS, adds=True),
     "extra-hosts": Rule(Kind.NAMED, adds=True),

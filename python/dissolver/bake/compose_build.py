@@ -11,6 +11,7 @@ from dissolver.bake.hcl.values import Value, ValueFault
 from dissolver.bake.interpolation import read_environment_file
 from dissolver.bake.target import Setting, Target
 from dissolver.dockerfile.suggest import did_you_mean
+from dissolver.sandbox.confining_options import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,13 @@ _LISTS = {"tags": "tags", "platforms": "platforms", "entitlements": "entitlement
 _ENTRIES = {"cache_from": "cache-from", "cache_to": "cache-to"}
 _SWITCHES = {"no_cache": "no-cache", "pull": "pull"}
 _ATTESTATIONS = ("provenance", "sbom")
-_OTHERS = ("args", "labels", "additional_contexts", "extra_hosts", "shm_size", "ulimits")
+_OTHERS = ("args", "labels", "additional_contexts", "extra_hosts")
+CONFINING = {
+    option.attribute.replace("-", "_"): option
+    for option in options_of("build")
+    if option.attribute is not None
+}
+"""What the table of options says of steps, by its key here."""
 _REFUSED = {
     "privileged": "no step of a build may have all rights",
     "isolation": "it is a matter of Windows",
@@ -41,6 +48,7 @@ _KNOWN = (
     *_SWITCHES,
     *_ATTESTATIONS,
     *_OTHERS,
+    *CONFINING,
     "secrets",
     "ssh",
 )
@@ -96,7 +104,7 @@ class BuildSection:
             if key in self._build and self._switch(self._build[key], key):
                 self._put(attribute, True, self._build[key])
         self._named()
-        self._limits()
+        self._confining()
         self._attest()
         self._secret()
         self._agents()
@@ -213,26 +221,14 @@ class BuildSection:
         except ValueFault as fault:
             raise path.fault(str(fault)) from None
 
-    # Limits and attestations --------------------------------------------------------
+    # What confines steps, and attestations --------------------------------------------------------
 
-    def _limits(self) -> None:
-        if "shm_size" in self._build:
-            given = self._build["shm_size"]
-            self._put("shm-size", _size(given), given)
-        if "ulimits" in self._build:
-            given = self._build["ulimits"]
-            limits: list[str] = []
-            for name, limit in given.mapping("`ulimits`").items():
-                if isinstance(limit.value, dict):
-                    both = [limit.value.get(key) for key in ("soft", "hard")]
-                    texts = [one.text("a limit") for one in both if one is not None]
-                    if len(texts) != 2:
-                        raise limit.fault(f"`{name}` needs `soft` and `hard`")
-                    soft, hard = texts
-                else:
-                    soft = hard = limit.text(f"`{name}`")
-                limits.append(f"{name}={soft}:{hard}")
-            self._put("ulimits", limits, given)
+    def _confining(self) -> None:
+        for key, option in CONFINING.items():
+            if key in self._build and option.attribute is not None:
+                given = self._build[key]
+                read = _size if option.compose_form == "size" else _limits
+                self._put(option.attribute, read(given, key), given)
 
     def _attest(self) -> None:
         entries: list[Entry] = []
@@ -351,9 +347,25 @@ def _contexts(given: Mapping[str, str | None]) -> dict[str, str | None]:
     return found
 
 
-def _size(given: Placed) -> str:
+def _limits(given: Placed, key: str) -> list[str]:
+    """Write limits as the command line has them: ``name=soft:hard``."""
+    limits: list[str] = []
+    for name, limit in given.mapping(f"`{key}`").items():
+        if isinstance(limit.value, dict):
+            both = [limit.value.get(key) for key in ("soft", "hard")]
+            texts = [one.text("a limit") for one in both if one is not None]
+            if len(texts) != 2:
+                raise limit.fault(f"`{name}` needs `soft` and `hard`")
+            soft, hard = texts
+        else:
+            soft = hard = limit.text(f"`{name}`")
+        limits.append(f"{name}={soft}:{hard}")
+    return limits
+
+
+def _size(given: Placed, key: str) -> str:
     """Write a size as it is shown: ``134217728`` and ``128m`` are ``128MiB``."""
-    text = given.text("`shm_size`")
+    text = given.text(f"`{key}`")
     match = _SIZE.match(text)
     if match is None:
         raise given.fault(f"`{text}` is no size like `128m`")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dissolver.bake.permissions import CURRENT_DIRECTORY, dockerfile_path, local_path
 from dissolver.bake.selection import linked_names
 from dissolver.build.secret_values import secret_of_file, secret_of_variable
 from dissolver.errors import BakeFileError, DissolverError
+from dissolver.sandbox.confining_options import options_of, read_confinement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dissolver.bake.target import Target
+    from dissolver.sandbox.confining_options import ConfiningOption
 
 AGENT_VARIABLE = "SSH_AUTH_SOCK"
 _STREAM = "-"
@@ -150,7 +152,8 @@ def check_places(targets: Iterable[Target]) -> None:
 
 # Attributes whose values have an inner form ----------------------------------------------
 
-Words = dict[str, Any]
+Words: TypeAlias = dict[str, Any]
+Reader: TypeAlias = "Callable[[Target, Mapping[str, str]], Words]"
 
 
 def _network(target: Target, _environment: Mapping[str, str]) -> Words:
@@ -169,17 +172,14 @@ def _hosts(target: Target, _environment: Mapping[str, str]) -> Words:
     return {"add_hosts": texts}
 
 
-def _shm_size(target: Target, _environment: Mapping[str, str]) -> Words:
-    from dissolver.sandbox.limits import parse_shm_size
+def _confining(option: ConfiningOption, attribute: str) -> Reader:
+    def read(target: Target, _environment: Mapping[str, str]) -> Words:
+        given = target.texts(attribute) if option.is_repeatable else target.text(attribute)
+        words = {option.keyword: given}
+        read_confinement("build", words)
+        return words
 
-    return {"shm_size": parse_shm_size(target.text("shm-size"))}
-
-
-def _limits(target: Target, _environment: Mapping[str, str]) -> Words:
-    from dissolver.sandbox.limits import parse_limits
-
-    parse_limits(target.texts("ulimits"))
-    return {"ulimits": target.texts("ulimits")}
+    return read
 
 
 def _annotations(target: Target, _environment: Mapping[str, str]) -> Words:
@@ -257,11 +257,14 @@ def _outputs(target: Target, _environment: Mapping[str, str]) -> Words:
     return {"outputs": outputs}
 
 
-_READERS: Mapping[str, Callable[[Target, Mapping[str, str]], Words]] = {
+_READERS: Mapping[str, Reader] = {
     "network": _network,
     "extra-hosts": _hosts,
-    "shm-size": _shm_size,
-    "ulimits": _limits,
+    **{
+        option.attribute: _confining(option, option.attribute)
+        for option in options_of("build")
+        if option.attribute is not None
+    },
     "annotations": _annotations,
     "secret": _secrets,
     "ssh": _agents,

@@ -11,7 +11,7 @@ from dissolver.build.step_log import StepLog
 from dissolver.cache.keys import run_key
 from dissolver.errors import BuildError, RunError, StepFailed
 from dissolver.sandbox import defaults
-from dissolver.sandbox.confinement import SHM_BYTES
+from dissolver.sandbox.confinement import USUAL
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -153,10 +153,10 @@ def _unusual(bench: Workbench, step: RunStep) -> Iterator[Input]:
     request, confined = bench.request, bench.request.confinement
     # Where a name leads is where somebody happens to be; BuildKit leaves it out as well.
     yield from ((f"host.{name}", "") for name in sorted({name for name, _ in request.hosts}))
-    if confined.shm_bytes != SHM_BYTES:
-        yield "shm", str(confined.shm_bytes)
-    for limit in sorted(confined.limits, key=lambda limit: limit.name):
-        yield f"ulimit.{limit.name}", f"{limit.soft}:{limit.hard}"
+    if confined != USUAL:
+        from dissolver.sandbox.confining_options import key_inputs
+
+        yield from key_inputs(confined)
     if hostname := request.build_args.get(HOSTNAME_ARGUMENT):
         yield "hostname", hostname
     if step.security != "sandbox":

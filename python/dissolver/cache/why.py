@@ -13,7 +13,6 @@ _SINGLE = {
     "workdir": "the working directory changed",
     "network": "the network mode changed",
     "platform": "the platform changed",
-    "shm": "the size of `/dev/shm` changed",
     "security": "the security mode changed",
     "destination": "the destination changed",
     "owner": "the owner (`--chown`) changed",
@@ -74,8 +73,6 @@ def _say(name: str, before: str | None, after: str | None) -> str:
         return f"variable `{name.removeprefix('env.')}` {verb}"
     if name.startswith("host."):
         return f"the name `{name.removeprefix('host.')}` of `--add-host` was {verb}"
-    if name.startswith("ulimit."):
-        return f"the limit `{name.removeprefix('ulimit.')}` of `--ulimit` was {verb}"
     if name.startswith("mount."):
         is_there = "changed" if before is not None and after is not None else f"was {verb}"
         return f"what is mounted at `{name.removeprefix('mount.')}` {is_there}"
@@ -91,7 +88,11 @@ def _say(name: str, before: str | None, after: str | None) -> str:
         return f"directory `/{path}` {verb}"
     if slash:
         return f"file `{path or '.'}` {verb}"
-    return _SINGLE.get(name, f"{kind} {verb}")
+    if name in _SINGLE:
+        return _SINGLE[name]
+    from dissolver.sandbox.confining_options import explain_input
+
+    return explain_input(name, verb) or f"{kind} {verb}"
 
 
 def _differ_in_mode(before: str, after: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -34,11 +34,12 @@ from dissolver.cli.build_words import (
 from dissolver.cli.displays import build_display, progress_mode
 from dissolver.cli.invocation import current
 from dissolver.cli.refusals import refuse_attestations, tell_ignored
-from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
+from dissolver.cli.sandbox_options import Hosts, confining_options, ignored, said
 from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
 
 
+@confining_options("build")
 def build(
     context: Annotated[str, Argument(metavar="PATH|URL|-", show_default=False)],
     tag: Annotated[
@@ -120,8 +121,6 @@ def build(
         ),
     ] = "default",
     add_host: Hosts = None,
-    shm_size: ShmSize = None,
-    ulimit: Limits = None,
     allow: Annotated[
         list[str] | None,
         Option(
@@ -184,10 +183,10 @@ def build(
     force_rm: Annotated[bool, Option("--force-rm", hidden=True)] = False,  # noqa: ARG001
     compress: Annotated[bool, Option("--compress", hidden=True)] = False,  # noqa: ARG001
     isolation: Annotated[str | None, Option("--isolation", hidden=True)] = None,
-    security_opt: Annotated[list[str] | None, Option("--security-opt", hidden=True)] = None,
     squash: Annotated[bool, Option("--squash", hidden=True)] = False,
     provenance: Attestation = None,
     sbom: Attestation = None,
+    **confinement: Any,
 ) -> int:
     """Build an image from a Dockerfile."""
     from dissolver.cli.render.progress.display import LiveDisplay
@@ -195,7 +194,7 @@ def build(
     invocation = current()
     mode = progress_mode(invocation, progress, quiet=quiet)
     refuse_attestations(provenance=provenance, sbom=sbom)
-    tell_ignored(isolation=isolation, security_opt=security_opt, squash=squash)
+    tell_ignored(ignored("build", confinement), isolation=isolation, squash=squash)
     environment = caller_environment()
     build_args = named_values(build_arg or (), environment)
     secrets = read_secrets(secret or (), environment)
@@ -232,8 +231,6 @@ def build(
             host_certificates=host_certificates,
             network=network,
             add_hosts=add_host or (),
-            shm_size=shm_size,
-            ulimits=ulimit or (),
             allow=allow or (),
             labels=label_values(label or ()),
             annotations=annotation_values(annotation or ()),
@@ -243,6 +240,7 @@ def build(
             cache_from=cache_from or (),
             cache_to=cache_to or (),
             on_event=live.on_event,
+            **said("build", confinement),
         )
     if iidfile is not None:
         write_result(iidfile, result.image.id)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+from dissolver.sandbox import confining_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _STEPS_HAVE_NO_GROUP = (
     "steps run in the control group of who builds",
@@ -29,14 +35,9 @@ _NO_LIMITS = (
     "containers have the limits of who starts them",
     "`systemd-run --user --scope -p MemoryMax=2G dissolver run …` limits one, and `--ulimit`",
 )
-_CAPABILITIES = (
-    "containers have the capabilities that Docker gives by default",
-    "leave the flag out",
-)
 _VOLUMES = ("files are lent with `-v`", "`-v /path:/path:ro`, or `-v NAME:/path` for a volume")
 _HEALTH = ("health checks are kept in images and not carried out", "look from outside, or `exec`")
 _NAMESPACES = ("a container has namespaces of its own", "`--network host` shares the network's")
-_DEVICES = ("containers have Docker's default devices", "leave the flag out")
 _NETWORKS = ("networks are `bridge`, `host` and `none`", "`-p` publishes ports")
 
 RUN: dict[str, tuple[str, str]] = {
@@ -50,7 +51,6 @@ RUN: dict[str, tuple[str, str]] = {
         ),
         _NO_LIMITS,
     ),
-    **dict.fromkeys(("--cap-add", "--cap-drop", "--privileged"), _CAPABILITIES),
     **dict.fromkeys(("--mount", "--tmpfs", "--volumes-from", "--volume-driver"), _VOLUMES),
     **dict.fromkeys(
         (
@@ -60,7 +60,7 @@ RUN: dict[str, tuple[str, str]] = {
         _HEALTH,
     ),
     **dict.fromkeys(("--pid", "--ipc", "--uts", "--userns"), _NAMESPACES),
-    **dict.fromkeys(("--device", "--device-cgroup-rule", "--gpus", "--runtime"), _DEVICES),
+    **confining_options.REFUSED["run"],
     **dict.fromkeys(
         (
             *("--network-alias", "--link", "--ip", "--ip6", "--mac-address", "--dns"),
@@ -70,7 +70,6 @@ RUN: dict[str, tuple[str, str]] = {
     ),
     "--restart": ("nothing runs that could start it again", "let a systemd unit run it"),
     "--init": ("the program is process 1", "put `tini` into the image where it needs one"),
-    "--sysctl": ("kernel parameters stay as they are", "leave the flag out"),
     "--group-add": ("groups come from the image", "`-u USER:GROUP`"),
     **dict.fromkeys(
         ("-a", "--attach", "--detach-keys", "--sig-proxy"),
@@ -96,7 +95,7 @@ LOGS: dict[str, tuple[str, str]] = {
 _DETACHING = ("the keys are ctrl-p ctrl-q", "leave the flag out")
 
 EXEC: dict[str, tuple[str, str]] = {
-    "--privileged": _CAPABILITIES,
+    **confining_options.REFUSED["exec"],
     "--detach-keys": _DETACHING,
 }
 """Of ``exec``: a reason and a hint for each."""
@@ -190,15 +189,18 @@ def refuse_attestations(**wanted: str | None) -> None:
             raise UsageSlip(f"`--{name} {value}` is not supported: {reason}", None, hint)
 
 
-def tell_ignored(*, isolation: str | None, security_opt: object, squash: bool) -> None:
-    """Warn of flags that an older builder of Docker's had, which its newer one ignores as well."""
+def tell_ignored(flags: Sequence[str], *, isolation: str | None, squash: bool) -> None:
+    """Warn of flags that an older builder of Docker's had, which its newer one ignores as well.
+
+    ``flags`` are more of them that were given.
+    """
     given = {
         "--isolation": isolation not in (None, "", "default"),
-        "--security-opt": bool(security_opt),
         "--squash": squash,
+        **dict.fromkeys(flags, True),
     }
-    for flag, is_given in given.items():
-        if is_given:
+    for flag in sorted(given):
+        if given[flag]:
             from dissolver.cli.invocation import current
             from dissolver.cli.render.failures import warning
 

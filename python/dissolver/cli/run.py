@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -11,7 +11,7 @@ from dissolver.cli.build_words import named_values
 from dissolver.cli.env_files import file_variables
 from dissolver.cli.invocation import Invocation, current
 from dissolver.cli.names import container_names, image_names
-from dissolver.cli.sandbox_options import Hosts, Limits, ShmSize
+from dissolver.cli.sandbox_options import Hosts, confining_options, said
 from dissolver.cli.targets import each
 from dissolver.cli.words import UsageSlip
 from dissolver.config import caller_environment
@@ -42,6 +42,7 @@ User = Annotated[
 ]
 
 
+@confining_options("run")
 def run(
     image: Annotated[str, Argument(metavar="IMAGE", autocompletion=image_names)],
     command: Annotated[
@@ -100,13 +101,7 @@ def run(
         float | None,
         Option("--stop-timeout", metavar="SECONDS", help="How long `stop` waits before it kills"),
     ] = None,
-    security_opt: Annotated[
-        list[str] | None,
-        Option("--security-opt", metavar="OPTION", help="seccomp=unconfined, no-new-privileges"),
-    ] = None,
     add_host: Hosts = None,
-    shm_size: ShmSize = None,
-    ulimit: Limits = None,
     log_driver: Annotated[
         str | None,
         Option("--log-driver", metavar="DRIVER", help="Keep what it writes: json-file, none"),
@@ -133,6 +128,7 @@ def run(
         Option("--platform", metavar="OS/ARCHITECTURE", help="Run the image for this platform"),
     ] = None,
     quiet: Annotated[bool, Option("-q", "--quiet", help="Do not show how it is fetched")] = False,
+    **confinement: Any,
 ) -> int:
     """Create a container from an image and run it."""
     if interactive and tty and not detach:
@@ -158,13 +154,11 @@ def run(
         publishes_all=publish_all,
         stop_signal=stop_signal,
         stop_timeout=stop_timeout,
-        security=tuple(security_opt or ()),
         add_hosts=tuple(add_host or ()),
-        ulimits=tuple(ulimit or ()),
-        shm_size=shm_size,
         labels=tuple(label or ()),
         log_driver=log_driver,
         log_options=tuple(log_opt or ()),
+        **said("run", confinement),
     )
     if options.network == "host" and (publish or publish_all):
         from dissolver.cli.render.failures import warning

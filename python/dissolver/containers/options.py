@@ -17,7 +17,7 @@ from dissolver.network.hosts import Host, parse_host
 from dissolver.network.plan import parse_mode
 from dissolver.sandbox import defaults
 from dissolver.sandbox.confinement import USUAL, Confinement, Limit
-from dissolver.sandbox.limits import parse_limits, parse_shm_size
+from dissolver.sandbox.confining_options import RunConfinement, options_of, read_confinement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,15 +32,15 @@ LONGEST_HOSTNAME = 64
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(RunConfinement):
     """How a container differs from what its image says; texts are as on the command line.
 
     ``entrypoint`` of ``""`` clears the image's. ``env`` holds ``NAME=value``, ``ports`` and
-    ``volumes`` what ``-p`` and ``-v`` take, ``security`` what ``--security-opt`` takes, and
-    ``add_hosts``, ``ulimits`` and ``shm_size`` what the options of these names take;
+    ``volumes`` what ``-p`` and ``-v`` take, ``add_hosts`` what ``--add-host`` takes, and
     ``log_driver`` and ``log_options`` what ``--log-driver`` and ``--log-opt`` take. ``labels``
     hold ``NAME=value``.
-    ``name`` is made up where there is none. ``stop_timeout`` is in seconds.
+    ``name`` is made up where there is none. ``stop_timeout`` is in seconds. What confines the
+    container is inherited, and only ever given by name.
     """
 
     detach: bool = False
@@ -60,10 +60,7 @@ class RunOptions:
     publishes_all: bool = False
     stop_signal: str | None = None
     stop_timeout: float | None = None
-    security: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
-    ulimits: tuple[str, ...] = ()
-    shm_size: str | None = None
     labels: tuple[str, ...] = ()
     log_driver: str | None = None
     log_options: tuple[str, ...] = ()
@@ -145,7 +142,7 @@ def settle(
 
     Raises:
         RunError: there is nothing to run, or a text is not valid.
-        BadOption: a text says no host, limit or size.
+        BadOption: a text says no host, or nothing that confines.
     """
     volumes = [parse_volume(text, working_directory) for text in options.volumes]
     volumes += image_volumes(image.volumes, volumes)
@@ -159,7 +156,7 @@ def settle(
     for text in published:
         ports.parse_port(text)
     mode = parse_mode(options.network)
-    unconfined, no_new_privileges = _security(options.security)
+    confining = {one.keyword: getattr(options, one.keyword) for one in options_of("run")}
     return ContainerConfig(
         image=image_name,
         argv=arguments(options.entrypoint, command, image),
@@ -179,12 +176,7 @@ def settle(
         if options.stop_timeout is None
         else options.stop_timeout,
         hosts=tuple(parse_host(text) for text in options.add_hosts),
-        confinement=Confinement(
-            seccomp="unconfined" if unconfined else "default",
-            no_new_privileges=no_new_privileges,
-            limits=parse_limits(options.ulimits),
-            shm_bytes=parse_shm_size(options.shm_size),
-        ),
+        confinement=read_confinement("run", confining),
         labels=image.labels | _labels(options.labels),
         kept_log=parse_kept_log(options.log_driver, options.log_options),
     )
@@ -267,20 +259,3 @@ def absolute_directory(chosen: str | None, image: str) -> str:
             hint=f"write `/{chosen}`, or where it is from the root",
         )
     return os.path.normpath(chosen)
-
-
-def _security(texts: Sequence[str]) -> tuple[bool, bool]:
-    """Read ``--security-opt``: whether the filter is off, and new privileges are refused."""
-    unconfined = no_new_privileges = False
-    for text in texts:
-        name, _, value = text.replace(":", "=", 1).partition("=")
-        if (name, value) == ("seccomp", "unconfined"):
-            unconfined = True
-        elif name == "no-new-privileges" and value in ("", "true"):
-            no_new_privileges = True
-        elif (name, value) != ("no-new-privileges", "false"):
-            raise RunError(
-                f"unknown security option `{text}`",
-                hint="the options are `seccomp=unconfined` and `no-new-privileges`",
-            )
-    return unconfined, no_new_privileges

@@ -12,6 +12,7 @@ from dissolver.engine.arguments import several
 
 if TYPE_CHECKING:
     import threading
+    from typing import Unpack
 
     from dissolver.build.events import OnEvent
     from dissolver.build.request import BuildResult
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dissolver.engine.wire import Descriptor
     from dissolver.export.output import Output
     from dissolver.image.annotations import Annotation
+    from dissolver.sandbox.confining_options import BuildConfinement
 
 STDIN = "-"
 """What a context is called that is an open file."""
@@ -62,8 +64,6 @@ class Building:
         host_certificates: bool | None = None,
         network: str = "default",
         add_hosts: Sequence[str] = (),
-        shm_size: str | int | None = None,
-        ulimits: Sequence[str] = (),
         allow: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
@@ -74,6 +74,7 @@ class Building:
         cache_to: Sequence[str | Mapping[str, str]] = (),
         on_event: OnEvent | None = None,
         cancel: threading.Event | None = None,
+        **confinement: Unpack[BuildConfinement],
     ) -> BuildResult:
         """Build an image from a Dockerfile and the files of ``context``.
 
@@ -88,8 +89,8 @@ class Building:
         ``platform`` is what the image is for, such as ``linux/arm64`` (by default this machine);
         RUN steps of another one need an emulator.
         ``no_cache`` runs every step again, ``no_cache_filter`` those of the stages it names.
-        ``network`` (``default``, ``none`` or ``host``), ``add_hosts`` (``name:address``),
-        ``shm_size`` (``1g``, or bytes) and ``ulimits`` (``nofile=1024:2048``) are for RUN steps.
+        ``network`` (``default``, ``none`` or ``host``), ``add_hosts`` (``name:address``) and
+        the words of ``BuildConfinement`` are for RUN steps.
         ``allow`` names rights that the Dockerfile may take: ``network.host`` and
         ``security.insecure``.
         ``labels`` go into the image, ``annotations`` into its manifest; their names may begin
@@ -157,7 +158,7 @@ class Building:
             host_certificates=certificates if host_certificates is None else host_certificates,
             certificate_file=environment.get("SSL_CERT_FILE"),
             network=network_mode(network),
-            **_surroundings(add_hosts, shm_size, ulimits),
+            **_surroundings(add_hosts, confinement),
             allow=tuple(allow),
             labels=dict(labels or {}),
             annotations=_annotations(annotations),
@@ -193,22 +194,17 @@ def _placed(given: str | Mapping[str, str] | Output) -> Output:
     return given if dest is None else replace(given, dest=str(Path.cwd() / dest))
 
 
-def _surroundings(
-    hosts: Sequence[str], shm_size: str | int | None, ulimits: Sequence[str]
-) -> dict[str, Any]:
+def _surroundings(hosts: Sequence[str], confinement: BuildConfinement) -> dict[str, Any]:
     """Read what steps see of the machine; what reads it is imported where something is said."""
     found: dict[str, Any] = {}
     if hosts:
         from dissolver.network.hosts import parse_host
 
         found["hosts"] = tuple(parse_host(text) for text in hosts)
-    if shm_size or ulimits:
-        from dissolver.sandbox.confinement import Confinement
-        from dissolver.sandbox.limits import parse_limits, parse_shm_size
+    if confinement:
+        from dissolver.sandbox.confining_options import read_confinement
 
-        found["confinement"] = Confinement(
-            shm_bytes=parse_shm_size(shm_size), limits=parse_limits(ulimits)
-        )
+        found["confinement"] = read_confinement("build", confinement)
     return found
 
 

@@ -138,13 +138,6 @@ def _mount(volumes: Path, volume: Volume) -> dict[str, Any]:
     return document if volume.is_bind else {**document, "Name": volume.source, "Driver": "local"}
 
 
-def _security(config: ContainerConfig) -> list[str] | None:
-    texts = ["seccomp=unconfined"] if config.confinement.seccomp == "unconfined" else []
-    if config.confinement.no_new_privileges:
-        texts.append("no-new-privileges")
-    return texts or None
-
-
 def _log_config(kept: KeptLog) -> dict[str, Any]:
     if kept.files == 0:
         return {"Type": "none", "Config": {}}
@@ -154,6 +147,7 @@ def _log_config(kept: KeptLog) -> dict[str, Any]:
 
 def _host_config(config: ContainerConfig) -> dict[str, Any]:
     from dissolver.containers.listing import wanted_ports
+    from dissolver.sandbox.confining_options import inspected
 
     bindings: dict[str, list[dict[str, str]]] = {}
     for port in wanted_ports(config):
@@ -170,13 +164,8 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
         "PortBindings": bindings,
         "AutoRemove": config.is_removed_at_end,
         "ReadonlyRootfs": config.is_read_only,
-        "SecurityOpt": _security(config),
         "ExtraHosts": [f"{name}:{address}" for name, address in config.hosts],
-        "ShmSize": config.confinement.shm_bytes,
-        "Ulimits": [
-            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}
-            for limit in config.confinement.limits
-        ],
+        **inspected(config.confinement),
         "Privileged": False,
     }
 

@@ -1,4 +1,4 @@
-"""Limits as the command line writes them: ``--ulimit`` and ``--shm-size``."""
+"""Limits of resources as the command line writes them: ``nofile=1024:2048``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from dissolver.dockerfile.suggest import did_you_mean
 from dissolver.errors import BadOption
-from dissolver.plan.sizes import FORMS as SIZE_FORMS
-from dissolver.plan.sizes import parse_bytes
-from dissolver.sandbox.confinement import SHM_BYTES, Limit
+from dissolver.sandbox.confinement import Limit
 
 NAMES = (
     "core",
@@ -68,18 +66,6 @@ def parse_limit(text: str) -> Limit:
             hint="the soft limit comes first: `NAME=SOFT:HARD`",
         )
     return Limit(name, soft, hard)
-
-
-def parse_shm_size(size: str | int | None) -> int:
-    """Read the size of `/dev/shm` in bytes; nothing and 0 mean the default.
-
-    Raises:
-        BadOption: the text is no size.
-    """
-    found = parse_bytes(str(size)) if size else 0
-    if found is None:
-        raise BadOption(f"`{size}` is no size of `/dev/shm`", hint=SIZE_FORMS)
-    return found or SHM_BYTES
 
 
 def _number(text: str, whole: str) -> int:
