@@ -89,16 +89,18 @@ class Arena:
         variables: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         stdin: str | None = None,
+        user: str = "",
         image: str = "attacks",
     ) -> str:
         """Run a program in one of the three ways; return all that it said.
 
-        ``options`` go to the command. Standard input is closed unless ``stdin`` has a text,
-        which a step gets through a pipe of its shell.
+        ``options`` go to the command. Standard input is empty unless ``stdin`` has a text,
+        which a step reads from a file.
         """
         given = variables or {}
         if way == "RUN":
-            return self._step(argv, given, options, stdin, image)
+            return self._step(argv, given, options, stdin, user, image)
+        options = (*options, "--user", user) if user else options
         settings = [word for name in given for word in ("-e", f"{name}={given[name]}")]
         interactive = [] if stdin is None else ["-i"]
         place = ["--rm", image] if way == "run" else [self.sleeping()]
@@ -113,6 +115,7 @@ class Arena:
         variables: Mapping[str, str],
         options: Sequence[str],
         stdin: str | None,
+        user: str,
         image: str,
     ) -> str:
         words = [*(["env"] if variables else []), *(f"{k}={v}" for k, v in variables.items())]
@@ -121,6 +124,8 @@ class Arena:
         if stdin is not None:
             lines.append(f"RUN cat > /input <<'END'\n{stdin}\nEND")
             command = json.dumps(["sh", "-c", f"{' '.join([*words, *argv])} < /input"])
+        if user:
+            lines.append(f"USER {user}")
         context = self.cli.directory(
             "attack", {"Dockerfile": "\n".join([*lines, f"RUN {command}"])}
         )
@@ -134,14 +139,14 @@ class Arena:
 
 
 def last_step(log: str) -> str:
-    """Take what the last step that said something wrote out of the plain display."""
+    """Take what the last step wrote out of the plain display; nothing if it was silent."""
+    assert re.search(r"^#\d+ \[[^]]*\] RUN ", log, re.MULTILINE), log
     said: dict[int, list[str]] = {}
     for line in log.splitlines():
         found = _STEP_LINE.match(line)
         if found:
             said.setdefault(int(found[1]), []).append(found[2])
-    assert said, log
-    return "\n".join(said[max(said)]) + "\n"
+    return "".join(f"{line}\n" for line in said[max(said)]) if said else ""
 
 
 def results(text: str) -> dict[str, str]:

@@ -116,6 +116,7 @@ static long system_dump(void) { return syscall(SYS__sysctl, NULL); }
 
 /* Handles that lead around paths ---------------------------------------------------------------- */
 struct handle { struct file_handle head; char bytes[128]; };
+static long own_memory(void) { return open("/proc/self/mem", O_RDWR); }
 static long name_handle(void)
 {
     struct handle made = {.head.handle_bytes = 128};
@@ -167,6 +168,9 @@ static long host_loopback(void)
 static long mount_tmpfs(void) { return syscall(SYS_mount, "x", "/tmp", "tmpfs", 0, NULL); }
 static long mount_proc(void) { return syscall(SYS_mount, "x", "/tmp", "proc", 0, NULL); }
 static long mount_bind(void) { return syscall(SYS_mount, "/proc", "/tmp", NULL, MS_BIND | MS_REC, NULL); }
+static long mount_cgroups(void) { return syscall(SYS_mount, "x", "/tmp", "cgroup", 0, "memory"); }
+static long mount_debug(void) { return syscall(SYS_mount, "x", "/tmp", "debugfs", 0, NULL); }
+static long mount_formats(void) { return syscall(SYS_mount, "x", "/tmp", "binfmt_misc", 0, NULL); }
 static long remount_writable(void) { return syscall(SYS_mount, NULL, "/proc/sys", NULL, MS_REMOUNT | MS_BIND, NULL); }
 static long remount_system_writable(void) { return syscall(SYS_mount, NULL, "/sys", NULL, MS_REMOUNT | MS_BIND, NULL); }
 static long make_shared(void) { return syscall(SYS_mount, NULL, "/", NULL, MS_SHARED | MS_REC, NULL); }
@@ -232,6 +236,25 @@ static long open_host_process(void) { return syscall(SYS_pidfd_open, host_pid(),
 static long set_host_priority(void) { return setpriority(PRIO_PROCESS, host_pid(), 19); }
 static long limit_host(void) { struct rlimit old; return prlimit(host_pid(), RLIMIT_CORE, NULL, &old); }
 static long schedule_host(void) { cpu_set_t set; return sched_getaffinity(host_pid(), sizeof set, &set); }
+static long open_memory_of_the_first(void)
+{
+    /* What may be traced may be read; the first process has no more rights than this one. */
+    int memory = open("/proc/1/mem", O_RDONLY);
+    return memory < 0 ? -1 : 0;
+}
+static long trace_own_child(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    long result = ptrace(PTRACE_SEIZE, child, NULL, NULL);
+    int problem = errno;
+    kill(child, SIGKILL);
+    errno = problem;
+    return result;
+}
 static long compare_processes(void) { return syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0); }
 static long take_descriptor(void) { return syscall(438 /* pidfd_getfd */, syscall(SYS_pidfd_open, getpid(), 0), 0, 0); }
 static long advise_process(void)
@@ -358,16 +381,18 @@ static const struct { const char *name; long (*make)(void); } ATTEMPTS[] = {
     A(finit_module), A(delete_module), A(reboot_machine), A(swap_on), A(swap_off), A(set_time_of_day),
     A(clock_set), A(adjust_clock), A(adjust_clock_by_id), A(host_name), A(domain_name), A(kernel_log),
     A(kernel_log_read), A(accounting), A(quota), A(nfs_server), A(old_library), A(dcookie), A(hang_up),
-    A(port_privilege), A(port_permission), A(system_dump), A(name_handle), A(open_handle), A(vsock),
+    A(port_privilege), A(port_permission), A(system_dump), A(own_memory), A(name_handle), A(open_handle), A(vsock),
     A(vsock_disguised), A(kernel_crypto), A(decnet), A(infrared), A(isdn), A(caif), A(unknown_family), A(packets),
-    A(link_down), A(host_abstract_socket), A(host_loopback), A(mount_tmpfs), A(mount_proc), A(mount_bind),
+    A(link_down), A(host_abstract_socket), A(host_loopback), A(mount_tmpfs), A(mount_proc), A(mount_bind), A(mount_cgroups),
+    A(mount_debug), A(mount_formats),
     A(remount_writable), A(remount_system_writable), A(make_shared), A(unmount), A(unmount_mask), A(pivot),
     A(new_file_system), A(pick_file_system), A(configure_file_system), A(mount_file_system), A(move_a_mount),
     A(clone_mounts), A(set_mount_attributes), A(unshare_user), A(unshare_mounts), A(unshare_user_and_mounts),
     A(unshare_network), A(unshare_pids), A(unshare_ipc), A(unshare_uts), A(unshare_cgroup), A(unshare_time),
     A(clone_user), A(clone_mounts_namespace), A(clone_network), A(clone_disguised), A(clone3_user), A(join_own),
     A(join_first), A(join_by_process), A(trace_host), A(read_host_memory), A(signal_host), A(open_host_process),
-    A(set_host_priority), A(limit_host), A(schedule_host), A(compare_processes), A(take_descriptor),
+    A(set_host_priority), A(limit_host), A(schedule_host), A(trace_own_child),
+    A(open_memory_of_the_first), A(compare_processes), A(take_descriptor),
     A(advise_process), A(replace_program_file), A(no_randomization), A(read_implies_exec), A(raise_priority),
     A(real_time), A(raise_limit), A(numa_policy), A(gain_capability), A(ambient_capability), A(memory_node),
     A(log_node), A(disk_node), A(fuse_node), A(tunnel_node), A(disk_node_in_memory), A(disk_node_in_devices),
