@@ -82,7 +82,18 @@ def program() -> bytes:
         ("personality: no randomization", 135, (0x0040000,), EPERM),
         ("socket: unix", 41, (1,), ALLOW),
         ("socket: internet", 41, (2,), ALLOW),
+        ("socket: packets", 41, (17,), ALLOW),
+        ("socket: DECnet", 41, (12,), EPERM),
+        ("socket: DECnet in disguise", 41, (1 << 32 | 12,), EPERM),
+        ("socket: Econet", 41, (19,), EPERM),
+        ("socket: classical IP over ATM", 41, (20,), EPERM),
+        ("socket: infrared", 41, (23,), EPERM),
+        ("socket: WANPIPE", 41, (25,), EPERM),
+        ("socket: Bluetooth", 41, (31,), ALLOW),
+        ("socket: ISDN", 41, (34,), EPERM),
+        ("socket: CAIF", 41, (37,), EPERM),
         ("socket: kernel crypto", 41, (38,), EPERM),
+        ("socket: kernel crypto in disguise", 41, (1 << 32 | 38,), EPERM),
         ("socket: vsock", 41, (40,), EPERM),
         ("socket: vsock in disguise", 41, (1 << 32 | 40,), EPERM),
         ("socket: xdp", 41, (44,), ALLOW),
@@ -105,7 +116,16 @@ def test_the_filter_judges_as_docker_does(
 @needs_x86_64
 @pytest.mark.parametrize(
     ("name", "number", "verdict"),
-    [("read", 3, ALLOW), ("mount", 21, EPERM), ("socketcall", 102, ALLOW), ("clone3", 435, ENOSYS)],
+    [
+        ("read", 3, ALLOW),
+        ("mount", 21, EPERM),
+        ("vm86", 166, EPERM),
+        ("keyctl", 288, EPERM),
+        ("socketcall", 102, ALLOW),
+        ("unshare", 310, EPERM),
+        ("io_uring_setup", 425, EPERM),
+        ("clone3", 435, ENOSYS),
+    ],
 )
 def test_the_older_system_calls_of_the_machine_are_judged_too(
     program: bytes, name: str, number: int, verdict: int

@@ -126,9 +126,24 @@ BY_CAPABILITY: dict[str, tuple[str, ...]] = {
 NAMESPACE_FLAGS = 0x7E020000
 """The ``CLONE_NEW*`` flags: a container may not make namespaces without CAP_SYS_ADMIN."""
 
-SOCKET_FAMILIES = (*range(38), 39, *range(41, 46))
-"""Address families for ``socket``: all but AF_ALG (38), which exposes the kernel's crypto
-interface, and AF_VSOCK (40), which reaches the host around the network namespace.
+SOCKET_FAMILIES = (
+    *range(12),
+    *range(13, 19),
+    21,
+    22,
+    24,
+    *range(26, 34),
+    35,
+    36,
+    39,
+    *range(41, 46),
+)
+"""Address families for ``socket``, by the numbers of linux/socket.h.
+
+AF_ALG (38) exposes the kernel's crypto interface, and AF_VSOCK (40) reaches the host around the
+network namespace. The other gaps are protocols that Linux has given up: DECnet (12), Econet (19),
+classical IP over ATM (20), IrDA (23), WANPIPE (25), ISDN (34) and CAIF (37). Where a kernel
+still has one, nobody looks after it.
 
 Compared for equality or with "less than": the argument register has 64 bits, the kernel reads
 32 of them, so "greater than 40" could be met by a disguised 40."""
