@@ -17,6 +17,7 @@ from dissolver.containers.life import RunOptions
 from dissolver.containers.start import connection_of
 from dissolver.errors import NetworkError
 from dissolver.network import bridge as bridges
+from dissolver.network import firewall
 
 pytestmark = [needs_root, pytest.mark.usefixtures("bridge")]
 
@@ -174,3 +175,53 @@ def test_many_steps_at_once_make_one_bridge(base: Base) -> None:
         thread.join()
     assert [status for status, _ in results] == [0] * 8
     assert len({text for _, text in results}) == 8
+
+
+# The host's loopback ------------------------------------------------------------------
+
+
+def remove_rules() -> None:
+    """Take the rules away that keep containers from the host's loopback, as a flush does."""
+    attributes = firewall._text(firewall._TABLE_NAME, firewall.TABLE)
+    batch = b"".join(
+        firewall._message(kind, flags, text, family=family, resource=resource)
+        for kind, flags, text, family, resource in (
+            (firewall._BATCH_BEGIN, 1, b"", 0, firewall._NFTABLES),
+            (firewall._NEW_TABLE, 1 | firewall._CREATE, attributes, 2, 0),
+            (firewall._DELETE_TABLE, 1, attributes, 2, 0),
+            (firewall._BATCH_END, 1, b"", 0, firewall._NFTABLES),
+        )
+    )
+    with firewall._opened() as link:
+        link.send(batch)
+    assert not firewall.is_loopback_guarded()
+
+
+@pytest.mark.parametrize("ports", [(), ("80",)])
+def test_rules_that_are_missing_are_made_again(base: Base, ports: tuple[str, ...]) -> None:
+    # As after a flush, and as on a bridge that an older version made.
+    base.step("true", network="default")
+    remove_rules()
+    start(base, "sleep 60", *ports)
+    assert firewall.is_loopback_guarded()
+
+
+def test_the_rules_are_there_before_a_step_runs(base: Base) -> None:
+    remove_rules()
+    base.step("true", network="default")
+    assert firewall.is_loopback_guarded()
+
+
+def test_without_the_rules_nothing_gets_on_the_bridge(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_rules()
+    # A kernel that knows none of the words of a rule.
+    monkeypatch.setattr(firewall, "_expression", lambda name, data: firewall._nested(1, b""))
+    with pytest.raises(NetworkError) as raised:
+        start(base, "sleep 60")
+    assert raised.value.message.startswith("containers cannot be kept from what listens on")
+    assert "`--network none`" in (raised.value.hint or "")
+    monkeypatch.undo()
+    start(base, "sleep 60")
+    assert firewall.is_loopback_guarded()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from basis import needs_root
 from dissolver.errors import NetworkError
 from dissolver.network import bridge, pasta, programs
 from dissolver.network import plan as network
@@ -16,6 +17,7 @@ from dissolver.network.hosts import Host
 from dissolver.network.leases import Lease
 from dissolver.network.ports import Port
 from dissolver.network.programs import Command, complaint
+from scene import processes, wait_until
 
 LEASE = Lease("0123456789abcdef", "10.88.0.7", (1, 1))
 SUBNET = "10.88.0.0/16"
@@ -265,3 +267,30 @@ def test_pasta_leads_to_the_machine_only_if_it_is_to(
     (command,) = pasta.commands((), tmp_path / "net", gateway=gateway, tun="/dev/null").setup
     found = [one for one in command.argv if one in ("--no-map-gw", "--gateway", "10.0.0.1")]
     assert found == words
+
+
+FAKE_PASTA = """#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = --pid ] && file=$2; shift; done
+sleep 60 >/dev/null 2>&1 &
+echo $! > "$file"
+"""
+
+
+@needs_root
+def test_a_pasta_that_cannot_be_guarded_does_not_stay(monkeypatch, tmp_path: Path) -> None:
+    program = tmp_path / "pasta"
+    program.write_text(FAKE_PASTA)
+    program.chmod(0o755)
+    # Its process has no tun device that a filter could be put on.
+    monkeypatch.setattr(pasta, "find_program", lambda _: str(program))
+    file = tmp_path / "run" / "net" / "netns"
+    (command,) = pasta.commands((), file, tun="/dev/null").setup
+    before = set(processes("sleep 60"))
+    with pytest.raises(NetworkError) as raised:
+        programs.run_command(command.bound_to(0, "/proc/self/ns/net"), "connecting the network")
+    assert raised.value.message == (
+        "connecting the network failed: containers cannot be kept from this machine's loopback "
+        "interface: pasta has not opened /dev/net/tun"
+    )
+    assert not file.parent.exists()
+    wait_until(lambda: set(processes("sleep 60")) <= before)

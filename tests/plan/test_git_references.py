@@ -16,7 +16,7 @@ REPOSITORIES = [
     (f"{HTTPS}#main:sub/dir", GitReference(HTTPS, "foo", "main", "sub/dir")),
     (f"{HTTPS}#:sub", GitReference(HTTPS, "foo", "", "sub")),
     (f"{HTTPS}#", GitReference(HTTPS, "foo")),
-    (f"{HTTPS}#a%20b", GitReference(HTTPS, "foo", "a b")),
+    (f"{HTTPS}#a%2Bb", GitReference(HTTPS, "foo", "a+b")),
     ("https://u:p@h/x/y.git", GitReference("https://u:p@h/x/y.git", "y")),
     ("https://h:8443/y.git", GitReference("https://h:8443/y.git", "y")),
     ("HTTPS://h/y.git", GitReference("https://h/y.git", "y")),
@@ -82,6 +82,33 @@ FAULTS = [
     ("?keep-git-dir=maybe", "invalid keep-git-dir value: `maybe`"),
     ("?submodules=2", "invalid submodules value: `2`"),
     ("?mtime=now", "invalid mtime value: `now`"),
+    *(
+        (f"#{ref}", f"`{ref}` is no name of a branch, a tag or a commit")
+        for ref in (
+            "--upload-pack=touch /x",
+            "-b",
+            "a..b",
+            "a b",
+            "/a",
+            "a/",
+            ".a",
+            "a/.b",
+            "a//b",
+            "a.lock",
+            "a.",
+            "@",
+            "a@{1}",
+            "a~1",
+            "a^",
+            "a*",
+            "a?b",
+            "a[b",
+            "a\\b",
+            "a\x1bb",
+        )
+    ),
+    ("?ref=--upload-pack%3Dx", "`--upload-pack=x` is no name of a branch, a tag or a commit"),
+    ("?commit=-x", "`-x` is no name of a branch, a tag or a commit"),
     ("##ref=a", f"`{HTTPS}##ref=a` has two `#` before its ref"),
 ]
 
@@ -97,3 +124,16 @@ def test_a_misspelt_parameter_gets_a_hint() -> None:
     with pytest.raises(DockerfileError) as caught:
         parse_git_reference(f"{HTTPS}?subdri=a")
     assert caught.value.hint == "did you mean `subdir`?"
+
+
+@pytest.mark.parametrize("ref", ["main", "v1.0", "feature/a-b_c", "refs/pull/1/head", "a@b", "é"])
+def test_what_git_takes_for_a_ref_is_one(ref: str) -> None:
+    found = parse_git_reference(f"{HTTPS}#{ref}")
+    assert found is not None
+    assert found.ref == ref
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "user@-oProxyCommand=x"])
+def test_no_host_is_an_option_for_ssh(host: str) -> None:
+    with pytest.raises(DockerfileError, match="a name does not begin with `-`"):
+        parse_git_reference(f"ssh://{host}/a.git")

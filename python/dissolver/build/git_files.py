@@ -1,8 +1,9 @@
 """Git repositories in ADD and as contexts: a commit, checked out by the `git` program.
 
 Nothing of the caller's own configuration of git plays a part, so a commit gives the
-same files wherever it is built. What a repository says is not trusted: no hook runs, and
-no submodule is taken from this machine's files.
+same files wherever it is built. What a repository says is not trusted: no hook runs, no
+submodule is taken from this machine's files or from a program, and no name that a server
+or a Dockerfile gives is read as an option.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from dissolver.build.fetched_files import find_files, keep_files, key_of
 from dissolver.errors import BuildError, Cancelled
 from dissolver.plan.credentials import basic_authorization, split_credentials
+from dissolver.plan.git_reference import is_ref
 from dissolver.store.faults import explained
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 _POLL_SECONDS = 0.05
 _USER = "x-access-token"
 """The user name that goes with a token: what GitHub expects, and others accept."""
+
+PROTOCOLS = ("http", "https", "git", "ssh")
+"""How repositories, and their submodules, are reached."""
 
 PASSED_ON = (
     "HOME", "PATH", "LANG", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
@@ -98,7 +103,11 @@ class Git:
         passed = {name: self.environment[name] for name in PASSED_ON if name in self.environment}
         settings = {
             "core.hooksPath": "/dev/null",
-            "protocol.file.allow": "never",
+            # Files of this machine and `ext::`, which is a program, are none of these.
+            "protocol.allow": "never",
+            **{f"protocol.{name}.allow": "always" for name in PROTOCOLS},
+            "core.fsmonitor": "false",
+            "core.attributesFile": "/dev/null",
             "advice.detachedHead": "false",
             "init.defaultBranch": "main",
             "gc.auto": "0",
@@ -121,6 +130,7 @@ class Git:
             **pairs,
             "GIT_CONFIG_COUNT": str(len(settings)),
             "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
@@ -212,13 +222,20 @@ def _resolve(git: Git, directory: Path, reference: GitReference) -> tuple[str, s
         return wanted, ""
     asked = ("HEAD",) if not wanted else (wanted, f"{wanted}^{{}}")
     try:
-        listed = git.run(directory, "ls-remote", reference.remote, *asked, remote=reference.remote)
+        words = ("ls-remote", "--", reference.remote, *asked)
+        listed = git.run(directory, *words, remote=reference.remote)
     except GitFailed as error:
         raise BuildError(
             f"cannot reach the repository `{reference.remote}`: {error.message}"
         ) from error
     lines = [line.partition("\t") for line in listed.splitlines()]
-    found = {name: commit for commit, _, name in lines}
+    # What a server says becomes words for git: commits and refs, and nothing else.
+    found = {
+        name: commit
+        for commit, _, name in lines
+        if _COMMIT.fullmatch(commit)
+        and (name == "HEAD" or (name.startswith("refs/") and is_ref(name.removesuffix("^{}"))))
+    }
     if not wanted:
         candidates = ["HEAD"]
     else:
@@ -238,7 +255,7 @@ def _check_out(git: Git, work: Path, reference: GitReference, commit: str, ref: 
     remote = reference.remote
     # No templates: they may hold hooks.
     git.run(work, "init", "-q", "--template=")
-    git.run(work, "remote", "add", "origin", remote)
+    git.run(work, "remote", "add", "--", "origin", remote)
     _fetch(git, work, remote, commit, "" if reference.fetches_by_commit else ref)
     git.run(work, "checkout", "-q", commit)
     if reference.has_submodules and (work / ".gitmodules").exists():
@@ -256,7 +273,9 @@ def _fetch(git: Git, work: Path, remote: str, commit: str, ref: str) -> None:
     failure: GitFailed | None = None
     for words in attempts:
         try:
-            git.run(work, "fetch", "-q", "--no-recurse-submodules", *words, remote=remote)
+            how, *what = words
+            options = ("-q", "--no-recurse-submodules", how, "--")
+            git.run(work, "fetch", *options, *what, remote=remote)
             git.run(work, "cat-file", "-e", f"{commit}^{{commit}}")
         except GitFailed as error:
             failure = error

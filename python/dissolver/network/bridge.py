@@ -5,6 +5,9 @@ stays: a lone pair of interfaces keeps the bridge from becoming empty, at which
 netavark would take everything down again (220 ms). From then on a container
 without published ports needs an interface and an address, which ``ip`` gives it
 in 3 ms, and which vanish with its namespace. Published ports go through netavark.
+
+netavark opens the way from the bridge to the host's loopback, for ports published there.
+`dissolver.network.firewall` closes it to containers, and is asked before each start.
 """
 
 from __future__ import annotations
@@ -71,12 +74,15 @@ def attach(
     this process does, or the supervisor that keeps ``state_file``; `hand_over` changes that.
 
     Raises:
-        NetworkError: a program is missing, a port taken, or the bridge cannot be made.
+        NetworkError: a program is missing, a port taken, the bridge cannot be made, or the
+            host's loopback cannot be kept from it.
     """
     owner = processes.this_process()
     with leases.opened(directory) as book:
         _settle_subnet(book)
         _take_down_left_behind(book, directory)
+        # Before the bridge is made, so that there is no moment without.
+        firewall.guard_loopback(BRIDGE)
         _ensure(book, directory, owner)
         lease, settled = leases.take(
             book, name, owner=owner, state_file=state_file, ports=list(ports)

@@ -5,6 +5,9 @@ processes, so ``/proc/<pid>/ns/net`` is closed to it. It gets a file instead, on
 which the namespace is mounted in a mount namespace that only pasta keeps. It
 watches that file: removing it ends pasta, whoever removes it. The file has a
 directory of its own, for of several removals at the same time pasta sees one.
+
+Before the container runs, pasta's interface gets a filter against frames that pasta would carry
+to this machine's loopback (`dissolver.network.tap`).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.errors import NetworkError
+from dissolver.network import tap
 from dissolver.network.programs import Command, find_program, need_program
 from dissolver.store import processes
 
@@ -32,9 +36,15 @@ TUN = "/dev/net/tun"
 ROUTES = "/proc/net/route"
 
 _SCRIPT = """
-mkdir -p "${2%/*}" && : > "$2" && mount --bind "$1" "$2" && f=$2 && shift 2 && exec "$@" "$f"
+d=${2%/*}; f=$2; n=$1; p=$3; g=$4; shift 4
+mkdir -p "$d" && : > "$f" && mount --bind "$n" "$f" && "$@" --pid "$d/pid" --netns "$f" &&
+"$p" -IS "$g" "$d/pid" && exit
+exec 2>/dev/null; kill "$(cat "$d/pid")"; umount "$f"; rm -rf -- "$d"; exit 1
 """
-"""$1 the namespace, $2 the file, then pasta and its options; the last one wants the file."""
+"""$1 the namespace, $2 the file, $3 and $4 the program for the filter, then pasta and its options.
+
+Without the filter there is no pasta either.
+"""
 
 
 def container_file(run: Path, name: str) -> Path:
@@ -119,7 +129,7 @@ def commands(ports: Sequence[Port], file: Path, *, gateway: str = "", tun: str =
         *("-T", "none", "-U", "none"),
     ]
     shell = (unshare, "--mount", "sh", "-c", _SCRIPT, "sh", "{netns}", str(file))
-    setup = Command((*shell, pasta, *options, "--netns"))
+    setup = Command((*shell, sys.executable, tap.__file__, pasta, *options))
     return Commands((setup,), (Command(("rm", "-rf", "--", str(file.parent))),))
 
 

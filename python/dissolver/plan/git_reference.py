@@ -28,6 +28,10 @@ _CLAIMS = ("keep-git-dir", "submodules", "fetch-by-commit")
 
 _PROTOCOL = re.compile(r"([a-zA-Z0-9]+)://")
 _SSH_STYLE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]*@[a-zA-Z0-9][a-zA-Z0-9.-]*:[^?#]*", re.ASCII)
+_NO_REF = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|$)|^[-/]|[/.]$|^@$"
+)
+"""What no name of a ref has in it: git-check-ref-format(1), and nothing that reads as an option."""
 _TRUTHS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
@@ -78,6 +82,9 @@ def parse_git_reference(text: str) -> GitReference | None:
         return None
     if protocol in ("http", "https") and not unquote(url.path).endswith(".git"):
         return None
+    if url.netloc.rpartition("@")[2].startswith("-"):
+        # ssh would read an option.
+        raise DockerfileError(f"`{redacted(text)}` has no host: a name does not begin with `-`")
     remote = SplitResult(protocol, url.netloc, url.path, "", "").geturl()
     reference = _reference(remote, text, url.query, url.fragment)
     return replace(reference, is_unencrypted=protocol in ("http", "git"))
@@ -106,7 +113,7 @@ def _queried(reference: GitReference, query: str) -> GitReference:
     """Return ``reference`` with what a query adds to it."""
     values = _parameters(query)
     if not values:
-        return reference
+        return replace(reference, ref=_valid(reference.ref))
     times = values.get("mtime", "checkout")
     if times != "checkout" and times != "commit":
         raise DockerfileError(
@@ -117,7 +124,7 @@ def _queried(reference: GitReference, query: str) -> GitReference:
     keeps = values.get("keep-git-dir")
     return replace(
         reference,
-        ref=ref or checksum or "",
+        ref=_valid(ref or checksum or ""),
         subdirectory=_agreed("subdir", reference.subdirectory, values.get("subdir")),
         checksum=checksum,
         keeps_git_directory=None if keeps is None else _claim("keep-git-dir", keeps),
@@ -160,6 +167,20 @@ def _ref(written: str, values: Mapping[str, str]) -> str:
         if parameter in values:
             full = prefix + values[parameter].removeprefix(prefix)
             ref = _agreed("ref", ref, full)
+    return ref
+
+
+def is_ref(text: str) -> bool:
+    """Report whether a branch, a tag or a commit may be called so."""
+    return bool(text) and _NO_REF.search(text) is None
+
+
+def _valid(ref: str) -> str:
+    if ref and not is_ref(ref):
+        raise DockerfileError(
+            f"`{ref}` is no name of a branch, a tag or a commit",
+            hint="`git check-ref-format --branch NAME` tells what may be one",
+        )
     return ref
 
 
