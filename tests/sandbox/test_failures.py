@@ -65,7 +65,7 @@ def test_a_program_of_the_host_is_never_executed_inside(place: Place, program: s
     place.layout = LAYOUT
     # What `/proc/self/exe` leads to is a program of ours that does nothing without its orders.
     outcome = place(program, "-c", "print('escaped')")
-    assert (outcome.status, outcome.output, outcome.failure) == (125, "", None)
+    assert (outcome.status, outcome.output, outcome.failure) == (126, "", None)
 
 
 def test_hints_say_what_is_missing(place: Place) -> None:

@@ -182,7 +182,9 @@ def test_a_tmpfs_is_limited_and_holds_no_programs_unless_told(place: Place) -> N
 
 
 @pytest.mark.parametrize("target", ["/", "/host-secret", "../../../../../..", "/etc"])
-@pytest.mark.parametrize(("name", "op"), [("proc", "mount proc"), ("dev", "mount devices"), ("sys", "mount sysfs")])
+@pytest.mark.parametrize(
+    ("name", "op"), [("proc", "mount proc"), ("dev", "mount devices"), ("sys", "mount sysfs")]
+)
 def test_a_symlink_in_place_of_a_system_directory_is_refused(
     place: Place, name: str, op: str, target: str
 ) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dissolver._core import CoreError, sandbox
-from dissolver.errors import RunError
+from dissolver.errors import NetworkError, RunError
 from dissolver.network.plan import parse_mode, plan_network
-from dissolver.network.programs import run_command
+from dissolver.network.programs import Command, run_command
 from dissolver.sandbox import certificates, defaults, rootfs, rootless, spec, users
 from dissolver.sandbox.assemble import Process as Program
 from dissolver.sandbox.assemble import World, assemble, etc_mounts, system_mounts
@@ -244,9 +244,7 @@ class _Step:
         process: Process | None = None
         try:
             process = _started(specification, writing)
-            for command in self._plan.setup:
-                bound = command.bound_to(process.pid, process.network_namespace)
-                run_command(bound, "connecting the network")
+            _connect(process, self._plan.setup)
             refused = _release(process, on_output)
             os.close(writing)
             writing = -1
@@ -279,6 +277,20 @@ def _started(specification: bytes, output: int) -> Process:
         return sandbox.start(specification, stdin=None, stdout=output, stderr=output)
     except CoreError as problem:
         raise explain(problem) from problem
+
+
+def _connect(process: Process, setup: Sequence[Command]) -> None:
+    try:
+        for command in setup:
+            bound = command.bound_to(process.pid, process.network_namespace)
+            run_command(bound, "connecting the network")
+    except NetworkError:
+        # A process whose own set-up failed has no network any more; that is the reason to report.
+        try:
+            process.await_gate()
+        except CoreError as problem:
+            raise explain(problem) from problem
+        raise
 
 
 def _release(process: Process, on_output: Callable[[bytes], None]) -> int | None:

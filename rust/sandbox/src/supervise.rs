@@ -19,6 +19,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Child;
+use std::time::Duration;
 
 use dissolver_sys::{kernel, signals};
 use rustix::fs::Mode;
@@ -39,6 +40,8 @@ const REPORT_FD: i32 = 3;
 const SETUP_FAILED: i32 = 125;
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
+/// How long a process that failed may take to say so, when a hook found it gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the supervisor's name starts with; the container's ID follows.
 const NAME_PREFIX: &str = "dslv-";
 const SIGHUP: i32 = 1;
@@ -114,6 +117,7 @@ fn prepare(
     });
     let reached = started.and_then(|()| reach(&process, supervision.waits_for_attach));
     if let Err(error) = reached {
+        let error = first_cause(&process, error);
         drop(process);
         clean_up(background, supervision, &places);
         return Err(error);
@@ -162,6 +166,14 @@ fn reach(process: &Process, stays_at_gate: bool) -> Result<(), SandboxError> {
     };
     while process.advance(None)? != goal {}
     Ok(())
+}
+
+/// Returns why the process failed, if it did: a hook finds no network of one that has ended.
+fn first_cause(process: &Process, error: SandboxError) -> SandboxError {
+    match process.advance(Some(LAST_WORDS)) {
+        Err(cause) => cause,
+        Ok(_) => error,
+    }
 }
 
 /// Makes the socket, for its owner alone.

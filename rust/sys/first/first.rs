@@ -21,8 +21,9 @@ const ENOTDIR: i32 = 20;
 const ENAMETOOLONG: i32 = 36;
 const ELOOP: i32 = 40;
 
-/// The exit status of a process whose failure was reported; nobody gets to see it.
-const SETUP_FAILED: usize = 125;
+/// The exit status of a process whose failure was reported, and of a program that is executed
+/// without the orders of ours: a container whose program is `/proc/self/exe` ends with it.
+const NOT_EXECUTABLE: usize = 126;
 /// Set in a failure's detail when the candidate exists, but what it needs to be started does not.
 const LACKS_INTERPRETER: u32 = 1 << 31;
 /// The arguments before the first candidate: the own name, and three numbers.
@@ -142,7 +143,7 @@ unsafe fn number(mut text: *const u8) -> Option<usize> {
 fn exit() -> ! {
     loop {
         // SAFETY: takes no pointers, and does not return.
-        unsafe { call(numbers::EXIT_GROUP, [SETUP_FAILED, 0, 0, 0, 0, 0]) };
+        unsafe { call(numbers::EXIT_GROUP, [NOT_EXECUTABLE, 0, 0, 0, 0, 0]) };
     }
 }
 
