@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import io
@@ -236,6 +237,48 @@ CORNERS = {
 @pytest.mark.parametrize("name", CORNERS)
 def test_corners(ground: Path, name: str) -> None:
     _same(_pair(ground, _archive(CORNERS[name])))
+
+
+def _marks_of_overlays(tar: tarfile.TarFile) -> None:
+    """Every spelling of everything that overlayfs reads, on everything that it reads it from."""
+    pax: dict[str, str] = {}
+    for kind in ("trusted", "user"):
+        for name, value in (
+            ("opaque", "x"), ("whiteout", "y"), ("redirect", "/other"), ("metacopy", ""),
+            ("origin", "y"), ("overlay.opaque", "y"), ("overlay.overlay.whiteout", "y"), ("", "y"),
+        ):  # fmt: skip
+            pax[f"SCHILY.xattr.{kind}.overlay.{name}"] = value
+            pax[f"LIBARCHIVE.xattr.{kind}.%6fverlay.{name}"] = base64.b64encode(b"y").decode()
+    _member(tar, "./", None, mode=0o755)
+    _member(tar, "hides", None, pax=pax)
+    _member(tar, "hides/.wh..wh..opq", pax=pax)
+    _member(tar, "hides/empty", pax=pax)
+    _member(tar, "merges", None, pax=pax)
+    _member(tar, "merges/empty", pax=pax)
+    _member(tar, "other/file", b"x", pax=pax)
+    _member(tar, "link", type=tarfile.SYMTYPE, linkname="other", pax=pax)
+    _member(tar, "pipe", type=tarfile.FIFOTYPE, pax=pax)
+
+
+def test_a_tar_cannot_mark_anything_for_an_overlay(ground: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        _marks_of_overlays(tar)
+    # Once as they are in each header, and once for all, at the front.
+    with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as tar:
+        pax = dict(tar.getmembers()[1].pax_headers)
+    everywhere = io.BytesIO()
+    with tarfile.open(
+        fileobj=everywhere, mode="w", format=tarfile.PAX_FORMAT, pax_headers=pax
+    ) as tar:
+        _member(tar, "hides", None)
+        _member(tar, "hides/.wh..wh..opq")
+        _member(tar, "merges/empty")
+    for archive in (buffer.getvalue(), everywhere.getvalue()):
+        assert archive.count(b"overlay.redirect") >= 2
+        found = _same(_pair(ground, archive))
+        marked = {name: one.xattrs for name, one in found.items() if one.xattrs}
+        assert marked == {"hides": (("trusted.overlay.opaque", b"y"),)}
 
 
 def test_directories_may_be_as_deep_as_layers_allow(ground: Path) -> None:

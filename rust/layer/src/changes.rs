@@ -15,6 +15,7 @@ use crate::error::LayerError;
 use crate::inspect::{Inspected, inspect, inspect_root, names};
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
+use crate::marks::OverlayMarks;
 use crate::merged::has_vanished;
 use crate::view::View;
 
@@ -74,6 +75,7 @@ impl Layers {
             .map_err(|errno| LayerError::io("open", upper)(errno))?;
         let mut lister = Lister {
             root: &root,
+            marks: self.marks(),
             view: &view,
             stubs: stubs.iter().map(|path| relative(path)).collect(),
             frames: Vec::new(),
@@ -108,6 +110,7 @@ enum Step {
 
 struct Lister<'work> {
     root: &'work OwnedFd,
+    marks: OverlayMarks,
     view: &'work View,
     stubs: HashSet<Vec<u8>>,
     frames: Vec<Frame>,
@@ -117,7 +120,8 @@ struct Lister<'work> {
 
 impl Lister<'_> {
     fn run(&mut self) -> Result<(), LayerError> {
-        let is_opaque = inspect_root(self.root.as_fd())?.is_some_and(|root| root.entry.is_opaque);
+        let is_opaque =
+            inspect_root(self.root.as_fd(), self.marks)?.is_some_and(|root| root.entry.is_opaque);
         self.enter(Vec::new(), None, true, is_opaque)?;
         while let Some(frame) = self.frames.last_mut() {
             self.interrupt.check()?;
@@ -176,7 +180,7 @@ impl Lister<'_> {
 
     fn visit(&mut self, above: &[u8], name: &[u8], is_merged: bool) -> Result<(), LayerError> {
         let directory = open_directory(self.root.as_fd(), above)?;
-        let Some(inspected) = inspect(directory.as_fd(), above, name)? else {
+        let Some(inspected) = inspect(directory.as_fd(), above, name, Some(self.marks))? else {
             return Ok(());
         };
         let entry = &inspected.entry;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::vec;
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, futimens, openat, syncfs,
-    unlinkat,
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fremovexattr, fstat, futimens,
+    openat, syncfs, unlinkat,
 };
 
 use crate::create::{failed, open_directory};
@@ -20,6 +20,7 @@ use crate::index_build::LayerInfo;
 use crate::inspect::{Inspected, inspect, inspect_root, names, open_file};
 use crate::interrupt::Interrupt;
 use crate::layers::{Layers, Unpublished};
+use crate::marks::OverlayMarks;
 use crate::mountable::LowerForm;
 use crate::tar_write::LayerWriter;
 use crate::view::View;
@@ -56,26 +57,38 @@ impl Layers {
             .map_err(|errno| LayerError::io("open", upper)(errno))?;
         let mut committer = Committer {
             root: &root,
+            marks: self.marks(),
             view: &view,
             writer: self.writer(interrupt.clone())?,
             stubs: stubs.iter().map(|path| relative(path)).collect(),
             frames: Vec::new(),
             first_names: HashMap::new(),
             left_out: Vec::new(),
+            surplus_marks: Vec::new(),
+            has_foreign_marks: false,
             interrupt,
         };
         committer.run()?;
         let Committer {
-            writer, left_out, ..
+            writer,
+            left_out,
+            surplus_marks,
+            has_foreign_marks,
+            ..
         } = committer;
         let info = writer.finish_with(|place, info| {
             if self.form() == LowerForm::Image {
                 return Ok(());
             }
-            // A layer of little is extracted as fast as a directory of much is pruned.
-            if info.entry_count == 0 || left_out.len() > MAX_PRUNED {
+            // What the layer is to be in every form has none of them.
+            if has_foreign_marks {
                 return Ok(());
             }
+            // A layer of little is extracted as fast as a directory of much is pruned.
+            if info.entry_count == 0 || left_out.len() + surplus_marks.len() > MAX_PRUNED {
+                return Ok(());
+            }
+            unmark(root.as_fd(), &surplus_marks, self.marks())?;
             prune(root.as_fd(), &left_out)?;
             adopt(upper, place)
         })?;
@@ -86,7 +99,7 @@ impl Layers {
     }
 }
 
-/// Names that are removed from an upper directory to make it the layer and nothing else.
+/// Names and marks that are removed from an upper directory to make it the layer and nothing else.
 const MAX_PRUNED: usize = 256;
 
 /// A directory that is being walked.
@@ -101,6 +114,7 @@ struct Frame {
 
 struct Committer<'work> {
     root: &'work OwnedFd,
+    marks: OverlayMarks,
     view: &'work View,
     writer: LayerWriter,
     stubs: HashSet<Vec<u8>>,
@@ -111,14 +125,20 @@ struct Committer<'work> {
     first_names: HashMap<(u64, u64), Vec<u8>>,
     /// What the layer does not have, contents before their directory.
     left_out: Vec<(Vec<u8>, Kind)>,
+    /// Directories that are opaque, and are not in the layer: there is nothing that they hide.
+    /// overlayfs marks most new ones so, to look less far down.
+    surplus_marks: Vec<Vec<u8>>,
+    /// A program set attributes that overlayfs reserves.
+    has_foreign_marks: bool,
     interrupt: &'work Interrupt,
 }
 
 impl Committer<'_> {
     fn run(&mut self) -> Result<(), LayerError> {
         let below = self.view.lookup(b"")?.map(|found| found.entry);
-        if let Some(Inspected { entry, .. }) = inspect_root(self.root.as_fd())? {
-            self.root_frame(entry, below)?;
+        if let Some(root) = inspect_root(self.root.as_fd(), self.marks)? {
+            self.has_foreign_marks |= root.has_foreign_marks;
+            self.root_frame(root.entry, below)?;
         }
         let mut open: Option<(usize, OwnedFd)> = None;
         while let Some(frame) = self.frames.last_mut() {
@@ -133,7 +153,8 @@ impl Committer<'_> {
                 Some((at, fd)) if at == depth => fd,
                 _ => open_directory(self.root.as_fd(), &path)?,
             };
-            if let Some(inspected) = inspect(directory.as_fd(), &path, &name)? {
+            if let Some(inspected) = inspect(directory.as_fd(), &path, &name, Some(self.marks))? {
+                self.has_foreign_marks |= inspected.has_foreign_marks;
                 self.visit(directory.as_fd(), inspected, is_merged)?;
             } else {
                 self.left_out.push((join(&path, &name), Kind::Fifo));
@@ -181,6 +202,7 @@ impl Committer<'_> {
             entry,
             identity,
             links,
+            ..
         } = inspected;
         let below = if is_merged {
             self.view.lookup(&entry.path)?.map(|found| found.entry)
@@ -215,7 +237,10 @@ impl Committer<'_> {
         below: Option<&Entry>,
     ) -> Result<(), LayerError> {
         let covers_directory = below.is_some_and(|below| below.kind == Kind::Directory);
-        entry.is_opaque &= covers_directory;
+        if entry.is_opaque && !covers_directory {
+            entry.is_opaque = false;
+            self.surplus_marks.push(entry.path.clone());
+        }
         let is_merged = covers_directory && !entry.is_opaque;
         let is_stub = below.is_none() && self.stubs.contains(&entry.path);
         let is_same = is_merged && below.is_some_and(|below| is_same(&entry, below));
@@ -374,6 +399,19 @@ fn prune(root: BorrowedFd<'_>, left_out: &[(Vec<u8>, Kind)]) -> Result<(), Layer
             },
         };
         futimens(&directory, &times).map_err(failed("utimens", path))?;
+    }
+    Ok(())
+}
+
+/// Takes marks away that the layer does not have: stacked on others, it might hide something of them.
+fn unmark(
+    root: BorrowedFd<'_>,
+    directories: &[Vec<u8>],
+    marks: OverlayMarks,
+) -> Result<(), LayerError> {
+    for path in directories {
+        let directory = open_directory(root, path)?;
+        fremovexattr(&directory, marks.opaque()).map_err(failed("removexattr", path))?;
     }
     Ok(())
 }

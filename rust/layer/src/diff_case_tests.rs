@@ -4,8 +4,15 @@ use super::*;
 
 /// An upper directory without a mount, for what needs none.
 fn upper_of(build: impl FnOnce(&Path)) -> (tempfile::TempDir, Layers, PathBuf) {
+    upper_with(LayersOptions::default(), build)
+}
+
+fn upper_with(
+    options: LayersOptions,
+    build: impl FnOnce(&Path),
+) -> (tempfile::TempDir, Layers, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
-    let layers = Layers::open(&directory.path().join("store"), LayersOptions::default()).unwrap();
+    let layers = Layers::open(&directory.path().join("store"), options).unwrap();
     let upper = directory.path().join("upper");
     fs::create_dir(&upper).unwrap();
     fs::set_permissions(&upper, fs::Permissions::from_mode(0o755)).unwrap();
@@ -62,42 +69,170 @@ fn stubs_are_left_out_while_they_are_empty_and_new() {
     assert!(!root.join("proc").exists() && !root.join("etc/resolv.conf").exists());
 }
 
+fn with_marks(userxattr: bool) -> LayersOptions {
+    LayersOptions {
+        userxattr,
+        fsync: false,
+    }
+}
+
+fn mark(path: &Path, key: &str) {
+    let file = File::open(path).unwrap();
+    Holder::Open(file.as_fd())
+        .set(key.as_bytes(), b"y")
+        .unwrap();
+}
+
+/// What the layer made of an upper directory shows above a base, and whether it was adopted.
+fn commit_above_base(
+    layers: &Layers,
+    upper: &Path,
+) -> (LayerInfo, Vec<crate::Change>, Vec<u8>, bool) {
+    let mut base = layers.writer(Interrupt::default()).unwrap();
+    for (path, kind) in [
+        ("bin", Kind::Directory),
+        ("bin/sh", Kind::File),
+        ("etc", Kind::Directory),
+        ("etc/passwd", Kind::File),
+    ] {
+        let mode = if kind == Kind::File { 0o644 } else { 0o755 };
+        let entry = Entry::new(path.as_bytes().to_vec(), kind, mode);
+        base.add_entry(&entry).unwrap();
+    }
+    let base = [base.finish().unwrap().diff_id];
+    let interrupt = Interrupt::default();
+    let changes = layers.changes(upper, &base, &[], &interrupt).unwrap();
+    let exported = tar(|out| layers.export_container(&base, upper, out, &interrupt));
+    let info = layers.commit_upper(upper, &base, &[], &interrupt).unwrap();
+    let is_adopted = layers.directory(info.diff_id).join("root").exists();
+    (info, changes, exported, is_adopted)
+}
+
+#[test]
+fn what_a_program_set_makes_no_difference_to_the_layer() {
+    if !is_root() {
+        eprintln!("skipped: only root can set trusted attributes");
+        return;
+    }
+    let build = |upper: &Path| {
+        for name in ["", "etc", "new"] {
+            fs::create_dir_all(upper.join(name)).unwrap();
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(upper.join(name), mode).unwrap();
+        }
+        fs::write(upper.join("new/empty"), "").unwrap();
+        fs::write(upper.join("etc/hosts"), "x").unwrap();
+        for name in ["new/empty", "etc/hosts", "new", "etc"] {
+            let file = File::open(upper.join(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+    };
+    for userxattr in [false, true] {
+        let (_plain, layers, upper) = upper_with(with_marks(userxattr), build);
+        let plain = commit_above_base(&layers, &upper);
+        assert!(plain.3, "what has no such attributes is adopted as it is");
+        let (own, other) = if userxattr {
+            ("user", "trusted")
+        } else {
+            ("trusted", "user")
+        };
+        for name in ["opaque", "whiteout", "redirect", "metacopy", "other"] {
+            for key in [
+                format!("{other}.overlay.{name}"),
+                format!("{own}.overlay.overlay.{name}"),
+                format!("{own}.overlay.overlay.overlay.{name}"),
+            ] {
+                for path in ["", "etc", "new", "new/empty", "etc/hosts"] {
+                    let (_marked, layers, upper) = upper_with(with_marks(userxattr), |upper| {
+                        build(upper);
+                        mark(&upper.join(path), &key);
+                    });
+                    let (info, changes, exported, is_adopted) = commit_above_base(&layers, &upper);
+                    assert_eq!(info, plain.0, "{key} of `{path}`");
+                    assert_eq!(changes, plain.1, "{key} of `{path}`");
+                    assert_eq!(exported, plain.2, "{key} of `{path}`");
+                    assert!(
+                        !is_adopted,
+                        "{key} of `{path}` would be seen in the next step"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_adopted_directory_hides_no_more_than_its_layer() {
+    if !is_root() {
+        eprintln!("skipped: only root can set trusted attributes");
+        return;
+    }
+    for (userxattr, key) in [
+        (false, "trusted.overlay.opaque"),
+        (true, "user.overlay.opaque"),
+    ] {
+        let (_directory, layers, upper) = upper_with(with_marks(userxattr), |upper| {
+            for name in ["new", "etc"] {
+                fs::create_dir(upper.join(name)).unwrap();
+                mark(&upper.join(name), key);
+            }
+        });
+        let (info, _, _, is_adopted) = commit_above_base(&layers, &upper);
+        assert!(is_adopted);
+        let adopted = layers.directory(info.diff_id).join("root");
+        let is_opaque = |name: &str| {
+            let directory = File::open(adopted.join(name)).unwrap();
+            let xattrs = Holder::Open(directory.as_fd()).read_all().unwrap();
+            xattrs.contains(&(key.as_bytes().to_vec(), b"y".to_vec()))
+        };
+        // The base has `etc`, and has no `new`.
+        assert_eq!((is_opaque("etc"), is_opaque("new")), (true, false));
+        let entry = |path| layers.layer(info.diff_id).unwrap().index().get(path);
+        assert!(entry(b"etc").unwrap().unwrap().is_opaque);
+        assert!(!entry(b"new").unwrap().unwrap().is_opaque);
+    }
+}
+
 #[test]
 fn what_layers_cannot_say_is_refused_and_the_upper_stays() {
     if !is_root() {
         eprintln!("skipped: only root can set trusted attributes");
         return;
     }
-    let mark = |upper: &Path, name: &[u8], key: &[u8]| {
-        let file = File::open(upper.join(OsStr::from_bytes(name))).unwrap();
-        Holder::Open(file.as_fd()).set(key, b"y").unwrap();
-    };
-    type Case<'case> = (&'case [u8], Option<&'case [u8]>, &'case str);
-    let table: [Case<'_>; 3] = [
-        (b".wh.x", None, "bad-tar"),
+    type Case<'case> = (&'case str, Option<&'case str>, bool, &'case str);
+    let table: [Case<'_>; 4] = [
+        (".wh.x", None, false, "bad-tar"),
         (
-            b"moved",
-            Some(b"trusted.overlay.redirect"),
+            "moved",
+            Some("trusted.overlay.redirect"),
+            false,
             "unsupported-overlay",
         ),
         (
-            b"hollow",
-            Some(b"user.overlay.metacopy"),
+            "hollow",
+            Some("trusted.overlay.metacopy"),
+            false,
+            "unsupported-overlay",
+        ),
+        (
+            "hollow",
+            Some("user.overlay.metacopy"),
+            true,
             "unsupported-overlay",
         ),
     ];
-    for (name, key, kind) in table {
-        let (_directory, layers, upper) = upper_of(|upper| {
-            fs::write(upper.join(OsStr::from_bytes(name)), "x").unwrap();
+    for (name, key, userxattr, kind) in table {
+        let (_directory, layers, upper) = upper_with(with_marks(userxattr), |upper| {
+            fs::write(upper.join(name), "x").unwrap();
             if let Some(key) = key {
-                mark(upper, name, key);
+                mark(&upper.join(name), key);
             }
         });
         let error = layers
             .commit_upper(&upper, &[], &[], &Interrupt::default())
             .unwrap_err();
         assert_eq!(error.kind(), kind);
-        assert!(upper.join(OsStr::from_bytes(name)).exists());
+        assert!(upper.join(name).exists());
         assert!(layers.list().unwrap().is_empty());
     }
 }

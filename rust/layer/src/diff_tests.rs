@@ -1,7 +1,6 @@
 //! Random changes through a real overlay mount: the layer made of them shows what the mount showed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::Seek as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -14,6 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::*;
 use crate::layers::LayersOptions;
 use crate::limits::Limits;
+use crate::marks::is_reserved;
 use crate::xattr::Holder;
 
 /// One thing that a step may do to a root file system; what cannot be done is not.
@@ -30,6 +30,8 @@ enum Change {
     Mode(String, u32),
     Owner(String, u32, u32),
     Attribute(String, u8),
+    /// Sets an attribute that overlayfs reserves.
+    Mark(String, &'static str, u8),
     Time(String, i64),
     Pipe(String),
     /// Copies a file up and leaves it as it was.
@@ -40,6 +42,21 @@ fn a_path() -> impl Strategy<Value = String> {
     // Few names, so that changes meet each other.
     let name = prop::sample::select(vec!["a", "b", "a-b", "c"]);
     prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
+}
+
+fn a_mark() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "user.overlay.opaque",
+        "user.overlay.overlay.opaque",
+        "user.overlay.whiteout",
+        "user.overlay.redirect",
+        "user.overlay.metacopy",
+        "trusted.overlay.opaque",
+        "trusted.overlay.overlay.opaque",
+        "trusted.overlay.whiteout",
+        "trusted.overlay.redirect",
+        "trusted.overlay.metacopy",
+    ])
 }
 
 fn a_change() -> impl Strategy<Value = Change> {
@@ -56,6 +73,8 @@ fn a_change() -> impl Strategy<Value = Change> {
         1 => (a_path(), 0_u32..0o10000).prop_map(|(path, mode)| Change::Mode(path, mode)),
         1 => (a_path(), 0_u32..3, 0_u32..3).prop_map(|(path, uid, gid)| Change::Owner(path, uid, gid)),
         1 => (a_path(), any::<u8>()).prop_map(|(path, value)| Change::Attribute(path, value)),
+        1 => (a_path(), a_mark(), prop::sample::select(vec![b'x', b'y']))
+            .prop_map(|(path, name, value)| Change::Mark(path, name, value)),
         1 => (a_path(), 0_i64..5_000_000_000).prop_map(|(path, time)| Change::Time(path, time)),
         1 => a_path().prop_map(Change::Pipe),
         1 => a_path().prop_map(Change::Touch),
@@ -100,6 +119,10 @@ fn apply(root: &Path, change: &Change) {
         Change::Attribute(path, value) if is_real(path) => {
             let file = File::open(at(path));
             file.and_then(|file| Ok(Holder::Open(file.as_fd()).set(b"user.test", &[*value])?))
+        }
+        Change::Mark(path, name, value) if is_real(path) => {
+            let file = File::open(at(path));
+            file.and_then(|file| Ok(Holder::Open(file.as_fd()).set(name.as_bytes(), &[*value])?))
         }
         Change::Time(path, time) if is_real(path) => {
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(*time as u64);
@@ -183,6 +206,20 @@ fn snapshot(root: &Path) -> BTreeMap<PathBuf, Facts> {
         all.insert(path, facts);
     }
     all
+}
+
+/// The attributes beneath a mount that overlayfs reserves, as a program sees them.
+fn marks_in(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in snapshot(root).into_keys() {
+        let full = root.join(&path);
+        let above = File::open(full.parent().unwrap()).unwrap();
+        let name = full.file_name().unwrap().as_bytes();
+        let xattrs = Holder::Named(above.as_fd(), name).read_all().unwrap();
+        let reserved = xattrs.into_iter().filter(|(name, _)| is_reserved(name));
+        found.extend(reserved.map(|(name, _)| (path.clone(), name)));
+    }
+    found
 }
 
 /// A directory with an overlay mounted in it while the value lives.
@@ -343,7 +380,11 @@ fn run(steps: &[Vec<Change>], userxattr: bool) {
         let before = if ids.is_empty() {
             fs::create_dir_all(&upper).unwrap();
             fs::set_permissions(&upper, fs::Permissions::from_mode(0o755)).unwrap();
-            changes.iter().for_each(|change| apply(&upper, change));
+            // Without a mount between, a program's attributes would be overlayfs's own.
+            let changes = changes.iter();
+            changes
+                .filter(|change| !matches!(change, Change::Mark(..)))
+                .for_each(|change| apply(&upper, change));
             snapshot(&upper)
         } else {
             let lowers = layers.lower_directories(&ids, &interrupt).unwrap();
@@ -392,6 +433,7 @@ fn run(steps: &[Vec<Change>], userxattr: bool) {
                     snapshot(&overlay.merged()),
                     "mounted after step {number}"
                 );
+                assert_eq!(marks_in(&overlay.merged()), [], "after step {number}");
             }
             fs::remove_dir_all(&adopted).unwrap();
             fs::remove_dir_all(&check).unwrap();

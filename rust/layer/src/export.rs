@@ -57,7 +57,7 @@ impl Layers {
         out: BorrowedFd<'_>,
         interrupt: &Interrupt,
     ) -> Result<(), LayerError> {
-        let merged = Merged::open(self.view(diff_ids)?, upper)?;
+        let merged = Merged::open(self.view(diff_ids)?, upper, self.marks())?;
         let mut tar = TarStream::new(out, interrupt)?;
         merged.walk(interrupt, &mut |seen| match seen {
             Seen::Layer(found, earlier) => write_found(merged.view(), found, earlier, &mut tar),

@@ -14,6 +14,7 @@ use crate::entry::{Entry, Kind, file_name, parent};
 use crate::error::LayerError;
 use crate::interrupt::Interrupt;
 use crate::links::LinkNames;
+use crate::marks::OverlayMarks;
 use crate::stored::StoredLayer;
 use crate::view::{Found, View};
 use crate::xattr::Holder;
@@ -23,32 +24,6 @@ use crate::xattr::Holder;
 const BATCH: usize = 4096;
 /// Neighbours that one core creates; they mostly share their directory.
 const RUN: usize = 64;
-
-/// The names of the marks that overlayfs reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OverlayMarks {
-    /// `trusted.overlay.*`, for mounts by real root.
-    Trusted,
-    /// `user.overlay.*`, for mounts in a user namespace.
-    User,
-}
-
-impl OverlayMarks {
-    pub(crate) fn of(userxattr: bool) -> OverlayMarks {
-        if userxattr {
-            OverlayMarks::User
-        } else {
-            OverlayMarks::Trusted
-        }
-    }
-
-    fn opaque(self) -> &'static [u8] {
-        match self {
-            OverlayMarks::Trusted => b"trusted.overlay.opaque",
-            OverlayMarks::User => b"user.overlay.opaque",
-        }
-    }
-}
 
 /// Fills an empty directory.
 ///

@@ -1,4 +1,4 @@
-//! Reading what is in an overlay's upper directory.
+//! Reading what is in a directory: an overlay's upper one, or any other.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -8,9 +8,10 @@ use rustix::io::Errno;
 use crate::create::{failed, open_directory};
 use crate::entry::{Entry, Kind, Xattr, join};
 use crate::error::LayerError;
-use crate::xattr::{Holder, is_kept, is_overlay};
+use crate::marks::{Mark, OverlayMarks, is_reserved};
+use crate::xattr::{Holder, is_kept};
 
-/// An entry of an upper directory, and what only the upper directory knows.
+/// Something in a directory, and what only that directory knows.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     /// The entry; a whiteout where overlayfs put one.
@@ -19,6 +20,8 @@ pub(crate) struct Inspected {
     pub identity: (u64, u64),
     /// How many names it has.
     pub links: u32,
+    /// It has attributes that overlayfs reserves, and did not set itself.
+    pub has_foreign_marks: bool,
 }
 
 /// The names in the directory `path` beneath `root`, in byte order.
@@ -37,10 +40,14 @@ pub(crate) fn names(root: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<Vec<u8>>, L
 }
 
 /// Examines `name` in the open directory of the path `above`; `None` for a socket.
+///
+/// `marks` are those of the overlay that the directory is the upper one of. Without any, the
+/// directory is somebody's, and what an overlay reserves means nothing in it.
 pub(crate) fn inspect(
     directory: BorrowedFd<'_>,
     above: &[u8],
     name: &[u8],
+    marks: Option<OverlayMarks>,
 ) -> Result<Option<Inspected>, LayerError> {
     let path = join(above, name);
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -79,23 +86,28 @@ pub(crate) fn inspect(
         }
         _ => {}
     }
+    let mut has_foreign_marks = false;
     if kind != Kind::Whiteout {
         let xattrs = Holder::Named(directory, name)
             .read_all()
             .map_err(failed("getxattr", &entry.path))?;
-        set_xattrs(&mut entry, xattrs)?;
+        has_foreign_marks = set_xattrs(&mut entry, xattrs, marks)?;
     }
     let device = u64::from(facts.stx_dev_major) << 32 | u64::from(facts.stx_dev_minor);
     Ok(Some(Inspected {
         entry,
         identity: (device, facts.stx_ino),
         links: facts.stx_nlink,
+        has_foreign_marks,
     }))
 }
 
 /// Examines the root of the upper directory itself.
-pub(crate) fn inspect_root(root: BorrowedFd<'_>) -> Result<Option<Inspected>, LayerError> {
-    let inspected = inspect(root, b"", b".")?;
+pub(crate) fn inspect_root(
+    root: BorrowedFd<'_>,
+    marks: OverlayMarks,
+) -> Result<Option<Inspected>, LayerError> {
+    let inspected = inspect(root, b"", b".", Some(marks))?;
     Ok(inspected.map(|mut inspected| {
         inspected.entry.path.clear();
         inspected
@@ -103,34 +115,29 @@ pub(crate) fn inspect_root(root: BorrowedFd<'_>) -> Result<Option<Inspected>, La
 }
 
 /// Sorts attributes into those of the layer and those that steer the overlay.
-fn set_xattrs(entry: &mut Entry, xattrs: Vec<Xattr>) -> Result<(), LayerError> {
+///
+/// Returns whether some are neither.
+fn set_xattrs(
+    entry: &mut Entry,
+    xattrs: Vec<Xattr>,
+    marks: Option<OverlayMarks>,
+) -> Result<bool, LayerError> {
+    let mut has_foreign_marks = false;
     for (name, value) in xattrs {
         if is_kept(&name) {
             entry.xattrs.push((name, value));
-        } else if is_overlay(&name) {
-            overlay_mark(entry, &name, &value)?;
+        } else if is_reserved(&name) {
+            let mark = marks.map_or(Ok(Mark::Foreign), |marks| {
+                marks.read(&entry.path, &name, &value)
+            })?;
+            match mark {
+                Mark::Opaque => entry.is_opaque = true,
+                Mark::Foreign => has_foreign_marks = true,
+                Mark::Bookkeeping => {}
+            }
         }
     }
-    Ok(())
-}
-
-fn overlay_mark(entry: &mut Entry, name: &[u8], value: &[u8]) -> Result<(), LayerError> {
-    let unsupported = |feature| LayerError::UnsupportedOverlay {
-        path: entry.path.clone(),
-        feature,
-    };
-    let mark = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    match mark {
-        b"opaque" if value == b"y" => entry.is_opaque = true,
-        // A whiteout where the file system has no devices: an empty file with a mark.
-        b"whiteout" if entry.kind == Kind::File && entry.size == 0 => {
-            *entry = Entry::new(entry.path.clone(), Kind::Whiteout, 0);
-        }
-        b"redirect" => return Err(unsupported("redirect_dir")),
-        b"metacopy" => return Err(unsupported("metacopy")),
-        _ => {}
-    }
-    Ok(())
+    Ok(has_foreign_marks)
 }
 
 /// Opens a file of the upper directory for reading.

@@ -14,6 +14,7 @@ use crate::index_body::IndexBody;
 use crate::index_build::{LayerInfo, TarFacts};
 use crate::interrupt::Interrupt;
 use crate::leftovers::Leftovers;
+use crate::marks::OverlayMarks;
 use crate::mountable::LowerForm;
 use crate::stored::StoredLayer;
 use crate::tar_write::LayerWriter;
@@ -81,6 +82,11 @@ impl Layers {
     #[must_use]
     pub fn uses_user_attributes(&self) -> bool {
         self.0.options.userxattr
+    }
+
+    /// The marks of the overlays that are mounted over these layers.
+    pub(crate) fn marks(&self) -> OverlayMarks {
+        OverlayMarks::of(self.0.options.userxattr)
     }
 
     /// The form in which these layers are mounted: directories, unless decided otherwise.

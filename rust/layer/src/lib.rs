@@ -53,6 +53,7 @@ mod leftovers;
 pub mod limits;
 pub mod links;
 mod lowers;
+mod marks;
 mod merged;
 mod mountable;
 mod pack;

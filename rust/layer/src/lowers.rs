@@ -10,9 +10,7 @@ use rustix::io::Errno;
 
 use crate::diff_id::DiffId;
 use crate::error::LayerError;
-use crate::extract::{
-    OverlayMarks, extract_directories, extract_layer, extract_view, prepare_destination,
-};
+use crate::extract::{extract_directories, extract_layer, extract_view, prepare_destination};
 use crate::implied::implied_directories;
 use crate::interrupt::Interrupt;
 use crate::layers::Layers;
@@ -66,10 +64,6 @@ impl Layers {
             interrupt,
         )?;
         Ok(root)
-    }
-
-    fn marks(&self) -> OverlayMarks {
-        OverlayMarks::of(self.options().userxattr)
     }
 
     /// The directory that repairs what the layers of this stack only imply, if there is anything.

@@ -14,12 +14,14 @@ use crate::error::LayerError;
 use crate::inspect::{Inspected, inspect, inspect_root, names};
 use crate::interrupt::Interrupt;
 use crate::links::LinkNames;
+use crate::marks::OverlayMarks;
 use crate::view::{Found, View};
 
 /// Layers with an overlay's upper directory on top, looked at from outside the mount.
 pub(crate) struct Merged {
     view: View,
     upper: OwnedFd,
+    marks: OverlayMarks,
 }
 
 /// Something that a container sees.
@@ -44,11 +46,16 @@ struct Pending {
 }
 
 impl Merged {
-    pub(crate) fn open(view: View, upper: &Path) -> Result<Merged, LayerError> {
+    /// `marks` are those of the overlay that `upper` belongs to.
+    pub(crate) fn open(
+        view: View,
+        upper: &Path,
+        marks: OverlayMarks,
+    ) -> Result<Merged, LayerError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let upper = openat(CWD, upper, flags, Mode::empty())
             .map_err(|errno| LayerError::io("open", upper)(errno))?;
-        Ok(Merged { view, upper })
+        Ok(Merged { view, upper, marks })
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -101,7 +108,7 @@ impl Merged {
     /// The root; it has the time of the image's unless something else about it changed.
     fn root(&self) -> Result<Pending, LayerError> {
         let below = self.view.lookup(b"")?;
-        let mut upper = inspect_root(self.upper.as_fd())?;
+        let mut upper = inspect_root(self.upper.as_fd(), self.marks)?;
         if let (Some(upper), Some(below)) = (&mut upper, &below) {
             if is_same(&upper.entry, &below.entry) {
                 upper.entry.mtime_ns = below.entry.mtime_ns;
@@ -145,7 +152,7 @@ impl Merged {
             other => other?,
         };
         for name in names {
-            match inspect(directory.as_fd(), path, &name) {
+            match inspect(directory.as_fd(), path, &name, Some(self.marks)) {
                 Err(error) if has_vanished(&error) => {}
                 // A socket is left out, and what it covers as well.
                 Err(error) => return Err(error),
@@ -173,7 +180,7 @@ impl Merged {
         let mut above: Vec<u8> = Vec::new();
         for name in path.split(|byte| *byte == b'/') {
             let here = open_directory(self.upper.as_fd(), &above)
-                .and_then(|directory| inspect(directory.as_fd(), &above, name));
+                .and_then(|directory| inspect(directory.as_fd(), &above, name, Some(self.marks)));
             let inspected = match here {
                 Err(error) if has_vanished(&error) => return Ok(false),
                 other => other?,

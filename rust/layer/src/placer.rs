@@ -74,7 +74,7 @@ impl<'work> Placer<'work> {
             return Ok(());
         }
         let above = self.open(parent(&entry.path))?;
-        let there = match inspect(above.as_fd(), parent(&entry.path), entry.name()) {
+        let there = match inspect(above.as_fd(), parent(&entry.path), entry.name(), None) {
             Err(error) if is_absent(&error) => None,
             other => other?.map(|inspected| inspected.entry.kind),
         };
@@ -184,7 +184,7 @@ impl<'work> Placer<'work> {
         }
         if entry.kind != Kind::File {
             make_special(above, part, self.powers)?;
-            return Ok(inspect(above, b"", part.name()).is_ok());
+            return Ok(inspect(above, b"", part.name(), None).is_ok());
         }
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

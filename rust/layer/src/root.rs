@@ -95,7 +95,7 @@ impl Root {
                 other => other?,
             };
             let name = if is_itself { b"." } else { file_name(&path) };
-            let inspected = match inspect(directory.as_fd(), b"", name) {
+            let inspected = match inspect(directory.as_fd(), b"", name, None) {
                 Err(error) if is_absent(&error) => None,
                 other => other?,
             };

@@ -228,8 +228,12 @@ fn attributes_of_overlays_and_security_modules_are_left_out() {
     for name in [
         "security.selinux",
         "trusted.overlay.opaque",
+        "trusted.overlay.overlay.opaque",
+        "user.overlay.",
         "user.overlay.redirect",
+        "user.overlay.overlay.whiteout",
         "user.kept",
+        "user.overlays",
     ] {
         entry.xattrs.push((name.into(), b"y".to_vec()));
     }
@@ -238,7 +242,8 @@ fn attributes_of_overlays_and_security_modules_are_left_out() {
         .get(b"a")
         .unwrap()
         .unwrap();
-    assert_eq!(entry.xattrs, [(b"user.kept".to_vec(), b"y".to_vec())]);
+    let names: Vec<&[u8]> = entry.xattrs.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, [&b"user.kept"[..], b"user.overlays"]);
 }
 
 #[test]

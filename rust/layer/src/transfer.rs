@@ -140,7 +140,7 @@ impl Root {
                 directory: located.directory.as_fd(),
                 name: &own_name,
             };
-            let renamed = inspect(inside.directory, b"", &own_name)?;
+            let renamed = inspect(inside.directory, b"", &own_name, None)?;
             return match renamed {
                 Some(found) => visit(inside, found.renamed(name.to_vec())),
                 None => Ok(()),
@@ -149,7 +149,7 @@ impl Root {
         let start = open_inner(located.directory.as_fd(), &own_name, source)?;
         // Without a name, what the directory holds stands at the top.
         let prefix = name.unwrap_or(b"");
-        if let Some(found) = inspect(start.as_fd(), b"", b".")? {
+        if let Some(found) = inspect(start.as_fd(), b"", b".", None)? {
             let inside = Inside {
                 directory: start.as_fd(),
                 name: b".",

@@ -41,7 +41,7 @@ pub(crate) fn walk(
     interrupt: &Interrupt,
     visit: &mut dyn FnMut(BorrowedFd<'_>, Inspected) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
-    let Some(root) = inspect(start, b"", b".")? else {
+    let Some(root) = inspect(start, b"", b".", None)? else {
         return Ok(());
     };
     let mut frames = vec![frame(start, Vec::new(), root.identity.0)?];
@@ -63,7 +63,7 @@ pub(crate) fn walk(
                 other => other?,
             },
         };
-        let inspected = match inspect(directory.as_fd(), &path, &name) {
+        let inspected = match inspect(directory.as_fd(), &path, &name, None) {
             Err(error) if has_vanished(&error) => None,
             other => other?,
         };

@@ -5,6 +5,7 @@ use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lgetxattr, llistx
 use rustix::io::Errno;
 
 use crate::entry::Xattr;
+use crate::marks::is_reserved;
 
 /// Longest list of names and longest value that Linux has.
 const LARGEST: usize = 65536;
@@ -14,22 +15,17 @@ const USUAL: usize = 512;
 /// Tells whether a layer carries the attribute: what users and root set, file
 /// capabilities, and access control lists.
 ///
-/// Labels of security modules belong to a machine. Overlay's own marks say how
-/// directories are stacked; taken from an archive they would hide files.
+/// Labels of security modules belong to a machine. What overlayfs reserves says how
+/// directories are stacked; taken from an archive it would hide files.
 pub(crate) fn is_kept(name: &[u8]) -> bool {
     match name {
         b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => true,
         _ => {
             (name.starts_with(b"user.") || name.starts_with(b"trusted."))
-                && !is_overlay(name)
+                && !is_reserved(name)
                 && !name.contains(&0)
         }
     }
-}
-
-/// Tells whether overlayfs keeps this attribute for itself.
-pub(crate) fn is_overlay(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
 }
 
 /// Something that has attributes: an open file, or a name that is not followed.

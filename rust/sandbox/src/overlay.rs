@@ -100,14 +100,18 @@ fn options(rootfs: &Rootfs) -> Vec<(&'static str, Option<&'static str>)> {
     let mut options = Vec::new();
     if rootfs.userxattr {
         options.push(("userxattr", None));
-    } else if rootfs.upper.is_some() {
+    } else {
         // A distribution may default to these. Each makes the upper directory something that
-        // cannot be understood by itself, and it is to become a layer.
+        // cannot be understood by itself, and it is to become a layer. `redirect_dir=off` would
+        // still follow what a layer says, so that one layer could show what another one hides;
+        // with `userxattr`, the kernel follows nothing of the kind.
         options.extend([
-            ("redirect_dir", Some("off")),
+            ("redirect_dir", Some("nofollow")),
             ("metacopy", Some("off")),
-            ("index", Some("off")),
         ]);
+        if rootfs.upper.is_some() {
+            options.push(("index", Some("off")));
+        }
     }
     if images::are_among(&rootfs.lowers) {
         // Each image is a file system of its own. With this, files have one device number all
@@ -181,3 +185,7 @@ pub(crate) fn prepare_old(
         mountpoint,
     }))
 }
+
+#[cfg(test)]
+#[path = "overlay_tests.rs"]
+mod tests;
