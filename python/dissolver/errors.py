@@ -6,6 +6,7 @@ renders it once. Nothing in here prints, and nothing ends the process.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -301,6 +302,19 @@ class ProgramNotFound(RunError):
     """The program does not exist in the container."""
 
     exit_code = 127
+
+
+class OutputLost(RunError):
+    """The caller's file did not take all that the program wrote.
+
+    ``exit_code`` is the program's own unless that is 0, and ``errno`` says why.
+    """
+
+    def __init__(self, number: int, exit_code: int) -> None:
+        reason = os.strerror(number).lower()
+        super().__init__(f"the program's output could not be written: {reason}")
+        self.errno = number
+        self.exit_code = exit_code or 1
 
 
 class NotATerminal(DissolverError):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +12,7 @@ from dissolver.containers.options import absolute_directory
 from dissolver.containers.start import SPEC_FILE
 from dissolver.containers.state import Fault
 from dissolver.containers.streams import terminal
+from dissolver.containers.streams.pipes import pipes
 from dissolver.errors import ContainerNotRunning, RunError
 from dissolver.sandbox import spec, users
 from dissolver.sandbox.assemble import Process as Program
@@ -27,12 +24,6 @@ if TYPE_CHECKING:
 
     from dissolver._core.sandbox import Process
     from dissolver.store import Store
-
-CHUNK_BYTES = 64 << 10
-POLL_SECONDS = 0.1
-
-END_OF_INPUT = b"\x04"
-"""What a terminal means by the end of input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +53,18 @@ def execute(
 ) -> int:
     """Run ``argv`` in a running container, wait for its end, and return its exit code.
 
-    The process gets the file descriptors themselves, or with ``terminal`` a terminal that
-    is connected to them. A detached one has none, is not waited for, and gives 0.
+    The process gets none of the file descriptors, but pipes of its own, or with ``terminal``
+    a terminal, and bytes are passed on between those and what is given. ``stdin`` is read
+    only with ``interactive``, and only while the process takes more. What the process wrote
+    has been passed on when this returns; what it left running is not waited for. Whoever
+    stops reading the output leaves the process a broken pipe. A detached one has no streams,
+    is not waited for, and gives 0.
 
     Raises:
         ContainerNotRunning: the container does not run.
         RunError: the user does not exist; 126 or 127 if the program cannot be executed.
+        OutputLost: a file that was given takes no more, such as on a full disk.
+        BrokenPipeError: nobody reads what a program with a terminal writes.
     """
     options = options or ExecOptions()
     if not argv:
@@ -76,20 +73,28 @@ def execute(
     if options.detach:
         _leave(pid, specification)
         return 0
-    has_streams = not options.terminal
-    process = _entered(
-        pid,
-        specification,
-        stdin if has_streams and options.interactive else None,
-        stdout if has_streams else None,
-        stderr if has_streams else None,
-    )
+    source = stdin if options.interactive else None
+    if options.terminal:
+        return _with_terminal(pid, specification, source, stdout)
+    with pipes(source, stdout, stderr) as streams:
+        process = _entered(pid, specification, *streams.theirs)
+        try:
+            streams.let_go()
+            _release(process)
+            return streams.pass_on(process)
+        finally:
+            process.close()
+
+
+def _with_terminal(pid: int, specification: bytes, stdin: int | None, stdout: int | None) -> int:
+    from dissolver.containers.streams.pseudo_terminal import PseudoTerminal
+
+    process = _entered(pid, specification, None, None, None)
     try:
         _release(process)
-        if process.terminal is not None:
-            given = stdin if options.interactive else None
-            return _Terminal(process, process.terminal, given, stdout).run()
-        return _waited(process)
+        master = process.terminal
+        assert master is not None  # noqa: S101 - the specification asks for one
+        return PseudoTerminal(process, master, stdin, stdout).run()
     finally:
         process.close()
 
@@ -168,70 +173,3 @@ def _release(process: Process) -> None:
         process.release()
     except CoreError as problem:
         raise supervisor.failure(Fault(problem.kind, problem.message, problem.hint)) from problem
-
-
-def _waited(process: Process) -> int:
-    while (status := process.wait(POLL_SECONDS)) is None:
-        pass
-    return status
-
-
-class _Terminal:
-    """Passes bytes between the caller's terminal and the process's, until that ends."""
-
-    def __init__(
-        self, process: Process, master: int, stdin: int | None, stdout: int | None
-    ) -> None:
-        self._process = process
-        self._master = master
-        self._stdin = stdin
-        self._stdout = stdout
-        self._keys = terminal.DetachKeys()
-
-    def run(self) -> int:
-        with ExitStack() as stack:
-            signals = stack.enter_context(terminal.caught([signal.SIGWINCH]))
-            stack.enter_context(terminal.raw(self._stdin))
-            sources = [self._master, signals]
-            if self._stdin is not None:
-                sources.append(self._stdin)
-            while True:
-                ready, _, _ = select.select(sources, [], [])
-                if signals in ready:
-                    os.read(signals, CHUNK_BYTES)
-                    self._tell_window()
-                if self._stdin in ready:
-                    typed = self._read_input()
-                    if typed is None:
-                        return 0
-                    if not typed:
-                        sources.remove(self._stdin)
-                if self._master in ready and not self._pass_output():
-                    return _waited(self._process)
-
-    def _tell_window(self) -> None:
-        window = terminal.window_of(self._stdin, self._stdout)
-        if window is not None:
-            sandbox.set_window(self._master, *window)
-
-    def _read_input(self) -> bool | None:
-        """Pass on what was typed; tell whether there may be more, ``None`` to detach."""
-        data = os.read(self._stdin or 0, CHUNK_BYTES)
-        if not data:
-            os.write(self._master, END_OF_INPUT)
-            return False
-        data, is_detached = self._keys.filter(data)
-        while data:
-            data = data[os.write(self._master, data) :]
-        return None if is_detached else True
-
-    def _pass_output(self) -> bool:
-        try:
-            data = os.read(self._master, CHUNK_BYTES)
-        except OSError:
-            return False  # EIO: every process let go of the terminal.
-        if self._stdout is not None:
-            rest = data
-            while rest:
-                rest = rest[os.write(self._stdout, rest) :]
-        return bool(data)

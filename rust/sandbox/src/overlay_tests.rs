@@ -50,7 +50,7 @@ fn no_layer_shows_what_lies_elsewhere_in_another_one() {
         ..writable.clone()
     };
     for rootfs in [writable, read_only] {
-        let Some(tree) = detach(&Op::MountRoot(rootfs.clone()), &rootfs).unwrap() else {
+        let Some(tree) = detach(&Op::MountRoot(rootfs.clone()), &rootfs, 0).unwrap() else {
             eprintln!("skipped: this kernel takes layers only in one string");
             return;
         };
