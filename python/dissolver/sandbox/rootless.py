@@ -200,13 +200,15 @@ def _private(path: Path, uid: int, *, others_may: int = 0) -> Path | None:
 def _home_directory(uid: int) -> Path:
     import pwd
 
+    home = Path("/")
     try:
         # Not $HOME: all processes of a user are to find the same.
-        home = pwd.getpwuid(uid).pw_dir
+        home = Path(pwd.getpwuid(uid).pw_dir)
     except KeyError:
-        home = os.environ.get("HOME", "/")
+        with suppress(RuntimeError):
+            home = Path.home()
     boot = _read("/proc/sys/kernel/random/boot_id").strip() or "unknown"
-    return Path(home) / ".local" / "state" / "dissolver" / f"run-{boot}"
+    return home / ".local" / "state" / "dissolver" / f"run-{boot}"
 
 
 def register_in_namespace(pid: int) -> None:
