@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,82 @@ def test_an_ignore_file_that_is_none_is_not_passed_over(tmp_path: Path, what: st
     with pytest.raises(BuildError) as caught:
         read_ignore_file(read_definition(BuildRequest("."), context), context)
     assert caught.value.message == f"the ignore file `{place}` is not a file"
+
+
+# Links that lead out of the context -------------------------------------------------------
+
+NAMES = ["Dockerfile", "dockerfile", ".dockerignore", "Dockerfile.dockerignore"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("target", ["../secret", "{base}/secret", "out/secret"])
+def test_nothing_outside_of_the_context_is_read(tmp_path: Path, name: str, target: str) -> None:
+    (tmp_path / "secret").write_text("root:$6$secret")
+    files = {} if name.lower() == "dockerfile" else {"Dockerfile": "FROM x"}
+    context = tmp_path / "context"
+    context.mkdir()
+    write(context, files)
+    (context / "out").symlink_to("..")
+    (context / name).symlink_to(target.format(base=tmp_path))
+    with pytest.raises(BuildError) as caught:
+        read_ignore_file(read_definition(BuildRequest("."), context), context)
+    link = context / ("out" if target.startswith("out") else name)
+    assert caught.value.message == (f"`{link}` is a symbolic link that leads out of `{context}`")
+    assert "secret" not in f"{caught.value.hint}{caught.value.detail}"
+
+
+@pytest.mark.parametrize("named", ["context/prod", "context/sub/../prod", "link/prod"])
+def test_a_named_one_in_the_context_leads_out_no_more_than_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    context = tmp_path / "context"
+    write(tmp_path, {"secret": "secret", "context/sub/x": ""})
+    (context / "prod").symlink_to("../secret")
+    (tmp_path / "link").symlink_to("context")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BuildError, match="is a symbolic link that leads out of"):
+        read_definition(BuildRequest("context", dockerfile=named), context)
+
+
+def test_a_directory_in_the_context_that_leads_out_does_not_either(tmp_path: Path) -> None:
+    write(tmp_path, {"other/prod": "FROM secret"})
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "docker").symlink_to("../other")
+    with pytest.raises(BuildError) as caught:
+        read_definition(BuildRequest(".", dockerfile=str(context / "docker/prod")), context)
+    assert caught.value.message.startswith(f"`{context}/docker` is a symbolic link")
+
+
+def test_what_the_caller_names_elsewhere_is_theirs(tmp_path: Path) -> None:
+    write(tmp_path, {"other/prod": "FROM a", "secret": "secret"})
+    context = tmp_path / "context"
+    context.mkdir()
+    (tmp_path / "link").symlink_to("other/prod")
+    request = BuildRequest("context", dockerfile=str(tmp_path / "link"))
+    definition = read_definition(request, context)
+    assert definition.text == "FROM a"
+    # The ignore file beside it was not named by anybody.
+    (tmp_path / "link.dockerignore").symlink_to("/etc/passwd")
+    with pytest.raises(BuildError, match="is a symbolic link that leads out of"):
+        read_ignore_file(definition, context)
+
+
+def test_links_within_the_context_are_followed(tmp_path: Path) -> None:
+    context = write(tmp_path, {"docker/prod": "FROM a", "docker/ignored": "b"})
+    (context / "Dockerfile").symlink_to("docker/prod")
+    (context / ".dockerignore").symlink_to("docker/ignored")
+    definition = read_definition(BuildRequest("."), context)
+    assert (definition.text, definition.path) == ("FROM a", context / "Dockerfile")
+    assert read_ignore_file(definition, context).text == "b"
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.mknod(path, 0o60644, 0)])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    try:
+        make(tmp_path / "Dockerfile")
+    except PermissionError:
+        pytest.skip("only root may make devices")
+    for request in (BuildRequest("."), BuildRequest(".", dockerfile=str(tmp_path / "Dockerfile"))):
+        with pytest.raises(BuildError, match=r"is not a regular file|cannot read"):
+            read_definition(request, tmp_path)

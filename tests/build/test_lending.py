@@ -50,6 +50,27 @@ def test_a_variable_of_the_dockerfile_wins_over_a_lent_one(site, lent: Path) -> 
     assert site.read(told.image, "/seen") == "/mine /run/dissolver/certificates.pem\n"
 
 
+@pytest.mark.parametrize("image", ["", "RUN mkdir -p /etc/ssl/certs && echo mine > $FILE\n"])
+@pytest.mark.parametrize("link", ["/etc/ssl", "/etc/ssl/certs", "/etc/ssl/certs/$NAME"])
+def test_a_step_that_puts_a_link_there_does_not_reach_the_machines_own(
+    site, lent: Path, tmp_path: Path, image: str, link: str
+) -> None:
+    # Where the link leads lies what the machine has there.
+    own = tmp_path / "etc/ssl/certs/ca-certificates.crt"
+    own.parent.mkdir(parents=True)
+    own.write_text(PEM)
+    name = "ENV NAME=ca-certificates.crt FILE=/etc/ssl/certs/ca-certificates.crt\n"
+    script = f"mkdir -p /etc/ssl/certs; rm -rf {link} && ln -s {tmp_path}{link} {link}"
+    site.build(f"FROM box\n{name}{image}RUN {script}\n", host_certificates=True)
+    assert own.read_text() == PEM
+
+
+def test_what_a_step_adds_to_a_bundle_stays(site, lent: Path) -> None:
+    text = "FROM box\nRUN echo more >> /etc/ssl/certs/ca-certificates.crt\n"
+    told = site.build(text, host_certificates=True)
+    assert site.read(told.image, "/etc/ssl/certs/ca-certificates.crt") == "more\n"
+
+
 def test_a_bundle_that_is_none_is_explained_with_the_step(site, lent: Path) -> None:
     lent.write_text("not a certificate")
     with pytest.raises(BuildError) as caught:

@@ -116,4 +116,4 @@ def test_changes_are_listed_with_their_letters(line: Any) -> None:
     ]
     for words in (("diff",), ("container", "diff")):
         outcome = line(*words, "web")
-        assert outcome.out == "C /etc\nA /etc/new\nD /home\nA /grüße\\udcff\n"
+        assert outcome.out == "C /etc\nA /etc/new\nD /home\nA /grüße\\xff\n"

@@ -96,6 +96,33 @@ def test_nothing_in_an_error_steers_the_terminal(text: str) -> None:
     assert text not in failure(error)
 
 
+@pytest.mark.parametrize(
+    "text", ["/" + "x/" * 6000 + "end", "{}", "`{}`", "two names, `{}` and `{}`", "a `{} {}` b"]
+)
+def test_the_middle_of_a_long_name_is_left_out(text: str) -> None:
+    name = "/begin" + "/x" * 6000 + "/end"
+    shown = failure(DissolverError(text.format(name, name), hint=f"not {name}"))
+    assert len(shown) < 1500
+    assert "characters left out)…" in shown
+    assert shown.count("/end") >= min(2, text.count("{}"))
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
+    assert failure(DissolverError(f"no `{'a' * 500}{'b' * 500}`")) == (
+        f"error: no `{'a' * 99}…(802 characters left out)…{'b' * 99}`\n"
+    )
+
+
+def test_ordinary_names_are_left_alone() -> None:
+    message = f"no `/{'directory/' * 25}file`: " + "words and " * 100
+    assert failure(DissolverError(message)) == f"error: {message}\n"
+
+
+def test_a_name_with_a_line_end_is_no_further_message() -> None:
+    text = failure(DissolverError("no `a\nerror: b`", hint="c\nd"))
+    assert text == "error: no `a\\nerror: b`\nhint: c\\nd\n"
+
+
 def test_colours_mark_the_words_and_the_place() -> None:
     where = Where("Dockerfile", 1, 1, ("FRM a",), 0, 3)
     text = failure(DissolverError("bad", where=where, hint="try"), colored=True)

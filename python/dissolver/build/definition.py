@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dissolver.build.beneath import LeadsOut, open_beneath
 from dissolver.dockerfile.source import decode_source
 from dissolver.errors import BuildError, ContextError
 
@@ -94,10 +96,9 @@ def read_definition(request: BuildRequest, context: Path) -> Definition:
     if request.dockerfile_text is not None:
         size = len(request.dockerfile_text.encode(errors="surrogateescape"))
         return Definition(request.dockerfile_text, "Dockerfile", size, None)
-    path = _find(request.dockerfile, context)
-    data = _read(path, limit=DOCKERFILE_BYTES)
-    text = decode_source(data)
-    return Definition(text, _shown(path, context), len(data), path)
+    path, inside = _find(request.dockerfile, context)
+    data = _read(path) if inside is None else _read_beneath(context, inside)
+    return Definition(decode_source(data), _shown(path, context), len(data), path)
 
 
 def read_ignore_file(definition: Definition, context: Path) -> IgnoreFile:
@@ -108,25 +109,28 @@ def read_ignore_file(definition: Definition, context: Path) -> IgnoreFile:
     Raises:
         BuildError: it cannot be read as text.
     """
-    candidates = [context / ".dockerignore"]
-    if definition.path is not None:
-        candidates.insert(0, definition.path.with_name(definition.path.name + ".dockerignore"))
+    candidates = [(context, ".dockerignore")]
+    path = definition.path
+    if path is not None:
+        name = path.name + ".dockerignore"
+        # Nobody has named this one: it may not lead further than to its own directory.
+        beside = (path.parent, name)
+        if path.is_relative_to(context):
+            beside = (context, str(path.parent.relative_to(context) / name))
+        candidates.insert(0, beside)
     return _first_ignore_file(candidates)
 
 
-def _first_ignore_file(candidates: Sequence[Path]) -> IgnoreFile:
-    for path in candidates:
-        if path.is_file():
-            data = _read(path, limit=DOCKERFILE_BYTES)
-            try:
-                return IgnoreFile(data.decode("utf-8-sig"), len(data), path)
-            except UnicodeDecodeError:
-                raise BuildError(f"the ignore file `{path}` is not UTF-8 text") from None
-        if os.path.lexists(path):
-            raise BuildError(
-                f"the ignore file `{path}` is not a file",
-                hint="as if there were none, all that it should exclude would be copied",
-            )
+def _first_ignore_file(candidates: Sequence[tuple[Path, str]]) -> IgnoreFile:
+    for root, inside in candidates:
+        path = root / inside
+        if not os.path.lexists(path):
+            continue
+        data = _read_beneath(root, inside, is_ignore_file=True)
+        try:
+            return IgnoreFile(data.decode("utf-8-sig"), len(data), path)
+        except UnicodeDecodeError:
+            raise BuildError(f"the ignore file `{path}` is not UTF-8 text") from None
     return IgnoreFile("", 0, None)
 
 
@@ -136,7 +140,7 @@ def read_ignore_beside(context: Path) -> IgnoreFile:
     Raises:
         BuildError: it cannot be read as text.
     """
-    return _first_ignore_file([context / ".dockerignore"])
+    return _first_ignore_file([(context, ".dockerignore")])
 
 
 def find_in_layers(request: BuildRequest, read: Callable[..., bytes | None]) -> Definition:
@@ -159,38 +163,87 @@ def find_in_layers(request: BuildRequest, read: Callable[..., bytes | None]) -> 
     )
 
 
-def _find(named: str | None, context: Path) -> Path:
+def _find(named: str | None, context: Path) -> tuple[Path, str | None]:
+    """Find the Dockerfile, and where in the context it lies if it is there.
+
+    One that the caller names elsewhere is theirs, with all links that lead to it.
+    """
     if named is not None:
         path = Path(named).absolute()
-        if not path.exists():
+        if not os.path.lexists(path):
             beside = context / named
             hint = f"it lies in the context: use `-f {beside}`" if beside.exists() else None
             raise BuildError(
                 f"the Dockerfile `{named}` does not exist",
                 hint=hint or "`-f` takes a path relative to the current directory",
             )
-        return path
+        # By the words it is called with, or by where its directory really is.
+        for place in (Path(os.path.normpath(path)), path.parent.resolve() / path.name):
+            if place.is_relative_to(context):
+                return place, str(place.relative_to(context))
+        return path, None
     for name in DEFAULT_NAMES:
         # A dangling link is found too: reading it tells more than "there is none".
         if os.path.lexists(context / name):
-            return context / name
+            return context / name, name
     raise BuildError(
         f"there is no Dockerfile in `{context}`",
         hint="create a file named `Dockerfile` there, or name one with `-f`",
     )
 
 
-def _read(path: Path, *, limit: int) -> bytes:
+def _read(path: Path) -> bytes:
+    """Read a file that the caller named."""
+    # A pipe such as `-f <(generate)` is read; any other has no writer and would wait.
+    waits = path.is_relative_to("/dev")
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if waits else os.O_NONBLOCK)
     try:
-        # A pipe such as `-f <(generate)` is read; any other has no writer and would wait.
-        if not path.is_relative_to("/dev") and not stat.S_ISREG(path.stat().st_mode):
-            raise BuildError(f"`{path}` is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        return _content(os.open(path, flags), path, takes_all=waits)
+    except _NoFile:
+        raise BuildError(f"`{path}` is not a regular file") from None
     except OSError as error:
         raise BuildError(f"cannot read `{path}`: {_why(error)}") from error
-    if len(data) > limit:
-        raise BuildError(f"`{path}` is larger than {limit // 1024 // 1024} MiB")
+
+
+def _read_beneath(root: Path, inside: str, *, is_ignore_file: bool = False) -> bytes:
+    """Read a file of a directory, wherever that has its content from.
+
+    What is read is quoted in messages, so a link may not lead to what is no part of it.
+    """
+    path = root / inside
+    elsewhere = "" if is_ignore_file else ", or name it with `-f` where it is"
+    try:
+        return _content(open_beneath(root, inside), path)
+    except LeadsOut as error:
+        raise BuildError(
+            f"`{root / error.link}` is a symbolic link that leads out of `{root}`",
+            hint=f"put the file itself there{elsewhere}",
+        ) from None
+    except OSError as error:
+        if is_ignore_file and error.errno != errno.EACCES:
+            raise BuildError(
+                f"the ignore file `{path}` is not a file",
+                hint="as if there were none, all that it should exclude would be copied",
+            ) from error
+        if isinstance(error, _NoFile):
+            raise BuildError(f"`{path}` is not a regular file") from None
+        raise BuildError(f"cannot read `{path}`: {_why(error)}") from error
+
+
+class _NoFile(OSError):
+    """Something that is opened, and no ordinary file."""
+
+
+def _content(descriptor: int, path: Path, *, takes_all: bool = False) -> bytes:
+    try:
+        if not takes_all and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _NoFile
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(DOCKERFILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > DOCKERFILE_BYTES:
+        raise BuildError(f"`{path}` is larger than {DOCKERFILE_BYTES // 1024 // 1024} MiB")
     return data
 
 

@@ -148,6 +148,10 @@ def _open_closed_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stdout.isatty():
+        from dissolver.cli.render.streams import shown_on
+
+        sys.stdout = shown_on(sys.stdout)
 
 
 def main(arguments: Sequence[str] | None = None, *, open_engine: OpenEngine = open_engine) -> int:

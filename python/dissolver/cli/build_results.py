@@ -42,7 +42,8 @@ def write_result(name: str, text: str) -> None:
             return
         part = part_beside(path)
         try:
-            part.write_text(text, encoding="utf-8")
+            with part.open("x", encoding="utf-8") as file:
+                file.write(text)
             part.replace(path)
         except OSError:
             with suppress(OSError):

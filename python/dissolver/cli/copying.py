@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from dissolver.cli.invocation import current
 from dissolver.cli.names import container_names
+from dissolver.cli.render.cells import printable
 from dissolver.cli.words import UsageSlip
 
 LETTERS = {"added": "A", "changed": "C", "deleted": "D"}
@@ -91,4 +92,4 @@ def diff(
 ) -> None:
     """Show what a container added (A), changed (C) and deleted (D)."""
     for change in current().engine.diff(container):
-        sys.stdout.write(f"{LETTERS[change.kind]} {change.path}\n")
+        sys.stdout.write(f"{LETTERS[change.kind]} {printable(change.path)}\n")

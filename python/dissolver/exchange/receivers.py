@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dissolver.store.outgoing import OutgoingLayer
 
 _CHUNK_BYTES = 1 << 20
+_ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class DirectoryReceiver:
@@ -48,6 +49,7 @@ class DirectoryReceiver:
         self.transport = transport
         self.label = str(path)
         self._is_new = self._was_empty = False
+        self._top = self._blobs = -1
 
     def __enter__(self) -> DirectoryReceiver:
         """Make the directory, or see that it is a layout.
@@ -58,23 +60,53 @@ class DirectoryReceiver:
         with explained("make the directory"):
             if self._path.exists() and not self._path.is_dir():
                 raise ExportError(f"`{self._path}` exists and is no directory")
-            if not self._path.exists() or not any(self._path.iterdir()):
-                self._is_new, self._was_empty = not self._path.exists(), True
-                (self._path / BLOBS).mkdir(parents=True, exist_ok=True)
-                (self._path / VERSION_FILE).write_bytes(VERSION)
-                return self
-            if not (self._path / VERSION_FILE).is_file():
-                raise ExportError(
-                    f"`{self._path}` is not empty, and no OCI image layout",
-                    hint="choose a directory that does not exist, or one that is a layout",
-                )
-            for name in ("blobs", BLOBS, INDEX_FILE):
-                if (self._path / name).is_symlink():
-                    raise ExportError(f"`{self._path / name}` is a symbolic link")
-            (self._path / BLOBS).mkdir(parents=True, exist_ok=True)
+            self._is_new = not self._path.exists()
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._was_empty = not any(self._path.iterdir())
+            self._top = os.open(self._path, _ENTER)
+        try:
+            with explained("make the directory"):
+                if not self._was_empty and not _is_layout(self._top):
+                    raise ExportError(
+                        f"`{self._path}` is not empty, and no OCI image layout",
+                        hint="choose a directory that does not exist, or one that is a layout",
+                    )
+                self._blobs = self._enter_blobs()
+                if self._was_empty:
+                    _write_file(self._top, VERSION_FILE, VERSION)
+        except BaseException:
+            self._close()
+            raise
         return self
 
+    def _enter_blobs(self) -> int:
+        """Open the directory of the blobs, which is made if necessary.
+
+        From here on it is this one, whatever others put in its place: they may be allowed to
+        write to the layout as well.
+        """
+        for name in ("blobs", BLOBS, INDEX_FILE):
+            if (self._path / name).is_symlink():
+                raise ExportError(f"`{self._path / name}` is a symbolic link")
+        current = os.dup(self._top)
+        for part in BLOBS.split("/"):
+            try:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=current)
+                inner = os.open(part, _ENTER | os.O_NOFOLLOW, dir_fd=current)
+            finally:
+                os.close(current)
+            current = inner
+        return current
+
+    def _close(self) -> None:
+        for descriptor in (self._blobs, self._top):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._blobs = self._top = -1
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._close()
         if kind is not None and self._was_empty:
             with suppress(OSError):
                 shutil.rmtree(self._path / "blobs")
@@ -84,7 +116,7 @@ class DirectoryReceiver:
 
     def has(self, digest: str) -> bool:
         """Tell whether a blob is there and undamaged."""
-        with _opened(self._path / blob_name(digest)) as file:
+        with _opened(self._blobs, Path(blob_name(digest)).name) as file:
             if file is None:
                 return False
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
@@ -117,44 +149,33 @@ class DirectoryReceiver:
 
     def name(self, entry: Descriptor) -> None:
         """Enter an image into the index, in the place of one that has the same name."""
-        place = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A lock belongs to an open file, and threads have to wait for one another, too.
+        place = os.open(".", _ENTER, dir_fd=self._top)
         try:
             with explained("write the layout"):
                 fcntl.flock(place, fcntl.LOCK_EX)
                 index = self._index()
-                _write_file(self._path / INDEX_FILE, _with_entry(index, entry))
+                _write_file(self._top, INDEX_FILE, _with_entry(index, entry))
         finally:
             os.close(place)
 
     def _index(self) -> dict[str, Any]:
         # Read as it is: fields that are not known here stay in it.
-        path = self._path / INDEX_FILE
-        if not path.exists():
+        try:
+            os.stat(INDEX_FILE, dir_fd=self._top, follow_symlinks=False)
+        except FileNotFoundError:
             return dict(msgspec.json.decode(manifests.encode(Index(manifests=()))))
-        with _opened(path) as file:
+        with _opened(self._top, INDEX_FILE) as file:
             if file is None:
-                raise ExportError(f"`{path}` is no file")
+                raise ExportError(f"`{self._path / INDEX_FILE}` is no file")
             content = file.read(MANIFEST_LIMIT + 1)
         manifests.decode_index(content)
         return dict(msgspec.json.decode(content))
 
     @contextmanager
     def _blob(self, digest: str) -> Iterator[int]:
-        final = self._path / blob_name(digest)
-        part = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with explained("write the layout"):
-            file = os.open(part, flags, 0o666)
-        try:
-            try:
-                yield file
-            finally:
-                os.close(file)
-            with explained("write the layout"):
-                part.replace(final)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with _replaced(self._blobs, Path(blob_name(digest)).name) as file:
+            yield file
 
 
 class TarReceiver:
@@ -248,13 +269,20 @@ def _chunks(
         on_sent(done)
 
 
+def _is_layout(directory: int) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(VERSION_FILE, dir_fd=directory).st_mode)
+    except OSError:
+        return False
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader | None]:
+def _opened(directory: int, name: str) -> Iterator[BufferedReader | None]:
     """Open an ordinary file of a layout; nothing that blocks, and nothing that leads elsewhere."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = -1
     with suppress(OSError):
-        descriptor = os.open(path, flags)
+        descriptor = os.open(name, flags, dir_fd=directory)
     try:
         is_file = descriptor >= 0 and stat.S_ISREG(os.fstat(descriptor).st_mode)
         yield os.fdopen(descriptor, "rb", closefd=False) if is_file else None
@@ -263,13 +291,36 @@ def _opened(path: Path) -> Iterator[BufferedReader | None]:
             os.close(descriptor)
 
 
+@contextmanager
+def _replaced(directory: int, name: str) -> Iterator[int]:
+    """Open a file that is to be written; it gets its name where the block ends well.
+
+    Until then it has one that nobody guesses: others may write to the directory, and would
+    put a link there to a file that only this user may write to.
+    """
+    part = f".part-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with explained("write the layout"):
+        file = os.open(part, flags, 0o666, dir_fd=directory)
+    try:
+        try:
+            yield file
+        finally:
+            os.close(file)
+        with explained("write the layout"):
+            os.replace(part, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part, dir_fd=directory)
+        raise
+
+
 def _write(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _write_file(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
+def _write_file(directory: int, name: str, content: bytes) -> None:
+    with _replaced(directory, name) as file:
+        _write(file, content)

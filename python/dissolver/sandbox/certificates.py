@@ -17,6 +17,8 @@ What a step writes on top of a lent file is disentangled afterwards.
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ from dissolver.sandbox import rootfs
 from dissolver.sandbox.spec import BindMount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dissolver._core.layer import View
 
@@ -61,6 +63,7 @@ VARIABLES = (
 
 MARK = b"-----BEGIN CERTIFICATE-----"
 BUNDLE_BYTES = 16 << 20
+_GROWN_BYTES = 64 << 20  # What a step may add is kept in memory for a moment.
 """A larger file is no bundle: the usual one has 200 KiB."""
 
 
@@ -135,20 +138,52 @@ class Loan:
 
         A bundle that was only touched goes; of one that was added to, the image's own
         content with the addition stays; one that was made anew is the step's result.
+
+        Raises:
+            RunError: one was made too large to be looked at.
         """
         for target in self.targets:
-            path = upper / target.lstrip("/")
-            if not path.is_file() or path.is_symlink():
-                continue
-            content = path.read_bytes()
-            if not content.startswith(self.pem):
-                continue
-            own = _content(view, target)
-            addition = content[len(self.pem) :]
-            if addition or own is not None:
-                path.write_bytes((own or b"") + addition)
-            else:
-                path.unlink()
+            with _opened(upper, target) as found:
+                if found is not None:
+                    self._settle(*found, _content(view, target))
+
+    def _settle(self, directory: int, name: str, file: int, own: bytes | None) -> None:
+        if os.pread(file, len(self.pem), 0) != self.pem:
+            return
+        content = os.pread(file, _GROWN_BYTES + 1, 0)
+        if len(content) > _GROWN_BYTES:
+            raise RunError("the step made a bundle of certificates larger than 64 MiB")
+        addition = content[len(self.pem) :]
+        if addition or own is not None:
+            os.ftruncate(file, 0)
+            os.pwrite(file, (own or b"") + addition, 0)
+        else:
+            os.unlink(name, dir_fd=directory)
+
+
+@contextmanager
+def _opened(upper: Path, target: str) -> Iterator[tuple[int, str, int] | None]:
+    """Open an ordinary file of what a step left: its directory, its name, and the file.
+
+    A step may have put a link to the machine's own bundle in place of any directory on the
+    way, so none is followed.
+    """
+    *above, name = target.strip("/").split("/")
+    enter = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    write = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with ExitStack() as stack:
+        try:
+            place = os.open(upper, enter)
+            stack.callback(os.close, place)
+            for part in above:
+                place = os.open(part, enter, dir_fd=place)
+                stack.callback(os.close, place)
+            file = os.open(name, write, dir_fd=place)
+            stack.callback(os.close, file)
+        except OSError:
+            yield None
+            return
+        yield (place, name, file) if stat.S_ISREG(os.fstat(file).st_mode) else None
 
 
 def lend(bundle: Bundle, view: View, directory: Path) -> Loan:

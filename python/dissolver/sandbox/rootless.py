@@ -13,13 +13,14 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dissolver.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from dissolver._core import CoreError
 
@@ -32,6 +33,10 @@ NOTICE = (
 
 TOLD = "told"
 """A file beside the list of processes that says that the user knows the notice."""
+
+SESSIONS, SHARED = Path("/run/user"), Path("/tmp")  # noqa: S108 - what is there is checked
+REGISTRY = "namespace"
+_NAME = "dissolver-run-{}"
 
 _registry: Path | None = None
 """Where this process is listed, once it has entered the namespace."""
@@ -82,12 +87,14 @@ def enter(directory: Path | None = None) -> Entered:
     import fcntl
 
     global _registry
-    registry = directory or run_directory(os.getuid()) / "namespace"
+    uid = os.getuid()
+    registry = directory or run_directory(uid) / REGISTRY
+    others = [] if directory else [*_other_registries(uid, registry)]
     registry.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(registry / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        entered = _join(registry) or _create()
+        entered = _join(registry, *others) or _create()
         register(registry, os.getpid())
     finally:
         os.close(lock)
@@ -114,23 +121,94 @@ def is_news(directory: Path | None = None) -> bool:
 def run_directory(uid: int) -> Path:
     """Return a user's private directory for what a reboot may remove, made if necessary.
 
+    It is in ``/run/user`` where the user has a session, else in ``/tmp``, and where somebody
+    else has taken that name, in the user's home. That one is kept once it is there, and its
+    name has the number of the boot: what an earlier one left is not found.
+
     Raises:
-        RunError: the place in ``/tmp`` is taken by another user, or open to others.
+        RunError: none of the places can be had.
     """
-    base = Path(f"/run/user/{uid}")
-    if base.is_dir() and base.stat().st_uid == uid and os.access(base, os.W_OK):
-        path = base / "dissolver"
-        path.mkdir(mode=0o700, exist_ok=True)
-        return path
-    path = Path(f"/tmp/dissolver-run-{uid}")  # noqa: S108 - checked right below
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
+    at_home = _home_directory(uid)
+    found = _private(at_home, uid) or _in_session(uid) or _made_in_shared(uid)
+    if found is not None:
+        return found
+    try:
+        at_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
         raise RunError(
-            f"`{path}` is not a private directory of this user",
-            hint="remove it, or log in with a session that has /run/user",
+            f"`{SHARED / _NAME.format(uid)}` belongs to somebody else, and `{at_home}` cannot be "
+            f"made: {problem.strerror}",
+            hint="log in with a session that has /run/user",
+        ) from None
+    found = _private(at_home, uid)
+    if found is None:
+        raise RunError(
+            f"`{at_home}` is not a private directory of this user",
+            hint=f"`chmod 700` makes it one: `{at_home}`",
         )
-    return path
+    return found
+
+
+def _other_registries(uid: int, chosen: Path) -> Iterator[Path]:
+    """List where processes may be listed that saw other places than this one does."""
+    shared = SHARED / _NAME.format(uid)
+    for place in (_private(_home_directory(uid), uid), _in_session(uid), _private(shared, uid)):
+        registry = place and place / REGISTRY
+        if registry and registry != chosen and registry.is_dir():
+            yield registry
+
+
+def _in_session(uid: int) -> Path | None:
+    base = SESSIONS / str(uid)
+    if _private(base, uid) is None or not os.access(base, os.W_OK):
+        return None
+    path = base / "dissolver"
+    with suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+    # Nobody else gets as far as there, whatever its own mode is.
+    return _private(path, uid, others_may=0o077)
+
+
+def _made_in_shared(uid: int) -> Path | None:
+    """Make the place in ``/tmp``, where everybody may have made something of that name before.
+
+    Nobody else can put another one in its place later: `/tmp` lets owners alone do so.
+    """
+    path = SHARED / _NAME.format(uid)
+    with suppress(OSError):
+        path.mkdir(mode=0o700)
+    with suppress(OSError):
+        mode = SHARED.stat().st_mode
+        if mode & stat.S_ISVTX or not mode & 0o022:
+            return _private(path, uid)
+    return None
+
+
+def _private(path: Path, uid: int, *, others_may: int = 0) -> Path | None:
+    """Return ``path`` if it is a directory, and no link to one, that is the user's alone."""
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(directory)
+    finally:
+        os.close(directory)
+    return path if found.st_uid == uid and not found.st_mode & 0o077 & ~others_may else None
+
+
+def _home_directory(uid: int) -> Path:
+    import pwd
+
+    home = Path("/")
+    try:
+        # Not $HOME: all processes of a user are to find the same.
+        home = Path(pwd.getpwuid(uid).pw_dir)
+    except KeyError:
+        with suppress(RuntimeError):
+            home = Path.home()
+    boot = _read("/proc/sys/kernel/random/boot_id").strip() or "unknown"
+    return home / ".local" / "state" / "dissolver" / f"run-{boot}"
 
 
 def register_in_namespace(pid: int) -> None:
@@ -202,12 +280,12 @@ def _stacked(own: int, given: list[Map]) -> tuple[Map, ...]:
     return tuple(maps)
 
 
-def _join(registry: Path) -> Entered | None:
+def _join(*registries: Path) -> Entered | None:
     from dissolver._core import CoreError, sandbox
 
     here = _working_directory()
     try:
-        for pid in living(registry):
+        for pid in chain.from_iterable(map(living, registries)):
             try:
                 sandbox.join_user_namespace(pid)
             except CoreError as problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _ZERO_WIDTH_CATEGORIES = frozenset({"Mn", "Me", "Cf"})
 
 
@@ -66,6 +68,39 @@ def printable(text: str) -> str:
         character if character.isprintable() or character == "\u00a0" else _escaped(character)
         for character in text
     )
+
+
+def escaped_lines(text: str) -> str:
+    """Replace control characters other than line ends and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in "\n\t\u00a0" else _escaped(character)
+        for character in text
+    )
+
+
+def shortened(text: str) -> str:
+    """Leave out the middle of names, and of whatever else has no blank, that nobody would read.
+
+    So it is with what stands between backticks, where a message has names.
+    """
+    text = _LONG_WORD.sub(lambda found: _without_middle(found[0]), text)
+    return _without_middle(text, _LONGEST_TEXT)
+
+
+_LONGEST_WORD, _LONGEST_TEXT = 300, 4000
+_KEPT_END = 100
+_LONG_WORD = re.compile(rf"`[^`]{{{_LONGEST_WORD},}}`|\S{{{_LONGEST_WORD},}}")
+
+
+def _without_middle(text: str, longest: int = _LONGEST_WORD) -> str:
+    if len(text) <= longest:
+        return text
+    # The beginning says which of all it is, and the end has the file's own name.
+    start = longest - 2 * _KEPT_END
+    left_out = len(text) - start - _KEPT_END
+    return f"{text[:start]}…({left_out} characters left out)…{text[-_KEPT_END:]}"
 
 
 def _escaped(character: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dissolver.cli.render.cells import cell_width, printable
+from dissolver.cli.render.cells import cell_width, printable, shortened
 from dissolver.cli.render.palette import Style, paint
 from dissolver.errors import DockerfileErrors
 
@@ -49,26 +49,27 @@ def _several(group: DockerfileErrors, *, colored: bool) -> str:
 
 def plain_failure(message: str, *, colored: bool = False) -> str:
     """Word an error that has a message and nothing else."""
-    return f"{paint('error:', Style.ERROR, colored)} {_lines(message)}\n"
+    return f"{paint('error:', Style.ERROR, colored)} {_line(message)}\n"
 
 
 def hint(text: str, *, colored: bool = False) -> str:
     """Word what to try next."""
-    return f"{paint('hint:', Style.HINT, colored)} {_lines(text)}\n"
+    return f"{paint('hint:', Style.HINT, colored)} {_line(text)}\n"
 
 
 def warning(message: str, where: Where | None = None, *, colored: bool = False) -> str:
     """Word something that deserves attention, with its place where there is one."""
-    text = f"{paint('warning:', Style.WARNING, colored)} {_lines(message)}\n"
+    text = f"{paint('warning:', Style.WARNING, colored)} {_line(message)}\n"
     return text + (_place(where, colored=colored) if where is not None else "")
 
 
-def _lines(text: str) -> str:
-    return "\n".join(printable(line) for line in text.split("\n"))
+def _line(text: str) -> str:
+    # A line end is part of a name, which must not look like another message.
+    return printable(shortened(text))
 
 
 def _place(where: Where, *, colored: bool) -> str:
-    name = f"{printable(where.file)}:{where.line}"
+    name = f"{_line(where.file)}:{where.line}"
     text = f"  {paint(name, Style.PLACE, colored)}\n"
     gutter = max(len(str(where.line + len(where.source) - 1)), 1)
     bar = paint("│", Style.PLACE, colored)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from dissolver.cli.render.cells import cut
+from dissolver.cli.render.cells import cut, printable, shortened
 from dissolver.cli.render.progress.display import terminal_size
 from dissolver.cli.render.sizes import human_size
+from dissolver.cli.render.streams import drawing
 from dissolver.registry.events import LayerProgress, TransferDone, TransferStarted, short
 
 if TYPE_CHECKING:
@@ -87,9 +88,11 @@ class TransferPicture:
 def transfer_display(stream: TextIO, *, is_dumb: bool) -> Callable[[TransferEvent], None]:
     """Choose how events are shown on a stream; answer what takes them."""
 
+    place = drawing(stream)
+
     def write(text: str) -> None:
-        stream.write(text)
-        stream.flush()
+        place.write(text)
+        place.flush()
 
     if stream.isatty() and not is_dumb:
         return TransferPicture(write, lambda: terminal_size(stream)).on_event
@@ -97,24 +100,26 @@ def transfer_display(stream: TextIO, *, is_dumb: bool) -> Callable[[TransferEven
 
 
 def _opening(event: TransferStarted) -> str:
+    version, repository = printable(event.version), printable(event.repository)
     if event.kind == "pull":
-        return f"{event.version}: Pulling from {event.repository}\n"
+        return f"{version}: Pulling from {repository}\n"
     if event.kind == "copy":
-        return f"{event.version}: Copying to {event.repository}\n"
-    return f"The push refers to repository [{event.repository}]\n"
+        return f"{version}: Copying to {repository}\n"
+    return f"The push refers to repository [{repository}]\n"
 
 
 def _closing(event: TransferDone) -> str:
     if event.kind != "pull":
-        return f"{event.version}: digest: {event.digest} size: {event.size}\n"
+        return f"{printable(event.version)}: digest: {event.digest} size: {event.size}\n"
     status = "Downloaded newer image for" if event.is_new else "Image is up to date for"
-    return f"Digest: {event.digest}\nStatus: {status} {event.familiar}\n"
+    return f"Digest: {event.digest}\nStatus: {status} {printable(event.familiar)}\n"
 
 
 def _worded(event: LayerProgress) -> str:
+    detail = printable(shortened(event.detail))
     if event.state == "Mounted":
-        return f"Mounted from {event.detail}"
-    return event.state + (f": {event.detail}" if event.detail else "")
+        return f"Mounted from {detail}"
+    return event.state + (f": {detail}" if detail else "")
 
 
 def _amount(event: LayerProgress, width: int) -> str:

@@ -126,3 +126,19 @@ def visible_line(text: str) -> str:
     tail = LogTail()
     tail.feed(text.rstrip("\r").encode("utf-8", "surrogateescape"))
     return " ".join(tail.lines(LINE_LIMIT, 1))
+
+
+_COLOR = re.compile(r"\x1b\[[0-9;:]*m")
+_RESET = "\x1b[0m"
+_HARMLESS = re.compile(r"(?:\x1b\[[0-9;:]*m|[\t\x20-\x7e\xa0-\U0010ffff])*")
+
+
+def colored_line(text: str) -> str:
+    """Give one line of output for a log, which keeps its colours and nothing else that acts.
+
+    A line that moves the cursor or does more is given as what would be seen of it.
+    """
+    text = text.rstrip("\r")
+    if _HARMLESS.fullmatch(text) is None:
+        return visible_line(text)
+    return f"{text}{_RESET}" if _COLOR.search(text) else text

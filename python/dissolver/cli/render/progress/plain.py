@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dissolver.build.events import VertexStatus
-from dissolver.cli.render.cells import printable
+from dissolver.cli.render.cells import printable, shortened
+from dissolver.cli.render.progress.log_tail import colored_line
 from dissolver.cli.render.progress.recap import PLAIN_LINES, failure_recap, warning_recap
 from dissolver.cli.render.progress.trace import Trace, TracedVertex
 from dissolver.cli.render.sizes import transfer_size
@@ -112,7 +113,7 @@ class PlainDisplay:
         new_lines = traced.line_count - self._told_lines.get(key, 0)
         self._told_lines[key] = traced.line_count
         new = list(traced.lines)[-new_lines:] if new_lines else []
-        lines += [f"{stamp} {line}" for stamp, line in new]
+        lines += [f"{stamp} {colored_line(line)}" for stamp, line in new]
         told = self._told_warnings.get(key, 0)
         self._told_warnings[key] = len(traced.warnings)
         return lines + [f"WARN: {printable(item.message)}" for item in traced.warnings[told:]]
@@ -132,7 +133,7 @@ class PlainDisplay:
 
 
 def _status_text(status: VertexStatus) -> str:
-    text = status.id
+    text = printable(status.id)
     if status.total:
         text += f" {transfer_size(status.current)} / {transfer_size(status.total)}"
     elif status.current:
@@ -148,7 +149,7 @@ def _outcome(traced: TracedVertex) -> str:
     if vertex.is_cancelled:
         return "CANCELED"
     if vertex.error is not None:
-        return f"ERROR: {printable(vertex.error)}"
+        return f"ERROR: {printable(shortened(vertex.error))}"
     if vertex.cached:
         return "CACHED"
     return f"DONE {traced.seconds(0.0):.1f}s"
