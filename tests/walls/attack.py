@@ -99,7 +99,7 @@ class Arena:
         """
         given = variables or {}
         if way == "RUN":
-            return self._step(argv, given, options, stdin, user, image)
+            return last_step(self.built(argv, given, options, stdin, user, image)[1])
         options = (*options, "--user", user) if user else options
         settings = [word for name in given for word in ("-e", f"{name}={given[name]}")]
         interactive = [] if stdin is None else ["-i"]
@@ -109,15 +109,16 @@ class Arena:
         assert done.returncode != 125, done.stderr
         return done.stdout + done.stderr
 
-    def _step(
+    def built(
         self,
         argv: Sequence[str],
         variables: Mapping[str, str],
-        options: Sequence[str],
-        stdin: str | None,
-        user: str,
-        image: str,
-    ) -> str:
+        options: Sequence[str] = (),
+        stdin: str | None = None,
+        user: str = "",
+        image: str = "attacks",
+    ) -> tuple[int, str]:
+        """Run a program in a step; return the exit code of the build, and its plain display."""
         words = [*(["env"] if variables else []), *(f"{k}={v}" for k, v in variables.items())]
         command = json.dumps([*words, *argv])
         lines = [f"FROM {image}"]
@@ -135,7 +136,7 @@ class Arena:
             )
         finally:
             subprocess.run(["rm", "-rf", context], check=False)
-        return last_step(done.stderr + done.stdout)
+        return done.returncode, done.stderr + done.stdout
 
 
 def last_step(log: str) -> str:

@@ -41,6 +41,7 @@ static void judge(const char *name)
 /* The classic: a directory kept open above the new root. */
 static void open_directory(void)
 {
+    chdir("/");
     int top = open("/", O_RDONLY | O_DIRECTORY);
     mkdir("/tmp/cage", 0755);
     if (chroot("/tmp/cage") < 0 || fchdir(top) < 0) {
@@ -68,6 +69,7 @@ static void working_directory(void)
 static void inherited(void)
 {
     char path[64];
+    chdir("/");
     for (int fd = 0; fd < 1024; fd++)
         if (fchdir(fd) == 0) {
             climb();
@@ -92,6 +94,7 @@ static void inherited(void)
 /* A directory that is moved out of the new root while somebody is in it. */
 static void moved_directory(void)
 {
+    chdir("/");
     mkdir("/tmp/cage", 0755);
     mkdir("/tmp/cage/inner", 0755);
     pid_t child = fork();
@@ -109,10 +112,16 @@ static void moved_directory(void)
     rename("/tmp/outer", "/tmp/cage/inner");
 }
 
+/* The directory that it was started in. */
+static void given_directory(void)
+{
+    climb();
+    judge("given_directory");
+}
+
 int main(void)
 {
-    void (*const ways[])(void) = {open_directory, working_directory, inherited, moved_directory};
-    chdir("/");
+    void (*const ways[])(void) = {given_directory, open_directory, working_directory, inherited, moved_directory};
     stat("/", &first);
     for (size_t at = 0; at < sizeof ways / sizeof *ways; at++) {
         fflush(stdout);
