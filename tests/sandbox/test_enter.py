@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,14 @@ def test_what_cannot_be_executed_is_explained(place: Place, program: str, kind: 
     failure = place.entered([program])[0].failure
     assert failure is not None
     assert failure["kind"] == kind
+
+
+def test_a_process_of_the_host_is_no_sandbox(root_box: Box) -> None:
+    """What a number means changes when a container ends: it may be a process of ours by now."""
+    for pid in (os.getpid(), 1):
+        with pytest.raises(CoreError) as caught:
+            sandbox.enter(pid, root_box.spec(["true"]), stdin=None, stdout=None, stderr=None)
+        assert caught.value.kind == "not-running"
 
 
 def test_a_sandbox_that_is_gone_cannot_be_entered(root_box: Box) -> None:

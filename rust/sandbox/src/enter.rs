@@ -38,8 +38,12 @@ pub fn enter(
         | clone::NEW_IPC
         | clone::NEW_CGROUP
         | clone::NEW_NETWORK;
-    if !shares_user_namespace(pid)? {
+    if !shares_namespace(pid, "user")? {
         joined |= clone::NEW_USER;
+    }
+    // A container has processes of its own: one of ours has only taken the number since.
+    if shares_namespace(pid, "pid")? {
+        return Err(SandboxError::NotRunning { pid });
     }
     walls::look();
     let host = Host::look()?;
@@ -57,15 +61,17 @@ pub fn enter(
     Ok(process)
 }
 
-/// The kernel refuses to join the user namespace that one is in.
-fn shares_user_namespace(pid: i32) -> Result<bool, SandboxError> {
+/// Whether a process is in the namespace of this kind that this one is in: the kernel refuses to
+/// join one's own user namespace.
+fn shares_namespace(pid: i32, kind: &str) -> Result<bool, SandboxError> {
     let identity = |path: &str| {
         stat(path)
             .map(|facts| (facts.st_dev, facts.st_ino))
             .map_err(|errno| match errno {
                 Errno::NOENT | Errno::SRCH => SandboxError::NotRunning { pid },
-                errno => SandboxError::setup("look at the user namespace", path, errno),
+                errno => SandboxError::setup("look at the namespace", path, errno),
             })
     };
-    Ok(identity("/proc/self/ns/user")? == identity(&format!("/proc/{pid}/ns/user"))?)
+    let own = identity(&format!("/proc/self/ns/{kind}"))?;
+    Ok(own == identity(&format!("/proc/{pid}/ns/{kind}"))?)
 }
