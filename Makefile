@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CORE_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock) pyproject.toml scripts/setup
 
-.PHONY: setup demo test lint format compare-buildkit bench fuzz mutate soak peers clean help
+.PHONY: setup demo test lint format compare-buildkit bench fuzz mutate soak peers walls clean help
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,9 @@ soak: setup ## Kill builds, imports, pulls and prunes at 200 random moments; KIL
 
 peers: setup ## Send images to Docker and podman and back, and run them (root)
 	@DISSOLVER_TEST_PEERS=1 $(PY) -m pytest -q tests/peers
+
+walls: setup ## Take each wall of the sandbox away and see its tests fall (root); WALLS="seccomp nodev"
+	@cd tests && ../$(PY) -m walls.run_walls $(WALLS)
 
 clean: ## Remove what was built (the image store is not touched)
 	rm -rf $(VENV) target fuzz/target python/dissolver/_core.abi3.so

@@ -36,6 +36,8 @@ from servers import Repository, Web, git_server, web_server
 os.environ["DISSOLVER_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(os.environ.get("DISSOLVER_TEST_PACKAGE", ROOT / "python"))
+"""The directory that the package is imported from; `make walls` has another one."""
 BUSYBOX = next((p for p in map(Path, ("/bin/busybox", "/usr/bin/busybox")) if p.exists()), None)
 DEBIAN_MIRROR = ("deb.debian.org", 80)
 NPM_REGISTRY = ("registry.npmjs.org", 443)
@@ -58,7 +60,7 @@ def pytest_sessionstart() -> None:
         # A shell starts what it puts in the background so, and every program here would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Its bytecode: the tests start it thousands of times.
-    compileall.compile_dir(ROOT / "python" / "dissolver", quiet=2)
+    compileall.compile_dir(PACKAGE / "dissolver", quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -163,7 +165,9 @@ def _copied_package(base: Path) -> Path:
         return skipped(directory, names)
 
     shutil.copytree(site, target, ignore=unneeded, symlinks=True)
-    shutil.copytree(ROOT / "python" / "dissolver", target / "dissolver", dirs_exist_ok=True)
+    shutil.copytree(PACKAGE / "dissolver", target / "dissolver", dirs_exist_ok=True)
+    for beside in PACKAGE.glob("*.py"):
+        shutil.copy(beside, target)
     for path in (base, *base.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
@@ -181,7 +185,7 @@ def root_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         pytest.skip("the tests do not run as root")
     home = tmp_path_factory.mktemp("root-home")
     (home / "run").mkdir(mode=0o700)
-    yield Account("root", 0, 0, home, sys.executable, str(ROOT / "python"))
+    yield Account("root", 0, 0, home, sys.executable, str(PACKAGE))
     _remove_tree(home)
 
 
@@ -194,7 +198,7 @@ def user_account() -> Iterator[Account]:
         me = pwd.getpwuid(os.geteuid())
         home = base / "home"
         (home / "run").mkdir(parents=True, mode=0o700)
-        yield Account(me.pw_name, me.pw_uid, me.pw_gid, home, sys.executable, str(ROOT / "python"))
+        yield Account(me.pw_name, me.pw_uid, me.pw_gid, home, sys.executable, str(PACKAGE))
         shutil.rmtree(base, ignore_errors=True)
         return
     python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"

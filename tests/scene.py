@@ -53,6 +53,8 @@ class Account:
             "XDG_RUNTIME_DIR": str(runtime),
             "DISSOLVER_OFFLINE": "1",
             **({"DISSOLVER_LAYERS": self.form} if self.is_root else {}),
+            # Which walls `make walls` has taken away.
+            **{name: value for name, value in os.environ.items() if name == "DISSOLVER_BREACH"},
         }
 
     def command(self, *words: str) -> list[str]:

@@ -23,7 +23,7 @@ kexec kexec_file init_module finit_module delete_module reboot_machine swap_on s
 set_time_of_day clock_set adjust_clock adjust_clock_by_id host_name domain_name kernel_log
 kernel_log_read accounting quota nfs_server old_library dcookie hang_up port_privilege
 port_permission system_dump open_handle
-vsock vsock_disguised kernel_crypto decnet infrared isdn caif unknown_family link_down
+vsock vsock_disguised kernel_crypto decnet infrared isdn caif unknown_family link_flags
 mount_tmpfs mount_proc mount_bind mount_cgroups mount_debug mount_formats remount_writable
 remount_system_writable make_shared unmount unmount_mask pivot new_file_system pick_file_system
 configure_file_system mount_file_system move_a_mount clone_mounts set_mount_attributes

@@ -142,11 +142,13 @@ static long isdn(void) { return family(34, SOCK_RAW, 0); }
 static long caif(void) { return family(37, SOCK_STREAM, 0); }
 static long unknown_family(void) { return family(46, SOCK_STREAM, 0); }
 static long packets(void) { return family(AF_PACKET, SOCK_RAW, 0); }
-static long link_down(void)
+static long link_flags(void)
 {
-    /* Even the own loopback: this is CAP_NET_ADMIN, and a container does not have it. */
+    /* Those that it has: even that is CAP_NET_ADMIN, which a container does not have. */
     struct { char name[16]; short flags; char rest[22]; } request = {"lo", 0, {0}};
-    return ioctl(socket(AF_INET, SOCK_DGRAM, 0), 0x8914 /* SIOCSIFFLAGS */, &request);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    ioctl(fd, 0x8913 /* SIOCGIFFLAGS */, &request);
+    return ioctl(fd, 0x8914 /* SIOCSIFFLAGS */, &request);
 }
 static long host_abstract_socket(void)
 {
@@ -383,7 +385,7 @@ static const struct { const char *name; long (*make)(void); } ATTEMPTS[] = {
     A(kernel_log_read), A(accounting), A(quota), A(nfs_server), A(old_library), A(dcookie), A(hang_up),
     A(port_privilege), A(port_permission), A(system_dump), A(own_memory), A(name_handle), A(open_handle), A(vsock),
     A(vsock_disguised), A(kernel_crypto), A(decnet), A(infrared), A(isdn), A(caif), A(unknown_family), A(packets),
-    A(link_down), A(host_abstract_socket), A(host_loopback), A(mount_tmpfs), A(mount_proc), A(mount_bind), A(mount_cgroups),
+    A(link_flags), A(host_abstract_socket), A(host_loopback), A(mount_tmpfs), A(mount_proc), A(mount_bind), A(mount_cgroups),
     A(mount_debug), A(mount_formats),
     A(remount_writable), A(remount_system_writable), A(make_shared), A(unmount), A(unmount_mask), A(pivot),
     A(new_file_system), A(pick_file_system), A(configure_file_system), A(mount_file_system), A(move_a_mount),
