@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -83,11 +84,58 @@ def _proven_layers(module: Any) -> None:
     module.is_verified = lambda store, diff_id, blob: module.is_stored(store, diff_id)
 
 
+class _Handed:
+    """Streams that are the caller's own files, in the place of pipes."""
+
+    def __init__(self, *streams: int | None) -> None:
+        self.theirs = streams
+
+    def let_go(self) -> None:
+        """Let go of nothing."""
+
+    def pass_on(self, process: Any) -> int:
+        """Wait for the end: there is nothing to pass on."""
+        while (status := process.wait(0.1)) is None:
+            pass
+        return int(status)
+
+
+def _exec_pipes(module: Any) -> None:
+    @contextmanager
+    def handed(*streams: int | None) -> Iterator[_Handed]:
+        yield _Handed(*streams)
+
+    module.pipes = handed
+
+
+def _loopback(module: Any) -> None:
+    # For an interface that there is not, and unmarked, so that the real ones are made again.
+    module._userdata = lambda: b""
+    module.guard_loopback = lambda interface: module._make_guard("nobody0")
+
+
+def _context_links(module: Any) -> None:
+    module.open_beneath = lambda root, inside: os.open(root / inside, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _git_protocols(module: Any) -> None:
+    module.PROTOCOLS = (*module.PROTOCOLS, "file", "ext")
+
+
+def _terminal_text(module: Any) -> None:
+    module.shown_on = lambda stream: stream
+
+
 BREACHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "socket-families": ("dissolver.sandbox.seccomp_policy", _socket_families),
     "namespace-flags": ("dissolver.sandbox.seccomp_policy", _namespace_flags),
     "entered-as-confined": ("dissolver.sandbox.assemble", _entered_as_confined),
     "own-network": ("dissolver.containers.options", _own_network),
+    "exec-pipes": ("dissolver.containers.execute", _exec_pipes),
+    "loopback": ("dissolver.network.firewall", _loopback),
+    "context-links": ("dissolver.build.definition", _context_links),
+    "git-protocols": ("dissolver.build.git_files", _git_protocols),
+    "terminal-text": ("dissolver.cli.render.streams", _terminal_text),
     "rights": ("dissolver.build.rights", _rights),
     "secrets-stay-home": ("dissolver.registry.transport", _secrets_stay_home),
     "verified-documents": ("dissolver.registry.client", _verified_documents),

@@ -16,6 +16,21 @@ IMAGES = "tests/walls/test_hostile_images.py"
 ESCAPES = "tests/walls/test_escapes.py"
 PULLS = "tests/registry/test_meddled_pulls.py"
 TRUST = "tests/registry/test_shared_trust.py"
+PLACES = (
+    "tests/walls/test_targets.py::test_a_link_at_a_place_of_the_systems_is_refused_with_a_sentence"
+)
+VOLUMES = "tests/walls/test_targets.py::test_a_volume_behind_a_link_does_not_cover_root_or_kernel"
+MAGIC = "tests/walls/test_targets.py::test_a_working_directory_is_not_reached_through_magic"
+DEVICES = "tests/walls/test_devices.py"
+FIRST = (
+    "tests/walls/test_first_program.py::test_the_running_program_is_nothing_that_an_image_could_use"
+)
+KEYS = f"{ESCAPES}::test_the_keys_of_the_callers_session_stay_with_the_caller"
+MARKS = "tests/scenarios/test_overlay_attributes.py"
+STREAMS = "tests/walls/test_streams.py::test_the_files_behind_redirections_stay_the_callers"
+LOOPBACK = "tests/walls/test_loopback.py::test_no_packet_gets_to_the_loopback_interface"
+CONTEXTS = "tests/walls/test_context.py"
+SUBMODULES = "tests/walls/test_git.py::test_a_submodule_is_no_way_to_this_machine"
 LINKS = f"{IMAGES}::test_a_link_at_a_mount_point_leads_no_mount_away"
 ENTERED = f"{ESCAPES}::test_a_program_that_is_entered_into_a_restricted_container_is_restricted_too"
 NODES = f"{ESCAPES}::test_no_node_of_the_host_can_be_changed_from_inside"
@@ -47,6 +62,8 @@ WALLS = (
             f"{LINKS}[root-proc-/tmp]",
             f"{LINKS}[user-proc-/tmp]",
             f"{LINKS}[root-sys-/nowhere/at/all]",
+            f"{PLACES}[proc-/-root]",
+            f"{PLACES}[dev-/etc-user]",
         ),
         behind=("mount-verify",),
     ),
@@ -58,12 +75,24 @@ WALLS = (
         behind=("target-links",),
     ),
     Wall(
-        "target-magic",
+        "targets",
         "core",
-        "no mount point is reached through a magic link of /proc",
+        "no link leads a mount to the root itself, or to where the kernel shows itself",
+        (
+            f"{VOLUMES}[/proc-a symbolic link leads to where the kernel shows itself-root]",
+            f"{VOLUMES}[/proc-a symbolic link leads to where the kernel shows itself-user]",
+            f"{VOLUMES}[/-it leads to the root itself-root]",
+        ),
+    ),
+    Wall(
+        "magic-links",
+        "core",
+        "no mount point and no working directory is reached through a magic link of /proc",
         (
             f"{IMAGES}::test_a_magic_link_in_place_of_a_file_is_not_followed_out[root-run]",
             f"{IMAGES}::test_a_magic_link_in_place_of_a_file_is_not_followed_out[user-run]",
+            f"{MAGIC}[/proc/1/root-root]",
+            f"{MAGIC}[/proc/self/cwd-user]",
         ),
     ),
     Wall(
@@ -71,8 +100,10 @@ WALLS = (
         "core",
         "device files work on no mount of a container but the few that are bound one by one",
         (
-            f"{CALLS}[root-run-fuse_node]",
-            f"{CALLS}[root-RUN-fuse_node]",
+            f"{DEVICES}::test_a_device_can_be_made_but_not_opened[run-root]",
+            f"{DEVICES}::test_a_device_can_be_made_but_not_opened[exec-root]",
+            f"{DEVICES}::test_a_device_can_be_made_but_not_opened[RUN-extracted]",
+            f"{DEVICES}::test_devices_below_what_is_bound_cannot_be_opened",
             f"{IMAGES}::test_a_device_file_of_an_image_opens_nothing[root-nodes]",
         ),
         behind=("device-rules",),
@@ -80,29 +111,29 @@ WALLS = (
     Wall(
         "device-rules",
         "core",
-        "the device controller of the control groups opens no device but those few",
-        (f"{CALLS}[root-run-fuse_node]",),
-        behind=("nodev",),
+        "a control group opens no device but those few, wherever their files are",
+        (
+            f"{DEVICES}::test_the_kernel_refuses_other_devices_wherever_their_files_are[run]",
+            f"{DEVICES}::test_the_kernel_refuses_other_devices_wherever_their_files_are[exec]",
+        ),
     ),
     Wall(
         "device-nodes",
         "core",
         "the device files of /dev are the container's own, or the host's and read-only",
-        (f"{SURFACE}[root-run]", f"{SURFACE}[user-run]"),
+        (f"{SURFACE}[root-run]", f"{SURFACE}[user-run]", f"{SURFACE}[root-RUN]"),
     ),
     Wall(
         "first-program",
         "core",
         "what is executed first in a new root is no file of the host",
-        (f"{IMAGES}::test_no_program_of_the_host_is_executed[root-run]",),
-        behind=("magic-links",),
-    ),
-    Wall(
-        "magic-links",
-        "core",
-        "no program, script or working directory is reached through a magic link of /proc",
-        (f"{IMAGES}::test_no_program_of_the_host_is_executed[root-run]",),
-        behind=("first-program",),
+        (
+            f"{FIRST}[run-/bin/unended-root]",
+            f"{FIRST}[exec-/bin/magic-root]",
+            f"{FIRST}[RUN-/bin/link-extracted]",
+            f"{FIRST}[run-/proc/self/exe-user]",
+            f"{FIRST}[exec-/bin/chain-user]",
+        ),
     ),
     Wall(
         "undumpable",
@@ -116,8 +147,20 @@ WALLS = (
     Wall(
         "own-null",
         "core",
-        "empty standard streams and masks are a null device of the container's own",
+        "empty standard streams are a null device of the container's own",
         (f"{NODES}[run-root-streams]", f"{NODES}[RUN-root-streams]"),
+    ),
+    Wall(
+        "keyring",
+        "core",
+        "a container has no key of its caller's session",
+        (f"{KEYS}[root-run]", f"{KEYS}[root-RUN]", f"{KEYS}[user-exec]"),
+    ),
+    Wall(
+        "overlay-marks",
+        "core",
+        "attributes that a program sets hide nothing in what it leaves behind",
+        (f"{MARKS}::test_a_container_cannot_hide_its_changes",),
     ),
     Wall(
         "masked-read-only",
@@ -216,6 +259,45 @@ WALLS = (
             f"{CALLS}[root-run-host_loopback]",
             f"{CALLS}[user-run-host_abstract_socket]",
         ),
+    ),
+    Wall(
+        "exec-pipes",
+        "package",
+        "a process of `exec` gets none of the caller's own files",
+        (
+            f"{STREAMS}[root-< {{0}} >> {{1}} 2>> {{2}}]",
+            f"{STREAMS}[user-< {{0}} >> {{1}} 2>> {{2}}]",
+        ),
+    ),
+    Wall(
+        "loopback",
+        "package",
+        "nothing that arrives on the bridge reaches the host's loopback interface",
+        (f"{LOOPBACK}[root-run]", f"{LOOPBACK}[root-build]"),
+    ),
+    Wall(
+        "context-links",
+        "package",
+        "no Dockerfile and no ignore file of a context is a link that leads out of it",
+        (
+            f"{CONTEXTS}::test_no_link_of_a_context_leads_out[root-words0-Dockerfile]",
+            f"{CONTEXTS}::test_no_link_of_a_context_leads_out[user-words1-.dockerignore]",
+        ),
+    ),
+    Wall(
+        "git-protocols",
+        "package",
+        "git speaks to servers, and to no program or file of this machine",
+        (
+            f"{SUBMODULES}[root-a program]",
+            f"{SUBMODULES}[user-a program]",
+        ),
+    ),
+    Wall(
+        "terminal-text",
+        "package",
+        "no text of an image or a Dockerfile commands the terminal",
+        ("tests/walls/test_terminal_output.py::test_no_list_sends_what_an_image_says",),
     ),
     Wall(
         "rights",

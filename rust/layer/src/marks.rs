@@ -1,5 +1,7 @@
 //! What overlayfs notes in the attributes of its directories.
 
+use dissolver_sys::walls::{Wall, look, stands};
+
 use crate::error::LayerError;
 
 /// The two namespaces that overlayfs reserves; a mount uses one of them.
@@ -38,6 +40,7 @@ pub(crate) enum Mark {
 
 impl OverlayMarks {
     pub(crate) fn of(userxattr: bool) -> OverlayMarks {
+        look();
         if userxattr {
             OverlayMarks::User
         } else {
@@ -72,6 +75,9 @@ impl OverlayMarks {
             path: path.to_vec(),
             feature,
         };
+        if !stands(Wall::OverlayMarks) && name.ends_with(b".opaque") {
+            return Ok(Mark::Opaque);
+        }
         match name.strip_prefix(prefix) {
             None => Ok(Mark::Foreign),
             Some(own) if own.starts_with(ESCAPE) => Ok(Mark::Foreign),

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use dissolver_sys::clone::{self, Birthplace};
-use dissolver_sys::walls;
 use rustix::fs::stat;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -45,7 +44,6 @@ pub fn enter(
     if shares_namespace(pid, "pid")? {
         return Err(SandboxError::NotRunning { pid });
     }
-    walls::look();
     let host = Host::look()?;
     let plan = crate::plan::plan_enter(spec, &host, pid, joined)?;
     let copy = fcntl_dupfd_cloexec(pidfd.as_fd(), 3)

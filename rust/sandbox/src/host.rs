@@ -1,5 +1,6 @@
 //! What the plan has to know about the machine and this process.
 
+use dissolver_sys::walls::{Wall, look, stands};
 use rustix::fs::statfs;
 use rustix::thread::capabilities;
 
@@ -39,6 +40,7 @@ impl Host {
     ///
     /// [`SandboxError::Setup`] if `/proc` cannot be read.
     pub fn look() -> Result<Host, SandboxError> {
+        look();
         let uid_map = IdMap::read("/proc/self/uid_map")?;
         let gid_map = IdMap::read("/proc/self/gid_map")?;
         let permitted = capabilities(None)
@@ -48,7 +50,9 @@ impl Host {
         let may_make_devices = CapabilitySet::from_names(&["CAP_MKNOD"])?;
         Ok(Host {
             is_rootless,
-            makes_devices: !is_rootless && permitted.and(may_make_devices) == may_make_devices,
+            makes_devices: !is_rootless
+                && stands(Wall::DeviceNodes)
+                && permitted.and(may_make_devices) == may_make_devices,
             has_terminal_group: gid_map.covers(TERMINAL_GROUP),
             // The file is missing where the kernel cannot deny it.
             sets_groups: !std::fs::read("/proc/self/setgroups")

@@ -10,7 +10,6 @@ use dissolver_sys::child::{
 };
 use dissolver_sys::clone::{self, Birth, Birthplace, Child};
 use dissolver_sys::kernel::{block_signals, send_signal};
-use dissolver_sys::walls;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -78,7 +77,6 @@ pub struct Process {
 /// [`SandboxError::BadSpec`], or [`SandboxError::Setup`] for what failed outside the child.
 /// What fails inside is reported by [`Process::advance`].
 pub fn start(spec: &Spec, streams: [Option<OwnedFd>; 3]) -> Result<Process, SandboxError> {
-    walls::look();
     let host = Host::look()?;
     let plan = crate::plan::plan_start(spec, &host)?;
     let has_terminals = plan.ops.iter().any(|op| matches!(op, Op::Terminals { .. }));

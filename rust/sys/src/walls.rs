@@ -1,13 +1,16 @@
 //! Walls that can be taken away, one at a time, to see that a test falls.
 //!
-//! Only a core compiled with the feature `breach` has that switch; it reads the names from the
-//! file `BREACH` beside itself. Everywhere else [`stands`] is the constant `true`.
+//! Only a core compiled with the feature `breach` has that switch: the environment variable
+//! `DISSOLVER_BREACH` with names and commas between them. Everywhere else [`stands`] is the
+//! constant `true`.
 
 /// Something that keeps what runs inside from what is outside. `docs/security.md` has them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wall {
-    /// Targets of the system's own mounts are no symbolic links, and mounts are what was meant.
-    SystemTargets,
+    /// Targets of the system's own mounts are no symbolic links.
+    TargetLinks,
+    /// What is found after such a mount is what was mounted.
+    MountVerify,
     /// Other targets lead neither to the root itself nor to the kernel's own file systems.
     Targets,
     /// Magic links of `/proc` are never followed.
@@ -38,6 +41,8 @@ pub enum Wall {
     Seccomp,
     /// The session keyring is a new one.
     Keyring,
+    /// Only marks that overlayfs itself wrote are obeyed in an upper directory.
+    OverlayMarks,
 }
 
 /// Whether a wall stands: always, but in builds for the tests of walls.
@@ -58,7 +63,6 @@ pub const fn look() {}
 
 #[cfg(feature = "breach")]
 mod breach {
-    use std::path::PathBuf;
     use std::sync::OnceLock;
 
     use super::Wall;
@@ -67,22 +71,14 @@ mod breach {
 
     /// Reads which walls are missing, before there is a child, which must not read anything.
     pub fn look() {
-        MISSING.get_or_init(|| {
-            let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-            let core = maps.lines().find_map(|line| {
-                let path = line.split_ascii_whitespace().nth(5)?;
-                path.contains("_core.abi3").then(|| PathBuf::from(path))
-            });
-            let file = core.map(|path| path.with_file_name("BREACH"));
-            file.and_then(|path| std::fs::read_to_string(path).ok())
-                .unwrap_or_default()
-        });
+        MISSING.get_or_init(|| std::env::var("DISSOLVER_BREACH").unwrap_or_default());
     }
 
     /// Whether a wall stands.
     pub fn stands(wall: Wall) -> bool {
         let name = match wall {
-            Wall::SystemTargets => "system-targets",
+            Wall::TargetLinks => "target-links",
+            Wall::MountVerify => "mount-verify",
             Wall::Targets => "targets",
             Wall::MagicLinks => "magic-links",
             Wall::NoDevices => "nodev",
@@ -98,8 +94,9 @@ mod breach {
             Wall::Capabilities => "capabilities",
             Wall::Seccomp => "seccomp",
             Wall::Keyring => "keyring",
+            Wall::OverlayMarks => "overlay-marks",
         };
         let missing = MISSING.get().map_or("", String::as_str);
-        !missing.split_ascii_whitespace().any(|one| one == name)
+        !missing.split(',').any(|one| one == name)
     }
 }

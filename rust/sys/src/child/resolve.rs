@@ -107,7 +107,7 @@ pub(super) fn open_target(root: BorrowedFd<'_>, target: &Target) -> Result<Owned
 /// An image whose `/proc` is a link to `/` would have proc mounted on the root itself, and
 /// `/..` would lead into it: past whatever is masked there.
 pub(super) fn open_system(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Refusal> {
-    let resolve = if stands(Wall::SystemTargets) {
+    let resolve = if stands(Wall::TargetLinks) {
         PLAIN
     } else {
         ResolveFlags::IN_ROOT
@@ -117,7 +117,7 @@ pub(super) fn open_system(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, 
         Err(Errno::LOOP) => return Err(Reason::IsLink.into()),
         result => result?,
     };
-    if stands(Wall::SystemTargets) {
+    if stands(Wall::TargetLinks) {
         refuse_root(root, place.as_fd())?;
     }
     Ok(place)
@@ -125,7 +125,7 @@ pub(super) fn open_system(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, 
 
 /// Checks that what was mounted is what is found by the name that it was mounted on.
 pub(super) fn check_system(root: BorrowedFd<'_>, target: &SystemTarget) -> Result<(), Refusal> {
-    if !stands(Wall::SystemTargets) {
+    if !stands(Wall::MountVerify) {
         return Ok(());
     }
     let place = open_plain(root, &target.path)?;
