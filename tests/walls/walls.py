@@ -61,18 +61,17 @@ WALLS = (
         (
             f"{LINKS}[root-proc-/tmp]",
             f"{LINKS}[user-proc-/tmp]",
-            f"{LINKS}[root-sys-/nowhere/at/all]",
             f"{PLACES}[proc-/-root]",
             f"{PLACES}[dev-/etc-user]",
         ),
-        behind=("mount-verify",),
+        behind=("mount-verify", "masks", "read-only-paths"),
     ),
     Wall(
         "mount-verify",
         "core",
         "after mounting, what lies at the place is compared with what was mounted",
         (f"{LINKS}[root-proc-/tmp]", f"{LINKS}[user-proc-/tmp]"),
-        behind=("target-links",),
+        behind=("target-links", "masks", "read-only-paths"),
     ),
     Wall(
         "targets",
@@ -87,10 +86,8 @@ WALLS = (
     Wall(
         "magic-links",
         "core",
-        "no mount point and no working directory is reached through a magic link of /proc",
+        "no working directory and no mount point is reached through a magic link of /proc",
         (
-            f"{IMAGES}::test_a_magic_link_in_place_of_a_file_is_not_followed_out[root-run]",
-            f"{IMAGES}::test_a_magic_link_in_place_of_a_file_is_not_followed_out[user-run]",
             f"{MAGIC}[/proc/1/root-root]",
             f"{MAGIC}[/proc/self/cwd-user]",
         ),
@@ -212,7 +209,7 @@ WALLS = (
         (
             f"{FILES}[root-run-write /proc/sys/kernel/core_pattern]",
             f"{FILES}[root-exec-write /proc/sys/vm/drop_caches]",
-            f"{FILES}[root-RUN-write /proc/sys/kernel/modprobe]",
+            f"{FILES}[root-RUN-write /proc/sys/kernel/core_pattern]",
         ),
     ),
     Wall(
