@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from basis import Base, needs_root
-from dissolver.containers.volumes import Volume, fill, mount_volumes, parse_volume
+from dissolver.containers.filling import filled_volume
+from dissolver.containers.volumes import Volume, mount_volumes, parse_volume
 from dissolver.errors import BadVolume
 from dissolver.sandbox.spec import BindMount
+
+if TYPE_CHECKING:
+    from dissolver._core.layer import View
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,10 @@ def test_mounts_are_made_outside_in_and_missing_directories_created(
 
 
 @needs_root
-def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Base) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_new_or_empty_volume_is_filled_with_what_the_image_has(
+    tmp_path: Path, base: Base, is_there: bool
+) -> None:
     result = base.step(
         "mkdir -p /srv/d/sub; cd /srv/d; echo one > f; chmod 640 f; chown 1000:1000 f .;"
         "chmod 750 .; ln -s f l; mkfifo p; echo two > sub/g"
@@ -91,9 +103,11 @@ def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Ba
     below = [base.layer, base.commit(result)]
     above = base.step("rm /srv/d/sub/g; echo three > /srv/d/f", parents=below)
     stack = [*below, base.commit(above, below)]
-    data = tmp_path / "data"
-    data.mkdir()
-    fill(data, "/srv/d", base.store.layers.view(stack))
+    volume = tmp_path / "volume"
+    if is_there:
+        (volume / "_data").mkdir(parents=True)
+    data = filled_volume(volume, "/srv/d", base.store.layers.view(stack), copies=True)
+    assert [path.name for path in volume.iterdir()] == ["_data"]
     assert sorted(path.name for path in data.iterdir()) == ["f", "l", "p", "sub"]
     assert (data / "f").read_text() == "three\n"
     assert (data / "l").readlink() == Path("f")
@@ -106,5 +120,97 @@ def test_a_new_volume_is_filled_with_what_the_image_has(tmp_path: Path, base: Ba
 @needs_root
 @pytest.mark.parametrize("target", ["/nothing", "/etc/passwd"])
 def test_what_is_no_directory_fills_nothing(tmp_path: Path, base: Base, target: str) -> None:
-    fill(tmp_path, target, base.store.layers.view([base.layer]))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "store"]
+    view = base.store.layers.view([base.layer])
+    data = filled_volume(tmp_path / "volume", target, view, copies=True)
+    assert list(data.iterdir()) == []
+
+
+class _Meddling:
+    """A view of an image that lets somebody act each time when something of it is looked at."""
+
+    def __init__(self, view: View, act: Callable[[], None]) -> None:
+        self._view, self._act = view, act
+
+    def list(self, path: str) -> list[bytes]:
+        self._act()
+        return self._view.list(path)
+
+    def write(self, path: str, descriptor: int) -> None:
+        self._act()
+        self._view.write(path, descriptor)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+
+def _image(base: Base) -> View:
+    result = base.step(
+        "mkdir -p /srv/d/sub; cd /srv/d; echo x > sub/evil; chmod 4755 sub/evil; > f"
+    )
+    return base.store.layers.view([base.layer, base.commit(result)])
+
+
+@needs_root
+def test_nothing_is_written_through_links_that_appear_meanwhile(tmp_path: Path, base: Base) -> None:
+    """What a container that has the volume already would do."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    data = tmp_path / "volume" / "_data"
+    data.mkdir(parents=True)
+
+    def swap() -> None:
+        for name in ("sub", "f"):
+            place = data / name
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            place.unlink(missing_ok=True)
+            place.symlink_to(outside / "made" if name == "f" else outside)
+
+    view = _Meddling(_image(base), swap)
+    filled_volume(tmp_path / "volume", "/srv/d", view, copies=True)  # type: ignore[arg-type]
+    assert list(outside.iterdir()) == []
+    # A link is replaced by a file, and stays where a directory was to come.
+    assert (data / "f").read_text() == ""
+    assert not (data / "f").is_symlink()
+    assert (data / "sub").is_symlink()
+
+
+@needs_root
+def test_a_volume_with_something_in_it_is_left_alone(tmp_path: Path, base: Base) -> None:
+    data = tmp_path / "volume" / "_data"
+    data.mkdir(parents=True)
+    (data / "mine").touch()
+    filled_volume(tmp_path / "volume", "/srv/d", _image(base), copies=True)
+    assert [path.name for path in data.iterdir()] == ["mine"]
+
+
+@needs_root
+def test_what_a_crash_left_goes_and_the_volume_is_filled_all_the_same(
+    tmp_path: Path, base: Base
+) -> None:
+    volume = tmp_path / "volume"
+    (volume / ".filling-dead" / "half").mkdir(parents=True)
+
+    class Crash(Exception):
+        pass
+
+    def crash() -> None:
+        raise Crash
+
+    view = _image(base)
+    with pytest.raises(Crash):
+        filled_volume(volume, "/srv/d", _Meddling(view, crash), copies=True)  # type: ignore[arg-type]
+    assert list(volume.iterdir()) == []
+    data = filled_volume(volume, "/srv/d", view, copies=True)
+    assert sorted(path.name for path in data.iterdir()) == ["f", "sub"]
+    assert stat.S_IMODE((data / "sub/evil").stat().st_mode) == 0o4755
+
+
+@needs_root
+def test_several_starts_at_once_fill_a_volume_once(tmp_path: Path, base: Base) -> None:
+    view, volume = _image(base), tmp_path / "volume"
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(filled_volume, volume, "/srv/d", view, copies=True) for _ in range(8)]
+    assert {one.result() for one in made} == {volume / "_data"}
+    assert [path.name for path in volume.iterdir()] == ["_data"]
+    assert (volume / "_data/sub/evil").read_text() == "x\n"

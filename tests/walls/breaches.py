@@ -108,6 +108,10 @@ def _exec_pipes(module: Any) -> None:
     module.pipes = handed
 
 
+def _volume_filling(module: Any) -> None:
+    module._fill_if_empty = lambda directory, data, top, view: module._copied(data, *top, view)
+
+
 def _loopback(module: Any) -> None:
     # For an interface that there is not, and unmarked, so that the real ones are made again.
     module._userdata = lambda: b""
@@ -132,6 +136,7 @@ BREACHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "entered-as-confined": ("dissolver.sandbox.assemble", _entered_as_confined),
     "own-network": ("dissolver.containers.options", _own_network),
     "exec-pipes": ("dissolver.containers.execute", _exec_pipes),
+    "volume-filling": ("dissolver.containers.filling", _volume_filling),
     "loopback": ("dissolver.network.firewall", _loopback),
     "context-links": ("dissolver.build.definition", _context_links),
     "git-protocols": ("dissolver.build.git_files", _git_protocols),

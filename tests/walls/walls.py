@@ -267,6 +267,15 @@ WALLS = (
         ),
     ),
     Wall(
+        "volume-filling",
+        "package",
+        "what an image brings for a volume is written where no container can put a link",
+        (
+            "tests/containers/test_volumes.py"
+            "::test_nothing_is_written_through_links_that_appear_meanwhile",
+        ),
+    ),
+    Wall(
         "loopback",
         "package",
         "nothing that arrives on the bridge reaches the host's loopback interface",

@@ -7,22 +7,21 @@ has 64 hex digits for a name and goes with its container where that is wanted.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from dissolver.containers.filling import filled_volume
 from dissolver.containers.names import make_id
 from dissolver.errors import BadVolume
-from dissolver.sandbox import rootfs
 from dissolver.sandbox.spec import BindMount
 from dissolver.store.workspace import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dissolver._core.layer import Entry, View
+    from dissolver._core.layer import View
 
 FORMS = "write `SOURCE:TARGET[:ro]` with an absolute TARGET, such as `./data:/data`"
 _OPTIONS = frozenset({"ro", "rw", "z", "Z", "nocopy", "rprivate"})
@@ -109,18 +108,15 @@ def mount_volumes(
 
     Raises:
         BadVolume: a host directory cannot be created.
+        StoreError: a volume cannot be filled.
     """
     mounts: list[BindMount] = []
     for volume in sorted(volumes, key=lambda one: one.target.count("/")):
         if volume.is_bind:
             source = _host_path(volume.source)
         else:
-            data = directory / volume.source / "_data"
-            data.mkdir(mode=0o755, parents=True, exist_ok=True)
-            data.parent.chmod(0o701)
-            if volume.copies and not any(data.iterdir()):
-                fill(data, volume.target, view)
-            source = str(data)
+            place = directory / volume.source
+            source = str(filled_volume(place, volume.target, view, copies=volume.copies))
         create = "directory" if Path(source).is_dir() else "file"
         mounts.append(
             BindMount(
@@ -136,68 +132,6 @@ def mount_volumes(
 def remove_volume(directory: Path, name: str) -> None:
     """Remove a volume with all it holds; removing it again changes nothing."""
     remove_tree(directory / name)
-
-
-def fill(data: Path, target: str, view: View) -> None:
-    """Copy the directory that the image has at ``target`` into the empty ``data``.
-
-    Owners, modes, times, links and extended attributes are kept. What is no directory in
-    the image leaves ``data`` empty.
-    """
-    from dissolver._core import CoreError
-
-    origin = rootfs.resolve(view, target)
-    try:
-        top = view.stat(origin, follow=False)
-    except CoreError:
-        return
-    if top is None or top.kind != "directory":
-        return
-    _Filler(view).directory(origin.rstrip("/"), data, top)
-
-
-class _Filler:
-    """Copies a directory of an image, as the view of its layers shows it."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def directory(self, origin: str, copy: Path, entry: Entry) -> None:
-        for name in self._view.list(origin or "/"):
-            inside = f"{origin}/{os.fsdecode(name)}"
-            child = self._view.stat(inside, follow=False)
-            if child is None:
-                continue
-            place = copy / os.fsdecode(name)
-            if child.kind == "directory":
-                place.mkdir(mode=0o700)
-                self.directory(inside, place, child)
-            else:
-                self._copy(inside, place, child)
-        self._dress(copy, entry)
-
-    def _copy(self, origin: str, place: Path, entry: Entry) -> None:
-        if entry.kind == "symlink":
-            place.symlink_to(os.fsdecode(entry.link_target or b""))
-        elif entry.kind == "fifo":
-            os.mkfifo(place)
-        elif entry.kind == "file":
-            with place.open("xb") as file:
-                self._view.write(origin, file.fileno())
-        else:
-            return  # A device is nothing to keep in a volume.
-        self._dress(place, entry)
-
-    @staticmethod
-    def _dress(place: Path, entry: Entry) -> None:
-        os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
-        for name, value in entry.xattrs:
-            # As with any copy: file systems and user namespaces may lack some of them.
-            with suppress(OSError):
-                os.setxattr(place, name, value, follow_symlinks=False)
-        if entry.kind != "symlink":
-            place.chmod(entry.mode)
-        os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
 
 
 def _host_path(source: str) -> str:
