@@ -109,7 +109,15 @@ def _exec_pipes(module: Any) -> None:
 
 
 def _volume_filling(module: Any) -> None:
-    module._fill_if_empty = lambda directory, data, top, view: module._copied(data, *top, view)
+    # Writing to where a link leads, as it was: files of the image are created, or written over.
+    def filled(_directory: Any, data: Any, top: Any, view: Any) -> None:
+        for name in view.list(top[0]):
+            place = data / os.fsdecode(name)
+            if view.stat(f"{top[0]}/{os.fsdecode(name)}", follow=False).kind == "file":
+                with place.open("wb") as file:
+                    view.write(f"{top[0]}/{os.fsdecode(name)}", file.fileno())
+
+    module._fill_if_empty = filled
 
 
 def _loopback(module: Any) -> None:

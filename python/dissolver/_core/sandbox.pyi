@@ -119,6 +119,12 @@ def join_user_namespace(pid: int) -> None:
         CoreError: ``has-threads``, ``not-running`` or ``setup-failed``.
     """
 
+def remove_groups_left_behind() -> None:
+    """Remove the control groups of containers and steps whose owner was killed.
+
+    Cheap where there are none. What is in use, or may not be removed, stays.
+    """
+
 def start_time(pid: int) -> int | None:
     """Tell when a process started, in clock ticks since the machine did; ``None`` if it ended.
 

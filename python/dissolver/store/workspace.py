@@ -44,7 +44,7 @@ def _make(tmp: Path) -> Path:
 
 
 def sweep(tmp: Path) -> int:
-    """Remove what processes that are gone left in ``tmp``; answer the bytes freed.
+    """Remove what processes that are gone left in ``tmp``, and their control groups; return the bytes freed.
 
     Cheap where nothing is left, and safe while others work: a name belongs to the
     process that made it for as long as that lives.
@@ -55,6 +55,7 @@ def sweep(tmp: Path) -> int:
             owner = _OWNED.match(path.name)
             if owner and not _lives(int(owner["pid"]), int(owner["start"])):
                 freed += remove_tree(path)
+    sandbox.remove_groups_left_behind()
     return freed
 
 

@@ -237,6 +237,11 @@ fn join_user_namespace(pid: i32) -> PyResult<()> {
 }
 
 #[pyfunction]
+fn remove_groups_left_behind(py: Python<'_>) {
+    py.detach(dissolver_sandbox::device_rules::remove_groups_left_behind);
+}
+
+#[pyfunction]
 fn start_time(pid: i32) -> Option<u64> {
     dissolver_sandbox::identity::start_time(pid)
 }
@@ -257,6 +262,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_window, module)?)?;
     module.add_function(wrap_pyfunction!(enter_user_namespace, module)?)?;
     module.add_function(wrap_pyfunction!(join_user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(remove_groups_left_behind, module)?)?;
     module.add_function(wrap_pyfunction!(start_time, module)?)?;
     module.add_function(wrap_pyfunction!(probe, module)?)?;
     Ok(())

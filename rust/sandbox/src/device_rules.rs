@@ -186,6 +186,18 @@ fn discard(path: &Path) -> Option<Group> {
     None
 }
 
+/// Removes the groups of owners that were killed; cheap where there are none.
+///
+/// Whoever makes the next one does so too. What is in use, or may not be removed, stays.
+pub fn remove_groups_left_behind() {
+    let groups = groups_of("self");
+    for path in [unified_path(&groups), first_version_path(&groups)] {
+        if let Some(path) = path {
+            remove_left_behind(&path);
+        }
+    }
+}
+
 /// Makes a group of a name that says whose it is, and removes what dead processes left.
 fn make_below(parent: &Path) -> Option<PathBuf> {
     remove_left_behind(parent);

@@ -8,7 +8,7 @@
 mod aside;
 pub mod capabilities;
 mod describe;
-mod device_rules;
+pub mod device_rules;
 mod devices;
 pub mod enter;
 mod first;
