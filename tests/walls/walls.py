@@ -28,6 +28,9 @@ FIRST = (
 KEYS = f"{ESCAPES}::test_the_keys_of_the_callers_session_stay_with_the_caller"
 MARKS = "tests/scenarios/test_overlay_attributes.py"
 STREAMS = "tests/walls/test_streams.py::test_the_files_behind_redirections_stay_the_callers"
+FILLED = (
+    "tests/containers/test_volumes.py::test_nothing_is_written_through_links_that_appear_meanwhile"
+)
 LOOPBACK = "tests/walls/test_loopback.py::test_no_packet_gets_to_the_loopback_interface"
 CONTEXTS = "tests/walls/test_context.py"
 SUBMODULES = "tests/walls/test_git.py::test_a_submodule_is_no_way_to_this_machine"
@@ -270,10 +273,7 @@ WALLS = (
         "volume-filling",
         "package",
         "what an image brings for a volume is written where no container can put a link",
-        (
-            "tests/containers/test_volumes.py"
-            "::test_nothing_is_written_through_links_that_appear_meanwhile",
-        ),
+        (FILLED,),
     ),
     Wall(
         "loopback",

@@ -44,7 +44,7 @@ def _make(tmp: Path) -> Path:
 
 
 def sweep(tmp: Path) -> int:
-    """Remove what processes that are gone left in ``tmp``, and their control groups; return the bytes freed.
+    """Remove what dead processes left in ``tmp``, and their groups; return the bytes freed.
 
     Cheap where nothing is left, and safe while others work: a name belongs to the
     process that made it for as long as that lives.
