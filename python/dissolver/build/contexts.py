@@ -228,6 +228,7 @@ class Contexts:
                 keeps_git_directory=keeps,
                 vertex=vertex,
                 build=shown(text),
+                is_callers=True,
             )
         return LayerContext(self._store, layer, shown(text), title, keeps_owner=False)
 
