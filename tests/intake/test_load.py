@@ -229,6 +229,13 @@ def test_a_layout_beside_dockers_table_tells_what_is_said_of_images(
     assert other.images.annotations(image.id).manifest == expected
 
 
+def test_a_directory_has_no_file_with_an_impossible_name(store: Store, tmp_path: Path) -> None:
+    row = {"Config": "a\0b", "Layers": []}
+    (tmp_path / "manifest.json").write_text(json.dumps([row]))
+    with pytest.raises(IntakeError, match="the archive has no"):
+        load(store, tmp_path)
+
+
 def test_names_in_archives_are_never_paths_of_the_machine(store: Store, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(ONE)

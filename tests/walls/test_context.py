@@ -90,6 +90,14 @@ def test_so_is_a_repository(cli: Cli, secret: Path, repository: Repository, name
     assert SECRET not in done.stdout + done.stderr
 
 
+def test_a_pattern_is_not_tried_for_hours(cli: Cli) -> None:
+    recipe = f"FROM scratch\nARG A={'a' * 9000}\nLABEL b=${{A//{'a*' * 12}b/x}}\n"
+    context = cli.directory("context", {"Dockerfile": recipe})
+    done = cli("build", "--check", context, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "it takes too long on 9000 characters" in done.stderr
+
+
 def test_a_file_of_a_gigabyte_is_not_read(cli: Cli) -> None:
     context = cli.directory("context", {"Dockerfile": ""})
     with (context / "Dockerfile").open("wb") as file:

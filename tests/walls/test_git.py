@@ -11,7 +11,7 @@ from dissolver.build.git_files import Git, _check_out, _resolve
 from dissolver.errors import BuildError
 from dissolver.plan.git_reference import GitReference
 from scene import Cli
-from servers import Repository
+from servers import Repository, Web, git_http_server
 
 COMMIT = "a" * 40
 
@@ -99,3 +99,40 @@ def test_a_dockerfile_passes_no_option_to_git(box: Cli, repository: Repository) 
         assert done.returncode == 1
         assert "is no name of a branch, a tag or a commit" in done.stderr
     assert list(place.iterdir()) == []
+
+
+def test_a_dockerfile_gets_nothing_with_the_callers_keys(box: Cli) -> None:
+    place = box.directory("marker", {})
+    keys = {"GIT_SSH_COMMAND": f"touch {place}/marker; false", "SSH_AUTH_SOCK": f"{place}/agent"}
+    source = "git@127.0.0.1:private.git"
+    context = box.directory("git", {"Dockerfile": f"FROM scratch\nADD {source} /x\n"})
+    box("build", context, check=False, environment=keys)
+    assert list(place.iterdir()) == []
+    # Who names it lends them.
+    box("build", source, check=False, environment=keys)
+    assert [one.name for one in place.iterdir()] == ["marker"]
+
+
+@pytest.mark.parametrize(("lends_keys", "agent"), [(False, None), (False, "/given"), (True, "/a")])
+def test_git_knows_of_nothing_that_logs_in_and_was_not_lent(
+    lends_keys: bool, agent: str | None
+) -> None:
+    own = {"HOME": "/home/me", "SSH_AUTH_SOCK": "/a"}
+    git = Git(own, lambda: agent, {}, lambda: False, lends_keys=lends_keys)
+    variables = git._environment("ssh://host/a")
+    assert variables.get("SSH_AUTH_SOCK") == agent
+    # SSH finds keys by the account, and git a `.netrc` by the variable.
+    assert ("-o IdentityFile=none" in variables["GIT_SSH_COMMAND"]) is not lends_keys
+    assert variables["HOME"] == ("/home/me" if lends_keys else "/dev/null")
+
+
+def test_credentials_follow_no_redirect(box: Cli, tmp_path: Path, web: Web) -> None:
+    with git_http_server(tmp_path / "served", "Basic dXNlcjpwdw==") as repository:
+        repository.commit({"a": "a"})
+        asked = "info/refs?service=git-upload-pack"
+        web.put("/repo.git/info/refs", "", status=302, location=f"{repository.url}/{asked}")
+        source = f"{web.url}/repo.git".replace("://", "://user:pw@")
+        context = box.directory("git", {"Dockerfile": f"FROM scratch\nADD {source} /x\n"})
+        done = box("build", context, check=False)
+    assert done.returncode == 1
+    assert "hint: credentials follow no redirect" in done.stderr

@@ -84,22 +84,31 @@ class Permissions:
     def _real(self, path: str) -> Path:
         return Path(os.path.realpath(self._directory / path))
 
-    def check(self, target: Target) -> None:
+    def check(self, target: Target) -> dict[str, str]:
         """Check that all is allowed that a target does.
 
         What was said on the command line itself needs no further word.
 
+        Returns:
+            What the paths that files named lead to, so that they are used for no other place.
+
         Raises:
             BakeFileError: something is not.
         """
+        places: dict[str, str] = {}
         for wish in _wishes(target):
             setting = target.settings.get(wish.attribute)
-            if setting is not None and setting.where is not None and not self._allows(wish):
+            if setting is None or setting.where is None:
+                continue
+            if not self._allows(wish):
                 raise _refusal(target, wish, setting.where)
+            if wish.path is not None:
+                places[wish.path] = os.fspath(self._real(wish.path))
         for path, where in target.reads.items():
             wish = _Wish(READ, "args", path)
             if not self._allows(wish):
                 raise _refusal(target, wish, where)
+        return places
 
     def _allows(self, wish: _Wish) -> bool:
         if wish.path is None:
@@ -112,15 +121,17 @@ class Permissions:
 
 def check_allowed(
     selection: Selection, words: Iterable[str], environment: Mapping[str, str], directory: Path
-) -> None:
+) -> dict[str, dict[str, str]]:
     """Check that all is allowed that the targets of a selection do.
+
+    Returns:
+        By the name of each target, what the paths that files named for it lead to.
 
     Raises:
         BakeFileError: something is not.
     """
     permissions = Permissions(words, environment, directory, selection.said)
-    for target in selection.targets.values():
-        permissions.check(target)
+    return {name: permissions.check(target) for name, target in selection.targets.items()}
 
 
 def _refusal(target: Target, wish: _Wish, where: Where) -> BakeFileError:
@@ -163,7 +174,10 @@ def _wishes(target: Target) -> Iterator[_Wish]:
 
 def _files(target: Target) -> Iterator[_Wish]:
     """List the files and directories that contexts and Dockerfiles are."""
-    context = local_path(target.text("context") or ".")
+    given = target.text("context") or "."
+    context = local_path(given)
+    if context is None and _needs_ssh(given):
+        yield _Wish(SSH, "context")
     if context is not None:
         yield _Wish(READ, "context", context)
         dockerfile = target.text("dockerfile")
@@ -171,26 +185,52 @@ def _files(target: Target) -> Iterator[_Wish]:
             yield _Wish(READ, "dockerfile", dockerfile_path(context, dockerfile))
     links = linked_names(target)
     for name, value in target.named("contexts").items():
-        path = None if name in links else local_path(value)
+        path = None if name in links else local_path(value, is_named=True)
         if path is not None:
             yield _Wish(READ, "contexts", path)
+        elif name not in links and _needs_ssh(value):
+            yield _Wish(SSH, "contexts")
+
+
+def _needs_ssh(context: str) -> bool:
+    """Tell whether a context is a repository that the caller's keys would fetch."""
+    from dissolver.build.contexts import git_context
+    from dissolver.build.git_files import needs_ssh
+
+    reference = git_context(context)
+    return reference is not None and needs_ssh(reference.remote)
 
 
 CURRENT_DIRECTORY = "cwd://"
 
 
-def local_path(context: str) -> str | None:
-    """Give the path of a context; nothing for one that is no directory of this machine."""
+def local_path(context: str, *, is_named: bool = False) -> str | None:
+    """Give the path of a context; nothing for one that is no directory of this machine.
+
+    What is built reads this path, and not what the file says: a link before a `..` would lead
+    from one elsewhere. Only contexts with a name may be images.
+    """
     from dissolver.build.contexts import git_context, is_url
     from dissolver.build.preparation import IMAGE_SCHEME, LAYOUT_SCHEME
+    from dissolver.intake.layout_image import layout_path
 
-    if context.startswith(IMAGE_SCHEME):
+    if is_named and context.startswith(IMAGE_SCHEME):
         return None
     if context.startswith(LAYOUT_SCHEME):
-        return context.removeprefix(LAYOUT_SCHEME).partition("@")[0].partition(":")[0]
+        return layout_path(context.removeprefix(LAYOUT_SCHEME))
     if is_url(context) or git_context(context) is not None:
         return None
-    return os.path.normpath(context.removeprefix(CURRENT_DIRECTORY) or ".")
+    path = os.path.normpath(context.removeprefix(CURRENT_DIRECTORY) or ".")
+    # A directory that is called like a repository is none.
+    return path if git_context(path) is None else f"./{path}"
+
+
+def named_context(value: str) -> str:
+    """Give a context with a name as a build takes it: what is a directory, as its path."""
+    from dissolver.build.preparation import LAYOUT_SCHEME
+
+    path = None if value.startswith(LAYOUT_SCHEME) else local_path(value, is_named=True)
+    return value if path is None else path
 
 
 def dockerfile_path(context: str, dockerfile: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dissolver.bake.permissions import CURRENT_DIRECTORY, dockerfile_path, local_path
+from dissolver.bake.permissions import dockerfile_path, local_path, named_context
 from dissolver.bake.selection import linked_names
 from dissolver.build.secret_values import secret_of_file, secret_of_variable
 from dissolver.errors import BakeFileError, DissolverError
@@ -111,7 +111,7 @@ def _files(target: Target) -> tuple[str, str | None]:
 def _contexts(target: Target) -> dict[str, str]:
     links = linked_names(target)
     return {
-        name: value.removeprefix(CURRENT_DIRECTORY) or "."
+        name: named_context(value)
         for name, value in target.named("contexts").items()
         if name not in links
     }

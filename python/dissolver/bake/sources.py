@@ -45,7 +45,7 @@ def find_files(named: Sequence[str], environment: Mapping[str, str], directory: 
     """Tell which files are meant: those named, those of the environment, or those found.
 
     Raises:
-        BakeFileError: none is named and none is there.
+        BakeFileError: none is named and none is there, or one is a link that leads elsewhere.
     """
     if environment.get(RELATIVE_VARIABLE, "").lower() in ("1", "t", "true"):
         raise BakeFileError(
@@ -64,6 +64,13 @@ def find_files(named: Sequence[str], environment: Mapping[str, str], directory: 
             "there is no bake file here",
             hint="write a `docker-bake.hcl` or a `compose.yaml`, or name one with `-f`",
         )
+    for name in found:
+        # Nobody has named it, and its lines are shown in messages.
+        if _leads_out(directory, name):
+            raise BakeFileError(
+                f"`{name}` leads out of the current directory",
+                hint=f"if you trust the link, name the file: `-f {name}`",
+            )
     return found
 
 
@@ -163,8 +170,7 @@ def _compose_environment(environment: Mapping[str, str], directory: Path) -> dic
     is_off = environment.get(NO_ENVIRONMENT, "").lower() in ("1", "t", "true")
     known = {} if is_off else dict(environment)
     # Read without being named: a checkout must not lend other files of this machine so.
-    top = Path(os.path.realpath(directory))
-    if top not in Path(os.path.realpath(directory / ".env")).parents:
+    if _leads_out(directory, ".env"):
         raise BakeFileError(
             "`.env` leads out of the current directory",
             hint="put a copy of the file there, or its variables into the environment",
@@ -176,6 +182,11 @@ def _compose_environment(environment: Mapping[str, str], directory: Path) -> dic
         return {**read_environment_file(text, known), **known}
     except ValueFault as fault:
         raise BakeFileError(f"`.env`: {fault}") from None
+
+
+def _leads_out(directory: Path, name: str) -> bool:
+    top = Path(os.path.realpath(directory))
+    return top not in Path(os.path.realpath(directory / name)).parents
 
 
 def _reader(directory: Path) -> Callable[[str], str | None]:

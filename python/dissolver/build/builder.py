@@ -85,7 +85,7 @@ def build_within(
             )
         )
         store.sweep()
-        agents = stack.enter_context(Agents(store, request.ssh))
+        agents = stack.enter_context(Agents(store, request.ssh, request.refuse_moved))
         fetcher = Fetcher(store, request, bases, agents, cancellation, temporary, together.turns)
         prepared = prepare(store, request, progress, bases, fetcher, together, begins=True)
         # The context is being listed: what is left to import is imported meanwhile.
@@ -125,15 +125,17 @@ def build_within(
             supply=supply,
         )
         if sharing is not None:
+            request.refuse_moved()
             sharing.open(prepared.graph, supply)
         results = build_stages(bench, prepared, progress)
         config = commit.finished(results[prepared.graph.target.index].config, request, epoch_ns)
         if sharing is not None:
             config = sharing.inscribed(config)
         target = Target(config, prepared.base_layers, tags, annotations, epoch_ns)
-        exporter = Exporter(store, target, bases, progress, cancellation, temporary)
+        exporter = Exporter(store, target, bases, progress, cancellation, temporary, request)
         image, exported = exporter.run(request.outputs)
         if sharing is not None:
+            request.refuse_moved()
             sharing.export()
     outcomes = [
         outcome for stage in prepared.graph.needed for outcome in results[stage.index].outcomes
@@ -163,7 +165,7 @@ def explain_plan(
         stack.enter_context(store.lock_shared())
         silent, cancellation = Progress(None), Cancellation()
         bases = stack.enter_context(BaseImages(store, open_sources, silent, cancellation))
-        agents = stack.enter_context(Agents(store, request.ssh))
+        agents = stack.enter_context(Agents(store, request.ssh, request.refuse_moved))
         fetcher = Fetcher(store, request, bases, agents, cancellation, temporary)
         prepared = prepare(store, request, silent, bases, fetcher, Together())
     return explain(prepared.graph, prepared.lowered)

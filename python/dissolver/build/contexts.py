@@ -102,6 +102,7 @@ class Contexts:
             return self._defined(self._repository(git, request.context, "the build context"))
         if is_url(request.context):
             return self._behind_url(request.context)
+        request.refuse_moved()
         return self._directory()
 
     def named(self, name: str, value: str) -> Context:
@@ -119,6 +120,7 @@ class Contexts:
             if text is not None:
                 raise ContextError(f"`{shown(value)}` is no archive, which {title} has to be")
             return LayerContext(self._store, layer, shown(value), title, keeps_owner=True)
+        self._request.refuse_moved()
         root = check_context(value)
         ignore = read_ignore_beside(root)
         return self._with_rules(root, ignore, title)
@@ -228,6 +230,7 @@ class Contexts:
                 keeps_git_directory=keeps,
                 vertex=vertex,
                 build=shown(text),
+                is_callers=True,
             )
         return LayerContext(self._store, layer, shown(text), title, keeps_owner=False)
 

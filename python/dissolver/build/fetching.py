@@ -76,20 +76,34 @@ class Fetcher:
         keeps_git_directory: bool,
         vertex: OpenVertex,
         build: str,
+        is_callers: bool = False,
     ) -> str:
         """Check out a commit, as ``fetch_git`` does, and answer the layer of its files.
+
+        With ``is_callers`` it was the caller who named the repository, and no Dockerfile: where
+        it is reached by SSH, the caller's own agent and keys log in. Without, it is the agent
+        that the build was given.
 
         Raises:
             BuildError: it cannot be had, or is another one than ``checksum`` says.
         """
-        from dissolver.build.git_files import Git, fetch_git
+        from dissolver.build.git_files import Git, fetch_git, needs_ssh
 
         environment = self._request.environment
 
-        def agent() -> str | None:
-            return self._agents.find("default") or environment.get("SSH_AUTH_SOCK")
+        lends_keys = is_callers and needs_ssh(reference.remote)
 
-        git = Git(environment, agent, self._request.secrets, self._cancellation.is_requested)
+        def agent() -> str | None:
+            own = environment.get("SSH_AUTH_SOCK") if lends_keys else None
+            return self._agents.find("default") or own
+
+        git = Git(
+            environment,
+            agent,
+            self._request.secrets,
+            self._cancellation.is_requested,
+            lends_keys=lends_keys,
+        )
         with self._turns.of(f"git {reference!r}", self._cancellation):
             return fetch_git(
                 self._store,

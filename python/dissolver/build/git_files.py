@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
+_REDIRECTED = re.compile(r"returned error: 30\d")
 _POLL_SECONDS = 0.05
 _USER = "x-access-token"
 """The user name that goes with a token: what GitHub expects, and others accept."""
@@ -42,11 +43,15 @@ PROTOCOLS = ("http", "https", "git", "ssh")
 """How repositories, and their submodules, are reached."""
 
 PASSED_ON = (
-    "HOME", "PATH", "LANG", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "PATH", "LANG", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "GIT_SSH_COMMAND",
 )  # fmt: skip
 """Variables of the caller that git gets."""
+
+PASSED_ON_WITH_KEYS = ("HOME", "GIT_SSH_COMMAND")
+"""Those that lead to what the caller logs in with, and git gets where that is lent."""
+
+_NO_SSH = ("http://", "https://", "git://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,10 @@ class Git:
     for one host alone, are sent to HTTP servers that are asked; without these, it is
     ``credentials``, which a URL had before its host. Git is given the URL without them, so
     that they are neither in what it writes nor in what it says.
+
+    ``lends_keys`` lets SSH log in with what the caller has besides ``agent``: the keys of the
+    home directory, or `GIT_SSH_COMMAND`. Without it a Dockerfile, or the submodule of somebody
+    else's repository, could have the caller's private ones fetched.
     """
 
     environment: Mapping[str, str]
@@ -64,6 +73,7 @@ class Git:
     secrets: Mapping[str, bytes] = field(repr=False)
     is_cancelled: Callable[[], bool]
     credentials: str = field(default="", repr=False)
+    lends_keys: bool = False
 
     def run(self, directory: Path, *words: str, remote: str = "") -> str:
         """Run git in a directory, and answer what it printed.
@@ -100,7 +110,8 @@ class Git:
     def _environment(self, remote: str) -> dict[str, str]:
         home = self.environment.get("HOME", "/")
         known = Path(home) / ".ssh" / "known_hosts"
-        passed = {name: self.environment[name] for name in PASSED_ON if name in self.environment}
+        names = (*PASSED_ON, *(PASSED_ON_WITH_KEYS if self.lends_keys else ()))
+        passed = {name: self.environment[name] for name in names if name in self.environment}
         settings = {
             "core.hooksPath": "/dev/null",
             # Files of this machine and `ext::`, which is a program, are none of these.
@@ -115,6 +126,8 @@ class Git:
         header = self._authorization(remote)
         if header is not None:
             settings[f"http.{_server(remote)}.extraHeader"] = f"Authorization: {header}"
+            # Git goes on where a redirect led, and takes the header along.
+            settings["http.followRedirects"] = "false"
         # As variables, because other users can read the words of a program.
         pairs = {
             f"GIT_CONFIG_{what}_{number}": text
@@ -122,9 +135,12 @@ class Git:
             for what, text in zip(("KEY", "VALUE"), pair, strict=True)
         }
         agent = self.agent()
+        keys = "" if self.lends_keys else " -o IdentityFile=none"
         return {
             "GIT_SSH_COMMAND": "ssh -F /dev/null -o BatchMode=yes "
-            f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known}",
+            f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known}{keys}",
+            # What is there for servers (`.netrc`) is for nobody who was not named.
+            "HOME": "/dev/null",
             **passed,
             **({"SSH_AUTH_SOCK": agent} if agent else {}),
             **pairs,
@@ -215,6 +231,11 @@ def fetch_git(
         )
 
 
+def needs_ssh(remote: str) -> bool:
+    """Tell whether a repository is reached by SSH."""
+    return not remote.startswith(_NO_SSH)
+
+
 def _resolve(git: Git, directory: Path, reference: GitReference) -> tuple[str, str]:
     """Find the commit, and the ref that leads to it where one does."""
     wanted = reference.ref
@@ -225,8 +246,12 @@ def _resolve(git: Git, directory: Path, reference: GitReference) -> tuple[str, s
         words = ("ls-remote", "--", reference.remote, *asked)
         listed = git.run(directory, *words, remote=reference.remote)
     except GitFailed as error:
+        is_elsewhere = _REDIRECTED.search(error.message) is not None
         raise BuildError(
-            f"cannot reach the repository `{reference.remote}`: {error.message}"
+            f"cannot reach the repository `{reference.remote}`: {error.message}",
+            hint="credentials follow no redirect: name the server that it leads to"
+            if is_elsewhere
+            else None,
         ) from error
     lines = [line.partition("\t") for line in listed.splitlines()]
     # What a server says becomes words for git: commits and refs, and nothing else.

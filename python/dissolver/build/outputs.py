@@ -96,6 +96,7 @@ class Exporter:
     progress: Progress
     cancellation: Cancellation
     temporary: list[str]
+    request: BuildRequest
     _rewritten: ImageConfig | None = field(default=None, init=False)
 
     def run(self, outputs: Sequence[Output]) -> tuple[Image, tuple[Exported, ...]]:
@@ -116,6 +117,7 @@ class Exporter:
             image = self._kept("image", self.target.config, self.target.tags, done)
         for output in outputs:
             self.cancellation.check()
+            self.request.refuse_moved()
             if output.is_stored:
                 image = self._stored(output, done)
             elif output.has_image:
@@ -213,19 +215,29 @@ class Exporter:
         else:
             with self.progress.vertex("exporting to client directory") as vertex:
                 with vertex.status("copying files"):
-                    place = self._directory(output)
-                    devices = put_files(self.store, layers, place, mtime_ns=target.epoch_ns)
+                    place, inside, is_fixed = self._directory(output)
+                    devices = put_files(
+                        self.store,
+                        layers,
+                        place,
+                        inside=inside,
+                        is_fixed=is_fixed,
+                        mtime_ns=target.epoch_ns,
+                    )
                 if devices:
                     vertex.warn(
-                        f"{devices} devices were left out of `{place}`",
+                        f"{devices} devices were left out of `{place / inside}`",
                         hint="a tar has them: `--output type=tar,dest=FILE`",
                     )
         done.append(Exported(output.kind, dest=_told(output)))
 
-    def _directory(self, output: Output) -> Path:
-        place = Path(str(output.dest))
+    def _directory(self, output: Output) -> tuple[Path, str, bool]:
+        """Tell where files go: a directory, one in it, and whether no link may lead there."""
+        dest = str(output.dest)
+        place = self.request.places.get(dest)
         platform = str(self.target.config.platform).replace("/", "_")
-        return place / platform if output.splits_platforms else place
+        inside = platform if output.splits_platforms else ""
+        return Path(place or dest), inside, place is not None
 
     def _names(self, output: Output) -> list[Reference]:
         from dissolver.image.reference import parse_new_name

@@ -135,6 +135,7 @@ def _named_images(
         elif value.startswith(LAYOUT_SCHEME):
             from dissolver.intake.layout_image import load_layout_image
 
+            request.refuse_moved()
             image = load_layout_image(store, value.removeprefix(LAYOUT_SCHEME))
             found[name] = bases.adopt(image)
     for name, image in request.context_images.items():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dissolver.errors import BadOption
+from dissolver.errors import BadOption, BuildError
 from dissolver.sandbox.confinement import USUAL, Confinement
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class BuildRequest:
     socket, or to those of private keys. ``environment`` is the caller's, for programs
     that fetch sources. ``cache_from`` are shared caches that are asked for results, in order;
     ``cache_to`` those that results are written to. ``outputs`` is what the build leaves behind;
-    by default the image goes into the store.
+    by default the image goes into the store. ``places`` are paths that somebody else has
+    named, and what they led to when that was allowed: absolute, and without links.
     """
 
     context: str
@@ -100,6 +102,22 @@ class BuildRequest:
     cache_from: tuple[CacheImport, ...] = ()
     cache_to: tuple[CacheExport, ...] = ()
     outputs: tuple[Output, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def refuse_moved(self) -> None:
+        """Refuse to go on where one of ``places`` leads elsewhere by now.
+
+        What one build leaves behind may have links, and another one may read or write there.
+
+        Raises:
+            BuildError: one does.
+        """
+        for path, place in self.places.items():
+            if os.path.realpath(path) != place:
+                raise BuildError(
+                    f"`{path}` leads elsewhere since the build began",
+                    hint="let no target name a path in a directory that another one writes to",
+                )
 
     @property
     def writes_inline_cache(self) -> bool:

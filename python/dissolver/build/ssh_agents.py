@@ -19,7 +19,7 @@ from dissolver.errors import BuildError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dissolver.store import Store
 
@@ -30,12 +30,19 @@ class Agents:
     """The agents of one build, by their id; those that hold keys start when they are needed.
 
     ``sources`` maps each id to the path of an agent's socket, or to those of private
-    keys. As a context manager it ends what it started.
+    keys; ``check`` raises where these must not be read any more. As a context manager it ends
+    what it started.
     """
 
-    def __init__(self, store: Store, sources: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, Sequence[str]],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._sources = sources
+        self._check = check
         self._sockets: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stack = ExitStack()
@@ -58,6 +65,7 @@ class Agents:
             return self._sockets.get(identity)
 
     def _open(self, paths: Sequence[str]) -> str:
+        self._check()
         kinds = {path: _kind(path) for path in paths}
         sockets = [path for path, kind in kinds.items() if kind == "socket"]
         if sockets and len(paths) > 1:

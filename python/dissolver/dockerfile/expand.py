@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
 import msgspec
@@ -369,9 +370,10 @@ class _Lexer:
                 slash = "//" if replaces_all else "/"
                 return f"${{{name}{slash}{pattern}/{replacement}}}"
             return ""
-        replaced = _glob(pattern).replace(
-            value, replacement, replaces_all=replaces_all, room=self._room
-        )
+        with _explained(pattern):
+            replaced = Glob(pattern).replace(
+                value, replacement, replaces_all=replaces_all, room=self._room
+            )
         if replaced is None:
             raise _too_long()
         return replaced
@@ -410,15 +412,17 @@ def _too_long() -> DockerfileError:
 
 def _strip(value: str, word: str, operator: str) -> str:
     is_greedy = word.startswith(operator)
-    glob = _glob(word[1:] if is_greedy else word)
-    if operator == "#":
-        return glob.strip_prefix(value, is_greedy=is_greedy)
-    return glob.strip_suffix(value, is_greedy=is_greedy)
+    with _explained(pattern := word[1:] if is_greedy else word):
+        glob = Glob(pattern)
+        if operator == "#":
+            return glob.strip_prefix(value, is_greedy=is_greedy)
+        return glob.strip_suffix(value, is_greedy=is_greedy)
 
 
-def _glob(pattern: str) -> Glob:
+@contextmanager
+def _explained(pattern: str) -> Iterator[None]:
     try:
-        return Glob(pattern)
+        yield
     except BadGlob as error:
         raise DockerfileError(
             f"the pattern `{pattern}` in a substitution is not valid: {error}"

@@ -2,16 +2,20 @@ r"""Patterns in substitutions: ``*``, ``?`` and escaped characters, without clas
 
 from __future__ import annotations
 
+STEPS = 1 << 22
+"""Places that one pattern may be compared with, which takes a second. A path takes hundreds; a
+text of thousands of letters against a dozen `*` would take hours."""
+
 _ANY_RUN = object()
 _ANY_ONE = object()
 
 
 class BadGlob(ValueError):
-    """A pattern with an escape that means nothing; the message says which."""
+    """A pattern with an escape that means nothing, or too much work; the message says which."""
 
 
 class Glob:
-    """A pattern, matched in time proportional to its length times that of the text.
+    """A pattern, matched in no more than `STEPS`; what would take more is a `BadGlob`.
 
     A line end is matched by a line end only, as in the regular expressions that
     BuildKit turns patterns into.
@@ -19,10 +23,11 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         self._tokens = _tokens(pattern)
+        self._left = STEPS
 
     def strip_prefix(self, value: str, *, is_greedy: bool) -> str:
         """Take the shortest or longest matching beginning off ``value``."""
-        ends = _ends(self._tokens, value, 0)
+        ends = self._ends(self._tokens, value, 0)
         if not ends:
             return value
         return value[max(ends) if is_greedy else min(ends) :]
@@ -30,7 +35,7 @@ class Glob:
     def strip_suffix(self, value: str, *, is_greedy: bool) -> str:
         """Take the shortest or longest matching end off ``value``."""
         backwards = value[::-1]
-        ends = _ends(self._tokens[::-1], backwards, 0)
+        ends = self._ends(self._tokens[::-1], backwards, 0)
         if not ends:
             return value
         return value[: len(value) - (max(ends) if is_greedy else min(ends))]
@@ -45,7 +50,7 @@ class Glob:
         start = copied = 0
         last_end = -1
         while start <= len(value):
-            ends = _ends(self._tokens, value, start)
+            ends = self._ends(self._tokens, value, start)
             end = max(ends) if ends else -1
             if end < 0 or end == start == last_end:
                 start += 1
@@ -59,6 +64,18 @@ class Glob:
                 break
             start = end if end > start else start + 1
         return "".join(parts) + value[copied:]
+
+    def _ends(self, tokens: list[object], value: str, start: int) -> set[int]:
+        """Find every place where a match that begins at ``start`` can end."""
+        places = {start}
+        for token in tokens:
+            places = _behind(token, places, value)
+            self._left -= 1 + len(places)
+            if self._left < 0:
+                raise BadGlob(f"it takes too long on {len(value)} characters")
+            if not places:
+                return places
+        return places
 
 
 def _tokens(pattern: str) -> list[object]:
@@ -80,29 +97,22 @@ def _tokens(pattern: str) -> list[object]:
     return tokens
 
 
-def _ends(tokens: list[object], value: str, start: int) -> set[int]:
-    """Find every place where a match that begins at ``start`` can end."""
-    places = {start}
-    for token in tokens:
-        if token is _ANY_RUN:
-            first, last = min(places), max(places)
-            grown: set[int] = set()
-            place = first
+def _behind(token: object, places: set[int], value: str) -> set[int]:
+    """Find every place behind what ``token`` matches at one of ``places``."""
+    if token is _ANY_ONE:
+        return {p + 1 for p in places if p < len(value) and value[p] != "\n"}
+    if token is not _ANY_RUN:
+        return {p + 1 for p in places if value[p : p + 1] == token}
+    grown: set[int] = set()
+    place, last = min(places), max(places)
+    reaches = False
+    while place <= len(value):
+        reaches = reaches or place in places
+        if reaches:
+            grown.add(place)
+        elif place > last:
+            break
+        if place < len(value) and value[place] == "\n":
             reaches = False
-            while place <= len(value):
-                reaches = reaches or place in places
-                if reaches:
-                    grown.add(place)
-                elif place > last:
-                    break
-                if place < len(value) and value[place] == "\n":
-                    reaches = False
-                place += 1
-            places = grown
-        elif token is _ANY_ONE:
-            places = {p + 1 for p in places if p < len(value) and value[p] != "\n"}
-        else:
-            places = {p + 1 for p in places if value[p : p + 1] == token}
-        if not places:
-            return places
-    return places
+        place += 1
+    return grown

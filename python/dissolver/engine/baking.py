@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -123,13 +124,14 @@ class Baking(Building):
         from dissolver.config import caller_environment
 
         environment = caller_environment()
-        check_allowed(selection, allow, environment, Path())
+        places = check_allowed(selection, allow, environment, Path())
         check_places(selection.targets.values())
         asked = _Asked(self.settings)
         orders: list[Order] = []
         for name, target in selection.targets.items():
             words = build_words(target, environment)
             request = asked.request(**words, host_certificates=host_certificates)
+            request = replace(request, places=places[name])
             orders.append(Order(name, request, linked_names(target)))
         return tuple(orders)
 

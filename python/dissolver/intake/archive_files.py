@@ -265,6 +265,8 @@ class DirectoryFiles:
             os.close(descriptor)
 
     def _opened(self, name: str) -> int | None:
+        if "\0" in name:
+            return None
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         place = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
         try:

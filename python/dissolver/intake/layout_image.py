@@ -51,6 +51,11 @@ def load_layout_image(store: Store, text: str) -> Image:
         return store_image(store, found_image(files, fitting[0]))
 
 
+def layout_path(text: str) -> str:
+    """Give the path of the layout that ``PATH``, ``PATH:TAG`` or ``PATH@DIGEST`` lies in."""
+    return _parts(text)[0]
+
+
 def _parts(text: str) -> tuple[str, str | None, str | None]:
     """Cut a text into a path, a tag and a digest; what is a path as it stands is one."""
     found = _DIGEST.search(text)
