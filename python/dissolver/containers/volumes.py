@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dissolver.containers.filling import filled_volume
 from dissolver.containers.names import make_id
 from dissolver.errors import BadVolume
 from dissolver.sandbox.spec import BindMount
@@ -115,6 +114,9 @@ def mount_volumes(
         if volume.is_bind:
             source = _host_path(volume.source)
         else:
+            # Most containers have no volumes, and start without what fills them.
+            from dissolver.containers.filling import filled_volume
+
             place = directory / volume.source
             source = str(filled_volume(place, volume.target, view, copies=volume.copies))
         create = "directory" if Path(source).is_dir() else "file"

@@ -6,13 +6,12 @@ What differs between the three is data: `Process` says what runs, `World` what i
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from dissolver.sandbox import confinement, defaults, seccomp, spec
+from dissolver.sandbox import confinement, defaults, spec
 from dissolver.sandbox.confinement import USUAL, Confinement
 from dissolver.sandbox.spec import (
     BindMount,
@@ -70,8 +69,12 @@ def assemble(
     Raises:
         RunError: the filter cannot be compiled.
     """
+    import resource
+
     filter_: str | None = None
     if confined.is_filtered:
+        from dissolver.sandbox import seccomp
+
         program = seccomp.default_filter(confined.capabilities, cache=filters)
         filter_ = seccomp.encoded(program)
     hostname = world.hostname if world.names_itself else None
