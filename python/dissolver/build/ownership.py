@@ -44,7 +44,9 @@ def resolve_owner(text: str, view: View, where: Where) -> tuple[int, int]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) <= _HIGHEST_ID
+    # Python refuses to read numbers of thousands of digits.
+    is_short = len(text.lstrip("0")) <= len(str(_HIGHEST_ID))
+    return text.isascii() and text.isdecimal() and is_short and int(text) <= _HIGHEST_ID
 
 
 def _number(text: str) -> int:
