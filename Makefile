@@ -23,7 +23,7 @@ test: setup ## Rust and Python tests, root and rootless
 	@scripts/cargo test --workspace --quiet
 	@$(PY) -m pytest
 
-lint: setup ## Formatters, linters, type checkers, stubs and import ranks
+lint: setup ## Formatters, linters, type checkers, stubs, import ranks and titles of commits
 	@scripts/lint
 
 format: setup ## Rewrite the sources in the one format

@@ -94,6 +94,25 @@ def test_root_and_a_user_make_the_same_image_at_different_times(
     assert built(root, context(root, later=3), "--no-cache") == first
 
 
+def test_an_image_on_the_files_of_a_context_is_of_the_epoch_as_well(
+    both: tuple[Cli, Cli],
+) -> None:
+    root, user = both
+    text = "FROM files AS inner\nENV a=b\nFROM inner\nCOPY script /\n"
+    epoch = {"SOURCE_DATE_EPOCH": str(EPOCH)}
+    digests: set[str] = set()
+    for later, cli in enumerate((root, user, root, user), 1):
+        made = cli.directory("context", {"Dockerfile": text, "script": "#!/bin/sh\n"})
+        (made / "script").chmod(0o755)
+        words = ("--build-context", f"files={context(cli, later)}")
+        digests.add(built(cli, cli.account.own(made), *words))
+        # An image that stays in the store is no other, and was not made at another time.
+        cli("build", "-q", "-t", "kept", *words, made, environment=epoch)
+        times = cli.out("history", "--no-human", "--format", "{{.CreatedAt}}", "kept")
+        assert set(times.split()) == {"2023-11-14T22:21:40Z"}
+    assert len(digests) == 1
+
+
 def test_without_rewritten_times_the_configuration_is_the_epochs_all_the_same(
     both: tuple[Cli, Cli], busybox_tar: Path
 ) -> None:

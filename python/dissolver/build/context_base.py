@@ -23,6 +23,8 @@ COMMENT = "buildkit.exporter.image.v0"
 def on_context(bench: Workbench, config: ImageConfig, name: NamedContext) -> ImageConfig:
     """Return ``config`` with a layer of the context's files on top.
 
+    Its history says the build's ``SOURCE_DATE_EPOCH``, or else when the layer was first made.
+
     Raises:
         CoreFailure: a file changed while it was read.
         DiskFull: no space is left.
@@ -61,5 +63,6 @@ def on_context(bench: Workbench, config: ImageConfig, name: NamedContext) -> Ima
         store.records.put(record)
     else:
         store.records.use(key.digest, bench.identity, place)
-    history = HistoryEntry(created=record.created_ns, created_by="", comment=COMMENT)
+    created = bench.time_of(record.created_ns)
+    history = HistoryEntry(created=created, created_by="", comment=COMMENT)
     return with_layer(config, record.diff_id, history)

@@ -123,8 +123,7 @@ def build_stage(
         origins = take_origins(bench, step, stage.platform, results)
         ground = Ground(config.diff_ids, mtime_ns, planned.base.platform)
         layer = _perform(bench, item, vertex, ground, origins, (stage.index, number))
-        created_ns = layer.created_ns if bench.epoch_ns is None else bench.epoch_ns
-        config = commit.with_step(config, step, layer.diff_id, created_ns)
+        config = commit.with_step(config, step, layer.diff_id, bench.time_of(layer.created_ns))
         outcomes.append(
             StepOutcome(
                 name=vertex.value.name,

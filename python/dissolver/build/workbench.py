@@ -51,6 +51,14 @@ class Workbench:
     sharing: Sharing | None
     supply: Supply
 
+    def time_of(self, created_ns: int) -> int:
+        """Return the time that the image says of what was made at ``created_ns``.
+
+        Whatever a build adds to an image's history asks here, so that with an epoch nothing in
+        it is of the clock. Both are in nanoseconds since 1970.
+        """
+        return created_ns if self.epoch_ns is None else self.epoch_ns
+
     def context_of(self, origin: Origin) -> Context:
         """Give the context that ``origin`` names: the build's own, or a named one."""
         if origin is None:
