@@ -18,6 +18,7 @@ from dissolver.containers.start import connection_of
 from dissolver.errors import NetworkError
 from dissolver.network import bridge as bridges
 from dissolver.network import firewall
+from scene import wait_until
 
 pytestmark = [needs_root, pytest.mark.usefixtures("bridge")]
 
@@ -225,3 +226,31 @@ def test_without_the_rules_nothing_gets_on_the_bridge(
     monkeypatch.undo()
     start(base, "sleep 60")
     assert firewall.is_loopback_guarded()
+
+
+def test_an_interface_that_is_left_of_the_last_run_is_in_nobodys_way(base: Base) -> None:
+    """Another container that has a directory of this one open keeps its namespace."""
+    identity = start(base, "exit")
+    containers.wait(base.store, identity)
+    name = bridges.interface_of(identity)
+    wait_until(lambda: not Path(f"/sys/class/net/{name}").exists())
+    subprocess.run(["ip", "link", "add", name, "type", "veth"], check=True)
+    try:
+        containers.start(base.store, identity)
+        assert containers.wait(base.store, identity) == 0
+    finally:
+        subprocess.run(["ip", "link", "delete", name], stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_nobody_on_the_bridge_is_believed_to_be_a_router(base: Base, publishes: bool) -> None:
+    if not Path("/proc/sys/net/ipv6").exists():
+        pytest.skip("this machine has no IPv6")
+    host = Path(bridges.ACCEPTS_ROUTERS.format(bridges.BRIDGE))
+    host.write_text("1")
+    ports = [f"{free_port()}:80"] if publishes else []
+    container = bridges.ACCEPTS_ROUTERS.format(bridges.INTERFACE)
+    identity = start(base, f"cat {container}", *ports)
+    assert containers.wait(base.store, identity) == 0
+    told = [line.data for line in containers.logs(base.store, identity)]
+    assert (host.read_text(), told) == ("0\n", [b"0\n"])

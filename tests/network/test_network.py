@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,7 +108,7 @@ def test_the_name_of_an_interface_fits_the_kernel() -> None:
 
 def test_published_ports_go_through_netavark(tmp_path: Path) -> None:
     ports = [Port(80, "tcp", "127.0.0.1", 3000, 3000), Port(53, "udp", "", 5353, 5353)]
-    (setup,), (teardown,) = bridge.port_commands(LEASE, ports, SUBNET, tmp_path)
+    (_, setup), (teardown,) = bridge.port_commands(LEASE, ports, SUBNET, tmp_path)
     assert setup.argv[-2:] == ("setup", "{netns}")
     assert teardown.argv[-2:] == ("teardown", "{netns}")
     assert setup.stdin == teardown.stdin
@@ -244,6 +246,18 @@ def test_each_pasta_watches_a_directory_of_its_own(tmp_path: Path) -> None:
         pasta.end(file)
         pasta.end(file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_only_looks_like_a_pasta_is_not_waited_for_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pasta.container_file(tmp_path, "a" * 64)
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setattr(pasta, "_keepers", lambda _: [os.getpid()] * 100)
+    before = time.monotonic()
+    pasta.end(file, seconds=0.1)
+    assert time.monotonic() - before < 5
 
 
 def test_only_what_a_dead_builder_left_is_ended(tmp_path: Path) -> None:

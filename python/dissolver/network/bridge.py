@@ -8,6 +8,9 @@ in 3 ms, and which vanish with its namespace. Published ports go through netavar
 
 netavark opens the way from the bridge to the host's loopback, for ports published there.
 `dissolver.network.firewall` closes it to containers, and is asked before each start.
+
+The network has no routers of IPv6, but a container may say that it is one (``CAP_NET_RAW``).
+Neither the host nor other containers must believe it, and send it what is for others.
 """
 
 from __future__ import annotations
@@ -44,6 +47,16 @@ DIRECTORY = Path("/run/dissolver/network")
 """Shared by all of root's stores, because the bridge is."""
 
 INTERFACE = "eth0"
+ACCEPTS_ROUTERS = "/proc/sys/net/ipv6/conf/{}/accept_ra"
+_WITHOUT_ROUTERS = (
+    "sh",
+    "-c",
+    f"for i in default {INTERFACE}; do f={ACCEPTS_ROUTERS.format('$i')}; "
+    '[ ! -e "$f" ] || echo 0 > "$f" || exit; done; exec "$@"',
+    "sh",
+)
+"""What starts a program in a namespace whose interfaces, and those to come, take no routers."""
+
 HINT = (
     "install it: `apt-get install netavark iptables iproute2` (or your system's equivalent), "
     "or use `--network host`"
@@ -84,10 +97,12 @@ def attach(
         # Before the bridge is made, so that there is no moment without.
         firewall.guard_loopback(BRIDGE)
         _ensure(book, directory, owner)
+        _refuse_routers()
         lease, settled = leases.take(
             book, name, owner=owner, state_file=state_file, ports=list(ports)
         )
         subnet = book.subnet
+    _remove_interface(name)
     gateway = gateway_of(subnet)
     if settled:
         setup, teardown = port_commands(lease, settled, subnet, directory)
@@ -141,6 +156,11 @@ def gateway_of(subnet: str) -> str:
     return str(IPv4Network(subnet)[1])
 
 
+def interface_of(name: str) -> str:
+    """Name the end of a container's pair of interfaces that is on the bridge."""
+    return f"ds{name[:12]}"
+
+
 def chain_of(network: str) -> str:
     """Name the chain in which netavark keeps a network's address translation."""
     import hashlib
@@ -157,7 +177,7 @@ def plain_commands(lease: Lease, subnet: str) -> tuple[Command, ...]:
     ip = need_program("ip", HINT)
     nsenter = need_program("nsenter", HINT)
     prefix = subnet.rpartition("/")[2]
-    outside = f"ds{lease.name[:12]}"
+    outside = interface_of(lease.name)
     return (
         Command(
             (ip, "-batch", "-"),
@@ -165,7 +185,7 @@ def plain_commands(lease: Lease, subnet: str) -> tuple[Command, ...]:
             f"link set {outside} master {BRIDGE} up\n",
         ),
         Command(
-            (nsenter, "--net={netns}", ip, "-batch", "-"),
+            (nsenter, "--net={netns}", *_WITHOUT_ROUTERS, ip, "-batch", "-"),
             "link set lo up\n"
             f"addr add {lease.address}/{prefix} dev {INTERFACE}\n"
             f"link set {INTERFACE} up\n"
@@ -188,8 +208,12 @@ def port_commands(
     shell = ("sh", "-c", 'exec "$@" >&2', "sh")
     lock, config = str(directory / "netavark.lock"), str(directory)
     words = (flock, lock, *shell, netavark, "--config", config)
+    nsenter = need_program("nsenter", HINT)
     return (
-        (Command((*words, "setup", "{netns}"), request),),
+        (
+            Command((nsenter, "--net={netns}", *_WITHOUT_ROUTERS, "true")),
+            Command((*words, "setup", "{netns}"), request),
+        ),
         (Command((*words, "teardown", "{netns}"), request),),
     )
 
@@ -297,6 +321,34 @@ def _ensure(book: Book, directory: Path, owner: tuple[int, int]) -> None:
         )
     leases.release(book, "preparation")
     book.is_verifiable = firewall.has_chain("nat", chain_of(NETWORK))
+
+
+def _refuse_routers() -> None:
+    """Have the host believe no container that says that it is a router."""
+    accepts = Path(ACCEPTS_ROUTERS.format(BRIDGE))
+    try:
+        if accepts.read_text(encoding="ascii").strip() != "0":
+            accepts.write_text("0", encoding="ascii")
+    except FileNotFoundError:
+        pass  # This machine has no IPv6.
+    except OSError as problem:
+        raise NetworkError(
+            f"routers cannot be refused on `{BRIDGE}`: {problem.strerror}",
+            hint=f"write 0 to `{accepts}`, or use `--network host`",
+        ) from None
+
+
+def _remove_interface(name: str) -> None:
+    """Remove what is left of the last run of the container ``name``.
+
+    Its namespace outlives its processes where another container has one of its directories open.
+    """
+    outside = interface_of(name)
+    if Path(f"/sys/class/net/{outside}").exists():
+        # It may be gone by now: the kernel takes a moment to remove it.
+        with suppress(NetworkError):
+            command = Command((need_program("ip", HINT), "link", "delete", outside))
+            run_command(command, "removing an interface from the bridge")
 
 
 class _Namespace:

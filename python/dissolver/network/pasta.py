@@ -16,6 +16,7 @@ import os
 import select
 import shutil
 import sys
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +81,12 @@ def end(file: Path, *, seconds: float = 2.0) -> None:
                 keepers.register(descriptor, select.POLLIN)
                 count += 1
         shutil.rmtree(file.parent, ignore_errors=True)
-        # One at a time: they are all of a run, or of one that died before.
-        for _ in range(count):
-            for descriptor, _event in keepers.poll(seconds * 1000):
+        # They are all of a run, or of one that died before; but anybody may call himself so.
+        end = time.monotonic() + seconds
+        while count and (left := end - time.monotonic()) > 0:
+            for descriptor, _event in keepers.poll(left * 1000):
                 keepers.unregister(descriptor)
+                count -= 1
 
 
 def _keepers(file: bytes) -> Iterator[int]:
