@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
-    chmodat, chownat, copy_file_range, fchmod, fchown, ftruncate, futimens, makedev, mkdirat,
-    mknodat, openat, openat2, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
+    chmodat, chownat, copy_file_range, fchmod, fchown, fstat, ftruncate, futimens, makedev,
+    mkdirat, mknodat, openat, openat2, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -142,10 +142,29 @@ pub(crate) fn make_special(
     check_owner(changed, entry, powers)?;
     set_xattrs(Holder::Named(parent, name), entry, powers)?;
     if entry.kind != Kind::Symlink {
-        // The name is new and in a directory of our own, so nothing can be behind it.
-        chmodat(parent, name, mode, AtFlags::empty()).map_err(failed("chmod", &entry.path))?;
+        set_mode(parent, entry, mode)?;
     }
     utimensat(parent, name, &times(entry), flags).map_err(failed("utimens", &entry.path))
+}
+
+/// Sets the mode of what was just made. The directory may be a running container's, where by
+/// now a link can be behind the name: it would be followed, from the host's root.
+fn set_mode(parent: BorrowedFd<'_>, entry: &Entry, mode: Mode) -> Result<(), LayerError> {
+    let explain = || failed("chmod", &entry.path);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(parent, entry.name(), flags, Mode::empty()).map_err(explain())?;
+    let found = FileType::from_raw_mode(fstat(&made).map_err(explain())?.st_mode);
+    let expected = match entry.kind {
+        Kind::Fifo => FileType::Fifo,
+        Kind::Block => FileType::BlockDevice,
+        Kind::Character => FileType::CharacterDevice,
+        Kind::File | Kind::Directory | Kind::Symlink | Kind::Whiteout => FileType::Unknown,
+    };
+    if found != expected {
+        return Err(explain()(Errno::STALE));
+    }
+    let name = format!("/proc/self/fd/{}", made.as_raw_fd());
+    chmodat(CWD, name, mode, AtFlags::empty()).map_err(explain())
 }
 
 fn make_file(

@@ -191,10 +191,9 @@ fn discard(path: &Path) -> Option<Group> {
 /// Whoever makes the next one does so too. What is in use, or may not be removed, stays.
 pub fn remove_groups_left_behind() {
     let groups = groups_of("self");
-    for path in [unified_path(&groups), first_version_path(&groups)] {
-        if let Some(path) = path {
-            remove_left_behind(&path);
-        }
+    let places = [unified_path(&groups), first_version_path(&groups)];
+    for path in places.into_iter().flatten() {
+        remove_left_behind(&path);
     }
 }
 
