@@ -51,8 +51,10 @@ ACCEPTS_ROUTERS = "/proc/sys/net/ipv6/conf/{}/accept_ra"
 _WITHOUT_ROUTERS = (
     "sh",
     "-c",
-    f"for i in default {INTERFACE}; do f={ACCEPTS_ROUTERS.format('$i')}; "
-    '[ ! -e "$f" ] || echo 0 > "$f" || exit; done; exec "$@"',
+    (
+        f"for i in default {INTERFACE}; do f={ACCEPTS_ROUTERS.format('$i')}; "
+        '[ ! -e "$f" ] || echo 0 > "$f" || exit; done; exec "$@"'
+    ),
     "sh",
 )
 """What starts a program in a namespace whose interfaces, and those to come, take no routers."""
