@@ -196,6 +196,10 @@ def remove(container: str) -> None:
     )
 
 
+PORT_IS_TAKEN = ("port is already allocated", "Failed to bind any port")
+"""What root's bridge and an ordinary user's pasta say of a port that somebody was faster to get."""
+
+
 def start(container: str, image: str) -> int:
     """Run the image under a name and return the port of this machine that leads to it.
 
@@ -207,7 +211,7 @@ def start(container: str, image: str) -> int:
         try:
             dissolver(*run, f"{PORT}:80", image)
         except CommandFailed as failure:
-            if "port is already allocated" not in failure.told:
+            if not any(words in failure.told for words in PORT_IS_TAKEN):
                 raise
             remove(container)
         else:
