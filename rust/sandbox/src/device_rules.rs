@@ -119,6 +119,9 @@ impl Drop for Group {
 }
 
 /// The lines of a process's `/proc/<pid>/cgroup`.
+///
+/// None where it cannot be read, such as on a kernel without control groups: there is no group
+/// then, and `nodev` stands alone.
 fn groups_of(pid: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
 }
